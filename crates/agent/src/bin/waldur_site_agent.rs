@@ -1,0 +1,3 @@
+//! `waldur_site_agent`.
+
+fn main() {}

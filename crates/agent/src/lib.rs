@@ -1,0 +1,1 @@
+//! The Waldur site agent for OKD and OpenShift: the shell around the planner.

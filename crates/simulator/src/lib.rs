@@ -1,0 +1,1 @@
+//! Simulated Waldur and OKD API servers.

@@ -1,0 +1,3 @@
+//! `waldur-okd-simulator`.
+
+fn main() {}
