@@ -1,1 +1,3 @@
-//! Simulated Waldur and OKD API servers.
+//! Simulated Waldur and OKD API servers on one clock.
+
+pub mod clock;
