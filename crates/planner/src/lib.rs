@@ -1,1 +1,34 @@
-//! Decides what should be on the cluster for a Waldur resource, and what to do about the difference.
+//! Decides what should be on the cluster for a Waldur resource, and what has to be done about the difference.
+//!
+//! The pipeline of the whole product is
+//!
+//! ```text
+//! trigger or timer → queue of keys → observe (I/O) → plan (pure) → apply (I/O) → outcome (pure) → queue
+//! ```
+//!
+//! and everything in it that is marked pure stands here:
+//!
+//! | step | module |
+//! | --- | --- |
+//! | what the words mean | [`model`], [`amount`], [`names`], [`policy`] |
+//! | what Waldur asks for | [`desired`], [`quota`] |
+//! | what the shell saw on the cluster | [`observed`] |
+//! | what to do | [`plan`], [`action`], [`finding`] |
+//! | what a failure means | [`outcome`] |
+//! | what comes next | [`queue`] |
+//!
+//! This crate knows no HTTP, no Kubernetes client, no clock, no randomness and no environment: `now` is an
+//! argument. A decision that cannot be made without I/O stands in the wrong place.
+
+pub mod action;
+pub mod amount;
+pub mod desired;
+pub mod finding;
+pub mod model;
+pub mod names;
+pub mod observed;
+pub mod outcome;
+pub mod plan;
+pub mod policy;
+pub mod queue;
+pub mod quota;

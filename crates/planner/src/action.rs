@@ -1,0 +1,224 @@
+//! The closed set of things that the agent does to Waldur and to the cluster.
+//!
+//! Each action is safe to repeat, and its `Display` is the line that a dry run prints.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::policy::LimitRangePolicy;
+use crate::quota::{self, Hard};
+
+/// What must be true of an object for a write to it to be ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// The namespace was made a moment ago in this very plan: nothing of anybody else can be in it.
+    Fresh,
+    /// We know of none. One without our labels must not be overwritten.
+    Absent,
+    /// It is ours and has this uid.
+    Uid(String),
+}
+
+/// A namespace to write to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Its name.
+    pub name: String,
+    /// Its uid; `None` for the one that this plan makes.
+    pub uid: Option<String>,
+}
+
+/// One effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Take a pending order (Waldur: `approve_by_provider`). What follows in the plan only happens if the order
+    /// is executing afterwards.
+    Approve {
+        /// The order.
+        order: Uuid,
+    },
+    /// Refuse a pending order (Waldur: `reject_by_provider`).
+    Reject {
+        /// The order.
+        order: Uuid,
+        /// Why, for the customer.
+        comment: String,
+    },
+    /// Servers of 2024: put the hidden allocation into a state in which an Update order is not erred by the
+    /// server itself.
+    SetAllocationOk {
+        /// The resource.
+        resource: Uuid,
+    },
+    /// Make a project (OpenShift: ProjectRequest); fails if there is one of that name.
+    RequestProject {
+        /// Its name.
+        name: String,
+        /// For people.
+        display_name: String,
+        /// Carries the resource's UUID until the labels are on.
+        description: String,
+    },
+    /// Make a namespace with its labels at once (plain Kubernetes); fails if there is one of that name.
+    CreateNamespace {
+        /// Its name.
+        name: String,
+        /// The resource that it is for.
+        resource: Uuid,
+        /// Annotations.
+        annotations: BTreeMap<String, String>,
+    },
+    /// Put labels and annotations on a namespace.
+    ApplyNamespace {
+        /// Which.
+        target: Target,
+        /// The resource that it is for.
+        resource: Uuid,
+        /// Annotations of ours, all of them.
+        annotations: BTreeMap<String, String>,
+    },
+    /// Make or change our quota.
+    ApplyQuota {
+        /// Where.
+        target: Target,
+        /// The resource that it is for.
+        resource: Uuid,
+        /// Whose quota may be there.
+        expect: Expect,
+        /// All values.
+        hard: Hard,
+        /// What it says now, for the dry run and the log.
+        before: Hard,
+    },
+    /// Make or change our limit range.
+    ApplyLimitRange {
+        /// Where.
+        target: Target,
+        /// The resource that it is for.
+        resource: Uuid,
+        /// Whose limit range may be there.
+        expect: Expect,
+        /// What it says.
+        value: LimitRangePolicy,
+    },
+    /// Delete a namespace and all that is in it.
+    DeleteNamespace {
+        /// Its name.
+        name: String,
+        /// Only this one, not another of the same name.
+        uid: String,
+    },
+    /// Tell Waldur the namespace's name.
+    SetBackendId {
+        /// The resource.
+        resource: Uuid,
+        /// The name.
+        backend_id: String,
+    },
+    /// Tell Waldur what is on the cluster, for people.
+    SetBackendMetadata {
+        /// The resource.
+        resource: Uuid,
+        /// All of it; replaces what is there.
+        metadata: serde_json::Map<String, Value>,
+    },
+    /// The order is fulfilled.
+    MarkDone {
+        /// The order.
+        order: Uuid,
+    },
+    /// The order cannot be fulfilled.
+    MarkErred {
+        /// The order.
+        order: Uuid,
+        /// For the customer's support.
+        message: String,
+        /// Details for the provider; may be empty.
+        traceback: String,
+    },
+}
+
+impl Action {
+    /// True if the action takes something away that cannot be put back.
+    #[must_use]
+    pub const fn is_destructive(&self) -> bool {
+        matches!(self, Self::DeleteNamespace { .. })
+    }
+
+    /// True if the order that the plan is about is open after a failure of this action and must hear of it.
+    #[must_use]
+    pub const fn is_order_step(&self) -> bool {
+        matches!(
+            self,
+            Self::Approve { .. } | Self::Reject { .. } | Self::MarkDone { .. } | Self::MarkErred { .. }
+        )
+    }
+
+    /// True if the plan goes on when the cluster forbids this action.
+    #[must_use]
+    pub const fn is_optional(&self) -> bool {
+        matches!(self, Self::ApplyLimitRange { .. } | Self::SetBackendMetadata { .. })
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Approve { order } => write!(f, "approve order {}", order.simple()),
+            Self::Reject { order, comment } => write!(f, "reject order {}: {comment}", order.simple()),
+            Self::SetAllocationOk { resource } => {
+                write!(f, "set allocation of resource {} ok", resource.simple())
+            }
+            Self::RequestProject { name, display_name, .. } => write!(f, "+ project {name} ({display_name})"),
+            Self::CreateNamespace { name, .. } => write!(f, "+ namespace {name}"),
+            Self::ApplyNamespace { target, annotations, .. } => {
+                write!(f, "~ namespace {}: labels, {} annotations", target.name, annotations.len())
+            }
+            Self::ApplyQuota { target, hard, before, .. } => {
+                let sign = if before.is_empty() { '+' } else { '~' };
+                write!(
+                    f,
+                    "{sign} quota {}/{}:{}",
+                    target.name,
+                    crate::names::QUOTA,
+                    quota_changes(before, hard)
+                )
+            }
+            Self::ApplyLimitRange { target, expect, .. } => {
+                let sign = if matches!(expect, Expect::Uid(_)) { '~' } else { '+' };
+                write!(f, "{sign} limit range {}/{}", target.name, crate::names::LIMIT_RANGE)
+            }
+            Self::DeleteNamespace { name, uid } => {
+                write!(f, "- namespace {name} (uid {uid}) with all that is in it")
+            }
+            Self::SetBackendId { resource, backend_id } => {
+                write!(f, "tell Waldur that resource {} is {backend_id}", resource.simple())
+            }
+            Self::SetBackendMetadata { resource, .. } => {
+                write!(f, "tell Waldur the metadata of resource {}", resource.simple())
+            }
+            Self::MarkDone { order } => write!(f, "order {} is done", order.simple()),
+            Self::MarkErred { order, message, .. } => {
+                write!(f, "order {} is erred: {message}", order.simple())
+            }
+        }
+    }
+}
+
+/// ` requests.cpu 4 → 8, + pods 50, - limits.cpu 16`.
+fn quota_changes(before: &Hard, after: &Hard) -> String {
+    let changed = after.iter().filter_map(|(key, value)| {
+        let text = quota::quantity(key, *value);
+        match before.get(key) {
+            Some(old) if old == value => None,
+            Some(old) => Some(format!(" {key} {} → {text}", quota::quantity(key, *old))),
+            None => Some(format!(" {key}={text}")),
+        }
+    });
+    let removed = before.iter().filter(|(key, _)| !after.contains_key(*key));
+    let removed = removed.map(|(key, old)| format!(" - {key} {}", quota::quantity(key, *old)));
+    changed.chain(removed).collect::<Vec<_>>().join(",")
+}

@@ -1,0 +1,271 @@
+//! What Waldur asks for, for one resource: its open order and its own state, under the operator's policy.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use crate::model::{self, Limit, Limits, Offering, Order, OrderKind, OrderState, Resource, ResourceState};
+use crate::names::{self, Candidates};
+use crate::policy::{Flavour, LimitRangePolicy, Policy};
+use crate::quota::{self, DesiredQuota};
+
+/// What Waldur says about one resource. `resource` is `None` only if Waldur answered that it has none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// The resource.
+    pub resource: Option<Resource>,
+    /// Its orders; settled ones do not matter.
+    pub orders: Vec<Order>,
+}
+
+/// What should be the case, and what is needed to decide how to get there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Desired {
+    /// See [`Goal`].
+    pub goal: Goal,
+    /// The order that asks for it.
+    pub order: Option<OpenOrder>,
+    /// What kind of cluster it is.
+    pub flavour: Flavour,
+    /// The agent's user name on the cluster.
+    pub requester: String,
+    /// See [`Policy::legacy_waldur`].
+    pub legacy_waldur: bool,
+}
+
+/// The order being worked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenOrder {
+    /// Waldur's id.
+    pub uuid: Uuid,
+    /// The resource that it is about.
+    pub resource: Option<Uuid>,
+    /// What it asks for.
+    pub kind: OrderKind,
+    /// It waits for approval.
+    pub pending: bool,
+}
+
+/// What should be the case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Goal {
+    /// Nothing to do with the cluster.
+    Nothing,
+    /// The order cannot be fulfilled, and that is known without looking at the cluster.
+    Refused(String),
+    /// There is nothing to do but to say that the order is done.
+    Acknowledged,
+    /// There is a project.
+    Project(Box<Project>),
+    /// There is none.
+    Removed(Removal),
+}
+
+/// The project as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Project {
+    /// Waldur's id of the resource.
+    pub resource: Uuid,
+    /// Name that Waldur has for it; empty before it is made.
+    pub backend_id: String,
+    /// Names that it may get if it has none.
+    pub candidates: Candidates,
+    /// True if an order asks for it to be made.
+    pub may_create: bool,
+    /// For people.
+    pub display_name: String,
+    /// For people.
+    pub description: String,
+    /// Value of `waldur/organization`; `None` if the server does not tell the customer.
+    pub organization: Option<String>,
+    /// Value of `waldur/parent`; `None` if the server does not tell the project.
+    pub parent: Option<String>,
+    /// See [`DesiredQuota`].
+    pub quota: DesiredQuota,
+    /// `None`: no limit range is wanted.
+    pub limit_range: Option<LimitRangePolicy>,
+    /// What was bought, for Waldur's metadata.
+    pub limits: BTreeMap<String, Value>,
+    /// What Waldur has as metadata.
+    pub backend_metadata: Map<String, Value>,
+}
+
+/// A project that should not be there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Removal {
+    /// Waldur's id of the resource.
+    pub resource: Uuid,
+    /// Name that Waldur has for it; empty if it never got one.
+    pub backend_id: String,
+    /// Name that a create which was cut short would have given it.
+    pub candidate: Option<String>,
+}
+
+/// What Waldur asks for.
+#[must_use]
+pub fn desired(policy: &Policy, offering: &Offering, facts: &Facts) -> Desired {
+    let order = model::next_order(&facts.orders);
+    let goal = match goal(policy, offering, facts.resource.as_ref(), order) {
+        Ok(goal) => goal,
+        Err(reason) if order.is_some() => Goal::Refused(reason),
+        Err(_) => Goal::Nothing,
+    };
+    Desired {
+        goal,
+        order: order.map(|order| OpenOrder {
+            uuid: order.uuid,
+            resource: facts.resource.as_ref().map(|resource| resource.uuid),
+            kind: order.kind,
+            pending: order.state == OrderState::PendingProvider,
+        }),
+        flavour: policy.flavour,
+        requester: policy.requester.clone(),
+        legacy_waldur: policy.legacy_waldur,
+    }
+}
+
+fn goal(
+    policy: &Policy,
+    offering: &Offering,
+    resource: Option<&Resource>,
+    order: Option<&Order>,
+) -> Result<Goal, String> {
+    let Some(resource) = resource else {
+        return Err(
+            "the resource of this order does not exist in Waldur, or this agent may not see it".to_owned()
+        );
+    };
+    match order.map(|order| order.kind) {
+        Some(OrderKind::Terminate) => removal(policy, resource),
+        Some(OrderKind::Update) if changes_nothing(order) => Ok(Goal::Acknowledged),
+        Some(OrderKind::Create | OrderKind::Restore | OrderKind::Update) => {
+            project(policy, offering, resource, order)
+        }
+        None => match resource.state {
+            ResourceState::Ok | ResourceState::Erred | ResourceState::Updating => {
+                project(policy, offering, resource, None)
+            }
+            ResourceState::Creating
+            | ResourceState::Terminating
+            | ResourceState::Terminated
+            | ResourceState::Unknown => Ok(Goal::Nothing),
+        },
+    }
+}
+
+/// An Update with neither limits nor plan quotas, such as a renewal (contract §3.6).
+fn changes_nothing(order: Option<&Order>) -> bool {
+    order.is_some_and(|order| order.limits.is_empty() && order.plan_quotas.is_empty())
+}
+
+fn removal(policy: &Policy, resource: &Resource) -> Result<Goal, String> {
+    if !resource.backend_id.is_empty() {
+        names::check_namespace(&resource.backend_id).map_err(|error| error.to_string())?;
+    }
+    let candidate = names::candidates(&policy.naming, base_name(resource), resource.uuid);
+    Ok(Goal::Removed(Removal {
+        resource: resource.uuid,
+        backend_id: resource.backend_id.clone(),
+        candidate: candidate.ok().map(|names| names.regular),
+    }))
+}
+
+fn project(
+    policy: &Policy,
+    offering: &Offering,
+    resource: &Resource,
+    order: Option<&Order>,
+) -> Result<Goal, String> {
+    let text = |error: quota::LimitError| error.to_string();
+    if let Some(order) = order {
+        quota::check_components(offering, &order.limits).map_err(text)?;
+    }
+    let candidates = if resource.backend_id.is_empty() {
+        names::candidates(&policy.naming, base_name(resource), resource.uuid)
+            .map_err(|error| error.to_string())?
+    } else {
+        names::check_namespace(&resource.backend_id).map_err(|error| error.to_string())?;
+        Candidates { regular: resource.backend_id.clone(), suffixed: resource.backend_id.clone() }
+    };
+    let bought = bought(resource, order);
+    let full = quota::desired(policy, offering, &bought).map_err(text)?;
+    let held = quota::held_back(policy, resource, bought.clone());
+    let naming = &policy.naming;
+    let prefixed = |middle: &str, slug: &Option<String>| {
+        let slug = slug.as_ref().filter(|slug| !slug.is_empty())?;
+        Some(names::one_line(&format!("{}{middle}{slug}", naming.namespace_prefix)))
+    };
+    let name = names::one_line(&resource.name);
+    let described = names::one_line(&resource.description);
+    Ok(Goal::Project(Box::new(Project {
+        resource: resource.uuid,
+        backend_id: resource.backend_id.clone(),
+        candidates,
+        may_create: order.is_some_and(|order| matches!(order.kind, OrderKind::Create | OrderKind::Restore)),
+        description: if described.is_empty() { name.clone() } else { described },
+        display_name: name,
+        organization: prefixed(&naming.customer_prefix, &resource.customer_slug),
+        parent: prefixed(&naming.project_prefix, &resource.project_slug),
+        quota: quota::desired(policy, offering, &held).map_err(text)?,
+        limit_range: policy.limit_range.as_ref().map(|range| quota::limit_range(range, &full.hard)),
+        limits: limits_for_people(offering, &bought),
+        backend_metadata: resource.backend_metadata.clone(),
+    })))
+}
+
+/// What the customer has bought, with the open order on top.
+fn bought(resource: &Resource, order: Option<&Order>) -> Limits {
+    let nothing = Limits::new();
+    let (plan, limits) = order.map_or((&nothing, &nothing), |order| (&order.plan_quotas, &order.limits));
+    quota::merged([&resource.limits, plan, limits])
+}
+
+fn limits_for_people(offering: &Offering, limits: &Limits) -> BTreeMap<String, Value> {
+    let known = limits.iter().filter(|(component, _)| offering.components.contains(component));
+    let amounts = known.filter_map(|(component, limit)| match limit {
+        Limit::Amount(amount) => Some((component.clone(), amount.to_json())),
+        Limit::Unset | Limit::Invalid(_) => None,
+    });
+    amounts.collect()
+}
+
+/// The text that the name is made of (contract §3.4).
+fn base_name(resource: &Resource) -> &str {
+    match &resource.project_slug {
+        Some(slug) if resource.named_by_project && !slug.is_empty() => slug,
+        _ => &resource.slug,
+    }
+}
+
+impl Project {
+    /// Annotations to write. What Waldur does not tell stays as it is: leaving a key out of an apply would
+    /// remove it.
+    #[must_use]
+    pub fn annotations(&self, observed: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let known = [
+            (names::DISPLAY_NAME, Some(&self.display_name)),
+            (names::DESCRIPTION, Some(&self.description)),
+            (names::ORGANIZATION, self.organization.as_ref()),
+            (names::PARENT, self.parent.as_ref()),
+        ];
+        let values = known.into_iter().filter_map(|(key, value)| {
+            let value = value.or_else(|| observed.get(key))?;
+            Some((key.to_owned(), value.clone()))
+        });
+        values.collect()
+    }
+
+    /// Metadata for Waldur under the keys of the Python agent (contract §7.1); keys of others are kept.
+    #[must_use]
+    pub fn metadata(&self, namespace: &str) -> Map<String, Value> {
+        let mut metadata = self.backend_metadata.clone();
+        metadata.insert("name".to_owned(), json!(namespace));
+        metadata.insert("description".to_owned(), json!(self.description));
+        if let Some(organization) = &self.organization {
+            metadata.insert("organization".to_owned(), json!(organization));
+        }
+        metadata.insert("quotas".to_owned(), json!(self.limits));
+        metadata
+    }
+}

@@ -1,0 +1,101 @@
+//! What the shell saw on the cluster, as plain values.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::names;
+use crate::policy::LimitRangePolicy;
+use crate::quota::Hard;
+
+/// A namespace, whoever made it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Namespace {
+    /// Its name.
+    pub name: String,
+    /// Kubernetes' uid; another namespace of the same name has another one.
+    pub uid: String,
+    /// Labels that matter: [`names::MANAGED_BY`] and [`names::RESOURCE_UUID`] where present.
+    pub labels: BTreeMap<String, String>,
+    /// All annotations.
+    pub annotations: BTreeMap<String, String>,
+    /// When it was made, if the server said so.
+    pub created: Option<Timestamp>,
+    /// Being deleted.
+    pub terminating: bool,
+    /// What keeps it from going away, in the API server's words; empty if nothing is known.
+    pub blocked_by: Vec<String>,
+}
+
+/// Whose a namespace is, for one resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ownership {
+    /// It carries this resource's labels.
+    Ours,
+    /// Made by this agent for this resource in a create that was cut short before the labels were on.
+    CutShort,
+    /// Says that it is being made for this resource, but was requested by somebody else: perhaps by another
+    /// instance of this agent at this moment, perhaps by somebody who pretends.
+    Claimed,
+    /// It carries the labels of another resource.
+    OtherResource,
+    /// Made by somebody else.
+    Foreign,
+}
+
+impl Namespace {
+    /// Whose it is (design: Ownership; The gap between ProjectRequest and labels).
+    #[must_use]
+    pub fn ownership(&self, resource: Uuid, requester: &str) -> Ownership {
+        let managed =
+            self.labels.get(names::MANAGED_BY).is_some_and(|value| value == names::MANAGED_BY_VALUE);
+        let uuid = self.labels.get(names::RESOURCE_UUID);
+        match (managed, uuid) {
+            (true, Some(uuid)) if *uuid == resource.simple().to_string() => return Ownership::Ours,
+            (true, Some(_)) => return Ownership::OtherResource,
+            (_, Some(_)) | (true, None) => return Ownership::Foreign,
+            (false, None) => {}
+        }
+        let marked = self.annotations.get(names::DESCRIPTION) == Some(&names::create_marker(resource));
+        let by = self.annotations.get(names::REQUESTER).map_or("", String::as_str);
+        match (marked, !requester.is_empty() && by == requester) {
+            (true, true) => Ownership::CutShort,
+            (true, false) => Ownership::Claimed,
+            (false, _) => Ownership::Foreign,
+        }
+    }
+}
+
+/// What is known about one name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lookup {
+    /// No such namespace.
+    Absent,
+    /// There is one.
+    Present(Namespace),
+}
+
+/// An object of ours inside a namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owned<T> {
+    /// Kubernetes' uid.
+    pub uid: String,
+    /// What it says.
+    pub value: T,
+}
+
+/// Everything seen about one resource.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// Namespaces that carry this resource's labels.
+    pub owned: Vec<Namespace>,
+    /// Namespaces looked up by name; a name that is missing here was not looked up.
+    pub by_name: BTreeMap<String, Lookup>,
+    /// Our quota in the owned namespace.
+    pub quota: Option<Owned<Hard>>,
+    /// Our limit range in the owned namespace.
+    pub limit_range: Option<Owned<LimitRangePolicy>>,
+    /// True where the cluster refused limit ranges to this agent: they are then left out.
+    pub limit_range_refused: bool,
+}

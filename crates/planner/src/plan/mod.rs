@@ -1,0 +1,265 @@
+//! From what should be and what is to what has to be done.
+//!
+//! [`plan`] is total, deterministic and pure. Planning again after its actions were applied gives no actions.
+
+mod namespace;
+#[cfg(test)]
+mod tests;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::action::{Action, Expect, Target};
+use crate::desired::{Desired, Goal, OpenOrder, Project, Removal};
+use crate::finding::Finding;
+use crate::model::OrderKind;
+use crate::names;
+use crate::observed::{Lookup, Namespace, Observed, Ownership};
+use crate::policy::Flavour;
+use namespace::Site;
+
+/// How soon to look again at a namespace that is going away.
+const WHILE_TERMINATING: SignedDuration = SignedDuration::from_secs(2);
+
+/// What to do for one resource.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// In this order; the first that fails ends the plan.
+    pub actions: Vec<Action>,
+    /// For the operator.
+    pub findings: Vec<Finding>,
+    /// When to look again although nothing may wake the key.
+    pub look_again_at: Option<Timestamp>,
+    /// A namespace whose existence has to be known first; then plan again.
+    pub look_up: Option<String>,
+}
+
+/// What has to be done.
+#[must_use]
+pub fn plan(desired: &Desired, observed: &Observed, now: Timestamp) -> Plan {
+    let mut plan = Plan::default();
+    match &desired.goal {
+        Goal::Nothing => {}
+        Goal::Refused(reason) => plan.refuse(desired, reason),
+        Goal::Acknowledged => {
+            plan.approve(desired);
+            plan.done(desired);
+        }
+        Goal::Project(project) => plan.for_project(desired, project, observed, now),
+        Goal::Removed(removal) => plan.for_removal(desired, removal, observed, now),
+    }
+    plan
+}
+
+impl Plan {
+    fn for_project(&mut self, desired: &Desired, project: &Project, observed: &Observed, now: Timestamp) {
+        let site = namespace::site(project, &desired.requester, observed, now, &mut self.findings);
+        match site {
+            Site::LookUp(name) => self.look_up = Some(name),
+            Site::Wait { until, why } => {
+                self.findings.push(Finding::info(why));
+                self.look_again_at = Some(until);
+            }
+            Site::Fail(reason) => self.refuse(desired, &reason),
+            Site::Create(name) => {
+                self.approve(desired);
+                self.create(desired, project, &name);
+                self.fill(project, &Target { name: name.clone(), uid: None }, None, observed);
+                self.write_back(project, &name);
+                self.done(desired);
+            }
+            Site::Use(namespace) => {
+                self.approve(desired);
+                let target = Target { name: namespace.name.clone(), uid: Some(namespace.uid.clone()) };
+                self.label(project, &target, Some(namespace), &desired.requester);
+                self.fill(project, &target, Some(namespace), observed);
+                self.write_back(project, &namespace.name);
+                self.done(desired);
+            }
+        }
+    }
+
+    fn approve(&mut self, desired: &Desired) {
+        let Some(order) = desired.order.filter(|order| order.pending) else {
+            return;
+        };
+        if let (true, OrderKind::Update, Some(resource)) = (desired.legacy_waldur, order.kind, order.resource)
+        {
+            self.actions.push(Action::SetAllocationOk { resource });
+        }
+        self.actions.push(Action::Approve { order: order.uuid });
+    }
+
+    fn done(&mut self, desired: &Desired) {
+        if let Some(order) = desired.order {
+            self.actions.push(Action::MarkDone { order: order.uuid });
+        }
+    }
+
+    /// Ends the order with a reason. A pending one that asks for something new is rejected, which leaves the
+    /// resource as it is; where a rejection cannot carry a reason, or the resource is not what Waldur believes,
+    /// it is erred.
+    fn refuse(&mut self, desired: &Desired, reason: &str) {
+        let Some(order) = desired.order else {
+            self.findings.push(Finding::error(reason));
+            return;
+        };
+        self.actions.clear();
+        let asks_for_something = order.kind != OrderKind::Terminate;
+        if order.pending && asks_for_something && !desired.legacy_waldur {
+            self.actions.push(Action::Reject { order: order.uuid, comment: reason.to_owned() });
+            return;
+        }
+        self.approve(desired);
+        self.erred(order, reason);
+    }
+
+    fn erred(&mut self, order: OpenOrder, reason: &str) {
+        self.actions.push(Action::MarkErred {
+            order: order.uuid,
+            message: reason.to_owned(),
+            traceback: String::new(),
+        });
+    }
+
+    fn create(&mut self, desired: &Desired, project: &Project, name: &str) {
+        let target = Target { name: name.to_owned(), uid: None };
+        match desired.flavour {
+            Flavour::OpenShift => {
+                self.actions.push(Action::RequestProject {
+                    name: name.to_owned(),
+                    display_name: project.display_name.clone(),
+                    description: names::create_marker(project.resource),
+                });
+                self.label(project, &target, None, &desired.requester);
+            }
+            Flavour::Kubernetes => self.actions.push(Action::CreateNamespace {
+                name: name.to_owned(),
+                resource: project.resource,
+                annotations: project.annotations(&Default::default()),
+            }),
+        }
+    }
+
+    fn label(&mut self, project: &Project, target: &Target, namespace: Option<&Namespace>, requester: &str) {
+        let nothing = Default::default();
+        let present = namespace.map_or(&nothing, |namespace| &namespace.annotations);
+        let annotations = project.annotations(present);
+        let labelled = namespace
+            .is_some_and(|namespace| namespace.ownership(project.resource, requester) == Ownership::Ours);
+        if labelled && annotations.iter().all(|(key, value)| present.get(key) == Some(value)) {
+            return;
+        }
+        let (target, resource) = (target.clone(), project.resource);
+        self.actions.push(Action::ApplyNamespace { target, resource, annotations });
+    }
+
+    /// Quota and limit range.
+    fn fill(
+        &mut self,
+        project: &Project,
+        target: &Target,
+        namespace: Option<&Namespace>,
+        observed: &Observed,
+    ) {
+        let resource = project.resource;
+        let none = if namespace.is_some() { Expect::Absent } else { Expect::Fresh };
+        let quota = observed.quota.as_ref().filter(|_| namespace.is_some());
+        let before = quota.map(|quota| &quota.value);
+        let hard = project.quota.resolve(before);
+        if before != Some(&hard) {
+            let expect = quota.map_or(none.clone(), |quota| Expect::Uid(quota.uid.clone()));
+            let before = before.cloned().unwrap_or_default();
+            self.actions.push(Action::ApplyQuota { target: target.clone(), resource, expect, hard, before });
+        }
+        let Some(wanted) = project.limit_range.as_ref().filter(|_| !observed.limit_range_refused) else {
+            return;
+        };
+        let range = observed.limit_range.as_ref().filter(|_| namespace.is_some());
+        if range.map(|range| &range.value) != Some(wanted) {
+            let expect = range.map_or(none, |range| Expect::Uid(range.uid.clone()));
+            let (target, value) = (target.clone(), wanted.clone());
+            self.actions.push(Action::ApplyLimitRange { target, resource, expect, value });
+        }
+    }
+
+    fn write_back(&mut self, project: &Project, name: &str) {
+        let resource = project.resource;
+        if project.backend_id != name {
+            self.actions.push(Action::SetBackendId { resource, backend_id: name.to_owned() });
+        }
+        let metadata = project.metadata(name);
+        if metadata != project.backend_metadata {
+            self.actions.push(Action::SetBackendMetadata { resource, metadata });
+        }
+    }
+
+    fn for_removal(&mut self, desired: &Desired, removal: &Removal, observed: &Observed, now: Timestamp) {
+        if let Some(namespace) = observed.primary(&removal.backend_id) {
+            self.remove(desired, namespace, now);
+            return;
+        }
+        let name = if removal.backend_id.is_empty() {
+            removal.candidate.as_ref()
+        } else {
+            Some(&removal.backend_id)
+        };
+        let Some(name) = name else {
+            return self.nothing_left(desired);
+        };
+        match observed.by_name.get(name) {
+            None => self.look_up = Some(name.clone()),
+            Some(Lookup::Absent) => self.nothing_left(desired),
+            Some(Lookup::Present(namespace)) => {
+                match namespace.ownership(removal.resource, &desired.requester) {
+                    Ownership::Ours | Ownership::CutShort => self.remove(desired, namespace, now),
+                    _ if removal.backend_id.is_empty() => self.nothing_left(desired),
+                    Ownership::OtherResource => self.refuse(desired, &namespace::other_resource(namespace)),
+                    Ownership::Claimed | Ownership::Foreign => {
+                        self.refuse(desired, &namespace::not_ours(namespace))
+                    }
+                }
+            }
+        }
+    }
+
+    fn remove(&mut self, desired: &Desired, namespace: &Namespace, now: Timestamp) {
+        if let Err(error) = names::check_namespace(&namespace.name) {
+            return self.refuse(desired, &error.to_string());
+        }
+        self.approve(desired);
+        if namespace.terminating {
+            let blocked = namespace.blocked_by.join("; ");
+            if !blocked.is_empty() {
+                let name = &namespace.name;
+                self.findings
+                    .push(Finding::warning(format!("namespace `{name}` is being deleted, but {blocked}")));
+            }
+        } else {
+            let (name, uid) = (namespace.name.clone(), namespace.uid.clone());
+            self.actions.push(Action::DeleteNamespace { name, uid });
+        }
+        self.look_again_at = now.checked_add(WHILE_TERMINATING).ok();
+    }
+
+    fn nothing_left(&mut self, desired: &Desired) {
+        self.approve(desired);
+        self.done(desired);
+    }
+}
+
+impl Observed {
+    /// The namespace that is this resource's: of several with its labels the one that Waldur names, else the
+    /// oldest.
+    #[must_use]
+    pub fn primary(&self, backend_id: &str) -> Option<&Namespace> {
+        let order = |namespace: &&Namespace| {
+            (
+                namespace.name != backend_id,
+                namespace.created.is_none(),
+                namespace.created,
+                namespace.name.clone(),
+            )
+        };
+        self.owned.iter().min_by_key(order)
+    }
+}

@@ -1,0 +1,93 @@
+//! The operator's decisions that planning needs: validated settings, nothing raw.
+
+use std::collections::BTreeMap;
+
+use crate::amount::Amount;
+
+/// Prefixes of names and of annotation values (design: Namespace name, Metadata).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Naming {
+    /// In front of each namespace, organization and parent.
+    pub namespace_prefix: String,
+    /// Between the namespace prefix and the resource's slug.
+    pub allocation_prefix: String,
+    /// In front of the customer's slug in `waldur/organization`.
+    pub customer_prefix: String,
+    /// In front of the project's slug in `waldur/parent`.
+    pub project_prefix: String,
+}
+
+impl Default for Naming {
+    fn default() -> Self {
+        Self {
+            namespace_prefix: "waldur-".to_owned(),
+            allocation_prefix: "alloc-".to_owned(),
+            customer_prefix: "org-".to_owned(),
+            project_prefix: "proj-".to_owned(),
+        }
+    }
+}
+
+/// One key of the quota that a component sets: `static_part + ratio × limit × unit_factor × unit`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuotaTarget {
+    /// Kubernetes quota key, for example `requests.cpu`.
+    pub key: String,
+    /// Factor on top of the component's limit, for example 2 for `limits.cpu`.
+    pub ratio: Amount,
+    /// What one unit of the component is on the cluster, for example 2³⁰ for `Gi`.
+    pub unit: Amount,
+    /// Added whatever the limit is.
+    pub static_part: Amount,
+}
+
+/// How one component of the offering becomes quota.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ComponentPolicy {
+    /// Factor from Waldur's value to the cluster's (contract §1.6).
+    pub unit_factor: Amount,
+    /// Used where neither the order nor the plan says anything; in Waldur's unit.
+    pub fallback_limit: Option<Amount>,
+    /// Keys of the quota; none for a component that has no effect on the cluster.
+    pub targets: Vec<QuotaTarget>,
+}
+
+/// Defaults for containers that name no requests or limits: under a quota on these a pod without them is
+/// refused (Kubernetes: LimitRange).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LimitRangePolicy {
+    /// Default limit per resource name (`cpu`, `memory`).
+    pub default: BTreeMap<String, Amount>,
+    /// Default request per resource name.
+    pub default_request: BTreeMap<String, Amount>,
+}
+
+/// What kind of cluster it is, by discovery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flavour {
+    /// `project.openshift.io` is served: projects are made by ProjectRequest.
+    OpenShift,
+    /// Plain Kubernetes: namespaces.
+    Kubernetes,
+}
+
+/// Everything of one offering that decisions depend on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Names on the cluster.
+    pub naming: Naming,
+    /// Components by their type.
+    pub components: BTreeMap<String, ComponentPolicy>,
+    /// `None`: no limit range is made.
+    pub limit_range: Option<LimitRangePolicy>,
+    /// See [`Flavour`].
+    pub flavour: Flavour,
+    /// The cluster's user name of this agent, as OpenShift notes it as requester; empty if unknown.
+    pub requester: String,
+    /// Server without the endpoints of 2025 and later (contract §8, column 2024).
+    pub legacy_waldur: bool,
+    /// Limits of a paused resource, in Waldur's unit, for each component that has quota targets.
+    pub paused_limits: BTreeMap<String, Amount>,
+    /// The same for a downscaled resource.
+    pub downscaled_limits: BTreeMap<String, Amount>,
+}

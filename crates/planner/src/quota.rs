@@ -1,0 +1,230 @@
+//! From Waldur's limits to the hard values of a quota (design: Quota).
+//!
+//! A component for which nobody says anything keeps the value that the cluster has: an order that names some
+//! components must not lift the limits of the others.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::amount::{Amount, Notation};
+use crate::model::{Limit, Limits, Offering, Resource};
+use crate::policy::{ComponentPolicy, LimitRangePolicy, Policy, QuotaTarget};
+
+/// Values of a quota by key (Kubernetes: `spec.hard`).
+pub type Hard = BTreeMap<String, Amount>;
+
+/// What the quota should say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DesiredQuota {
+    /// Keys with a known value.
+    pub hard: Hard,
+    /// Keys that a component of the offering owns but for which no limit is known: they stay as they are.
+    pub keep: BTreeSet<String>,
+}
+
+impl DesiredQuota {
+    /// The whole of `spec.hard` to write, given what is there now.
+    #[must_use]
+    pub fn resolve(&self, observed: Option<&Hard>) -> Hard {
+        let mut hard = self.hard.clone();
+        for key in &self.keep {
+            if let Some(value) = observed.and_then(|observed| observed.get(key)) {
+                hard.entry(key.clone()).or_insert(*value);
+            }
+        }
+        hard
+    }
+}
+
+/// Why limits cannot become a quota. The text is for the customer and for the provider's support.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LimitError {
+    /// Below zero.
+    #[error("the limit of `{component}` is {amount}; it must not be negative")]
+    Negative {
+        /// Component type.
+        component: String,
+        /// As ordered.
+        amount: Amount,
+    },
+    /// No number at all, or one beyond what Kubernetes holds.
+    #[error("the limit of `{component}` cannot be used: {reason}")]
+    Invalid {
+        /// Component type.
+        component: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The product with ratio, factor and unit is beyond what Kubernetes holds.
+    #[error("the limit of `{component}` is {amount}, which is more than Kubernetes can hold as `{key}`")]
+    TooLarge {
+        /// Component type.
+        component: String,
+        /// As ordered.
+        amount: Amount,
+        /// Quota key.
+        key: String,
+    },
+    /// A count with a fraction.
+    #[error("the limit of `{component}` is {amount}, but `{key}` counts whole objects")]
+    NotWhole {
+        /// Component type.
+        component: String,
+        /// As ordered.
+        amount: Amount,
+        /// Quota key.
+        key: String,
+    },
+    /// The order names a component that the offering lacks.
+    #[error("the order names `{component}`, which this offering does not have; it has {known}")]
+    UnknownComponent {
+        /// Component type as ordered.
+        component: String,
+        /// Types that the offering has.
+        known: String,
+    },
+}
+
+/// The effective limits: later layers replace earlier ones per component. Unset values say nothing.
+#[must_use]
+pub fn merged<'a>(layers: impl IntoIterator<Item = &'a Limits>) -> Limits {
+    let mut limits = Limits::new();
+    for (component, limit) in layers.into_iter().flatten() {
+        if *limit != Limit::Unset {
+            limits.insert(component.clone(), limit.clone());
+        }
+    }
+    limits
+}
+
+/// Refuses components that the offering does not have. `ordered` are the limits of the order itself.
+///
+/// # Errors
+/// [`LimitError::UnknownComponent`] for the first such component.
+pub fn check_components(offering: &Offering, ordered: &Limits) -> Result<(), LimitError> {
+    let unknown = ordered.iter().find(|(component, limit)| {
+        !matches!(limit, Limit::Unset) && !offering.components.contains(component)
+    });
+    match unknown {
+        Some((component, _)) => Err(LimitError::UnknownComponent {
+            component: component.clone(),
+            known: offering.components.join(", "),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// The quota for these limits.
+///
+/// # Errors
+/// [`LimitError`] for the first limit that cannot be held.
+pub fn desired(policy: &Policy, offering: &Offering, limits: &Limits) -> Result<DesiredQuota, LimitError> {
+    let mut quota = DesiredQuota::default();
+    for (component, settings) in &policy.components {
+        if !offering.components.contains(component) {
+            continue;
+        }
+        let amount = match limits.get(component) {
+            Some(Limit::Amount(amount)) => Some(*amount),
+            Some(Limit::Invalid(reason)) => {
+                return Err(LimitError::Invalid { component: component.clone(), reason: reason.clone() });
+            }
+            Some(Limit::Unset) | None => settings.fallback_limit,
+        };
+        for target in &settings.targets {
+            match amount {
+                Some(amount) => {
+                    let value = target_value(component, settings, target, amount)?;
+                    quota.hard.insert(target.key.clone(), value);
+                }
+                None => {
+                    quota.keep.insert(target.key.clone());
+                }
+            }
+        }
+    }
+    Ok(quota)
+}
+
+fn target_value(
+    component: &str,
+    settings: &ComponentPolicy,
+    target: &QuotaTarget,
+    amount: Amount,
+) -> Result<Amount, LimitError> {
+    let (component, key) = (component.to_owned(), target.key.clone());
+    if amount.is_negative() {
+        return Err(LimitError::Negative { component, amount });
+    }
+    let value = amount
+        .times(settings.unit_factor)
+        .and_then(|value| value.times(target.unit))
+        .and_then(|value| value.times(target.ratio))
+        .and_then(|value| value.plus(target.static_part));
+    match value {
+        None => Err(LimitError::TooLarge { component, amount, key }),
+        Some(value) if counts_objects(&key) && !value.is_whole() => {
+            Err(LimitError::NotWhole { component, amount, key })
+        }
+        Some(value) => Ok(value),
+    }
+}
+
+/// True for keys whose values the API server requires to be integers: everything but cpu, memory and storage.
+#[must_use]
+pub fn counts_objects(key: &str) -> bool {
+    let measured = ["cpu", "memory", "ephemeral-storage", "requests.storage"];
+    let measured_prefixed = ["requests.cpu", "limits.cpu", "requests.memory", "limits.memory"];
+    let suffixed = ["requests.ephemeral-storage", "limits.ephemeral-storage"];
+    !(measured.contains(&key)
+        || measured_prefixed.contains(&key)
+        || suffixed.contains(&key)
+        || key.ends_with("/requests.storage")
+        || key.contains("hugepages-"))
+}
+
+/// How a value of this key is written: bytes by powers of 1024, everything else by powers of 1000.
+#[must_use]
+pub fn notation(key: &str) -> Notation {
+    let bytes = ["memory", "storage"].iter().any(|word| key.ends_with(word)) || key.contains("hugepages-");
+    if bytes { Notation::Binary } else { Notation::Decimal }
+}
+
+/// A value of this key as the API server would write it.
+#[must_use]
+pub fn quantity(key: &str, value: Amount) -> String {
+    value.quantity(notation(key))
+}
+
+/// Limits that hold now: those of a paused or downscaled resource are fixed by policy, paused first.
+#[must_use]
+pub fn held_back(policy: &Policy, resource: &Resource, limits: Limits) -> Limits {
+    let fixed = match (resource.paused, resource.downscaled) {
+        (true, _) => &policy.paused_limits,
+        (false, true) => &policy.downscaled_limits,
+        (false, false) => return limits,
+    };
+    let mut held = limits;
+    held.extend(fixed.iter().map(|(component, amount)| (component.clone(), Limit::Amount(*amount))));
+    held
+}
+
+/// The limit range that fits under what was bought: a default larger than the whole quota would keep every pod
+/// without limits from starting.
+#[must_use]
+pub fn limit_range(policy: &LimitRangePolicy, bought: &Hard) -> LimitRangePolicy {
+    let capped = |prefix: &str, defaults: &BTreeMap<String, Amount>| {
+        let capped = defaults.iter().map(|(resource, value)| {
+            let ceiling = bought.get(&format!("{prefix}.{resource}")).filter(|hard| **hard > Amount::ZERO);
+            (resource.clone(), ceiling.map_or(*value, |ceiling| (*value).min(*ceiling)))
+        });
+        capped.collect::<BTreeMap<_, _>>()
+    };
+    let default = capped("limits", &policy.default);
+    let mut default_request = capped("requests", &policy.default_request);
+    for (resource, request) in &mut default_request {
+        if let Some(limit) = default.get(resource) {
+            *request = (*request).min(*limit);
+        }
+    }
+    LimitRangePolicy { default, default_request }
+}
