@@ -110,6 +110,8 @@ pub enum Action {
         name: String,
         /// Only this one, not another of the same name.
         uid: String,
+        /// The resource whose it must be.
+        resource: Uuid,
     },
     /// Tell Waldur the namespace's name.
     SetBackendId {
@@ -191,7 +193,7 @@ impl fmt::Display for Action {
                 let sign = if matches!(expect, Expect::Uid(_)) { '~' } else { '+' };
                 write!(f, "{sign} limit range {}/{}", target.name, crate::names::LIMIT_RANGE)
             }
-            Self::DeleteNamespace { name, uid } => {
+            Self::DeleteNamespace { name, uid, .. } => {
                 write!(f, "- namespace {name} (uid {uid}) with all that is in it")
             }
             Self::SetBackendId { resource, backend_id } => {

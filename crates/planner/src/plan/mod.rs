@@ -195,7 +195,7 @@ impl Plan {
 
     fn for_removal(&mut self, desired: &Desired, removal: &Removal, observed: &Observed, now: Timestamp) {
         if let Some(namespace) = observed.primary(&removal.backend_id) {
-            self.remove(desired, namespace, now);
+            self.remove(desired, removal, namespace, now);
             return;
         }
         let name = if removal.backend_id.is_empty() {
@@ -211,7 +211,7 @@ impl Plan {
             Some(Lookup::Absent) => self.nothing_left(desired),
             Some(Lookup::Present(namespace)) => {
                 match namespace.ownership(removal.resource, &desired.requester) {
-                    Ownership::Ours | Ownership::CutShort => self.remove(desired, namespace, now),
+                    Ownership::Ours | Ownership::CutShort => self.remove(desired, removal, namespace, now),
                     _ if removal.backend_id.is_empty() => self.nothing_left(desired),
                     Ownership::OtherResource => self.refuse(desired, &namespace::other_resource(namespace)),
                     Ownership::Claimed | Ownership::Foreign => {
@@ -222,7 +222,7 @@ impl Plan {
         }
     }
 
-    fn remove(&mut self, desired: &Desired, namespace: &Namespace, now: Timestamp) {
+    fn remove(&mut self, desired: &Desired, removal: &Removal, namespace: &Namespace, now: Timestamp) {
         if let Err(error) = names::check_namespace(&namespace.name) {
             return self.refuse(desired, &error.to_string());
         }
@@ -235,8 +235,8 @@ impl Plan {
                     .push(Finding::warning(format!("namespace `{name}` is being deleted, but {blocked}")));
             }
         } else {
-            let (name, uid) = (namespace.name.clone(), namespace.uid.clone());
-            self.actions.push(Action::DeleteNamespace { name, uid });
+            let (name, uid, resource) = (namespace.name.clone(), namespace.uid.clone(), removal.resource);
+            self.actions.push(Action::DeleteNamespace { name, uid, resource });
         }
         self.look_again_at = now.checked_add(WHILE_TERMINATING).ok();
     }

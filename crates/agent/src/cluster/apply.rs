@@ -1,0 +1,156 @@
+//! Carries out the planner's actions on the cluster. The only place that writes to it.
+//!
+//! Every write is tied to an object that is ours: by the uid that it was seen with, by having been made a moment
+//! ago, or by a look that there is nothing of anybody else. Answers feed the store, so that the next look at the
+//! same key sees what was written.
+
+use kube::api::DynamicObject;
+use planner::action::{Action, Expect, Target};
+use planner::observed::Ownership;
+use planner::outcome::Failure;
+use planner::policy::Flavour;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::connect::Cluster;
+use super::kinds::{self, Kind};
+use super::observe::object;
+use crate::error::{ApiError, Peer};
+
+/// Writes of one plan; remembers the namespace that the plan has made.
+#[derive(Debug)]
+pub(crate) struct Writes<'a> {
+    cluster: &'a Cluster,
+    flavour: Flavour,
+    requester: &'a str,
+    made: Option<String>,
+}
+
+impl<'a> Writes<'a> {
+    pub(crate) const fn new(cluster: &'a Cluster, flavour: Flavour, requester: &'a str) -> Self {
+        Self { cluster, flavour, requester, made: None }
+    }
+
+    /// Carries out an action on the cluster; `false` if the action is none for the cluster.
+    pub(crate) async fn carry_out(&mut self, action: &Action) -> Result<bool, ApiError> {
+        match action {
+            Action::RequestProject { name, display_name, description } => {
+                let body = kinds::project_request(name, display_name, description);
+                let made = self.cluster.http.post("/apis/project.openshift.io/v1/projectrequests", &body).await?;
+                self.remember(&made);
+            }
+            Action::CreateNamespace { name, resource, annotations } => {
+                let body = kinds::namespace(name, None, *resource, annotations);
+                let path = format!("/api/v1/namespaces?fieldManager={}", super::http::FIELD_MANAGER);
+                let made = self.cluster.http.post(&path, &body).await?;
+                self.remember(&made);
+                self.saw(Kind::Namespace, made);
+            }
+            Action::ApplyNamespace { target, resource, annotations } => {
+                let uid = self.uid(target)?;
+                let body = kinds::namespace(&target.name, Some(&uid), *resource, annotations);
+                let seen = self.cluster.http.apply(&Kind::Namespace.object_path(&target.name), &body).await?;
+                self.saw(Kind::Namespace, seen);
+            }
+            Action::ApplyQuota { target, resource, expect, hard, .. } => {
+                let uid = self.checked(Kind::Quota, target, *resource, expect).await?;
+                let body = kinds::quota(&target.name, uid.as_deref(), *resource, hard);
+                self.write(Kind::Quota, target, &body).await?;
+            }
+            Action::ApplyLimitRange { target, resource, expect, value } => {
+                let uid = self.checked(Kind::LimitRange, target, *resource, expect).await?;
+                let body = kinds::limit_range(&target.name, uid.as_deref(), *resource, value);
+                self.write(Kind::LimitRange, target, &body).await?;
+            }
+            Action::DeleteNamespace { name, uid, resource } => self.delete(name, uid, *resource).await?,
+            Action::Approve { .. }
+            | Action::Reject { .. }
+            | Action::SetAllocationOk { .. }
+            | Action::SetBackendId { .. }
+            | Action::SetBackendMetadata { .. }
+            | Action::MarkDone { .. }
+            | Action::MarkErred { .. } => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Deletes after one more look: what the store says may be a moment old.
+    async fn delete(&self, name: &str, uid: &str, resource: Uuid) -> Result<(), ApiError> {
+        let path = match self.flavour {
+            Flavour::OpenShift => format!("/apis/project.openshift.io/v1/projects/{name}"),
+            Flavour::Kubernetes => Kind::Namespace.object_path(name),
+        };
+        planner::names::check_namespace(name)
+            .map_err(|error| not_ours(&format!("DELETE {path}"), &error.to_string()))?;
+        let Some(namespace) = self.cluster.namespace(name).await? else {
+            return Ok(());
+        };
+        let ours = matches!(namespace.ownership(resource, self.requester), Ownership::Ours | Ownership::CutShort);
+        if !ours || namespace.uid != uid {
+            return Err(not_ours(&format!("DELETE {path}"), "the namespace is not the one that was to be deleted"));
+        }
+        if namespace.terminating {
+            return Ok(());
+        }
+        match self.cluster.http.delete(&path, &kinds::delete_options(uid)).await {
+            Err(error) if error.is_not_found() => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
+    async fn write(&self, kind: Kind, target: &Target, body: &Value) -> Result<(), ApiError> {
+        let seen = self.cluster.http.apply(&kind.object_path(&target.name), body).await?;
+        self.saw(kind, seen);
+        Ok(())
+    }
+
+    /// The uid to write with; `None` for an object that does not exist yet.
+    async fn checked(
+        &self,
+        kind: Kind,
+        target: &Target,
+        resource: Uuid,
+        expect: &Expect,
+    ) -> Result<Option<String>, ApiError> {
+        match expect {
+            Expect::Fresh => Ok(None),
+            Expect::Uid(uid) => Ok(Some(uid.clone())),
+            Expect::Absent => {
+                let path = kind.object_path(&target.name);
+                let found = match self.cluster.http.get(&path).await {
+                    Ok(found) => object(found),
+                    Err(error) if error.is_not_found() => None,
+                    Err(error) => return Err(error),
+                };
+                match found {
+                    None => Ok(None),
+                    Some(found) if kinds::resource_of(&found) == Some(resource) => Ok(found.metadata.uid),
+                    Some(_) => Err(not_ours(
+                        &format!("PATCH {path}"),
+                        "an object of that name exists and does not carry this agent's labels; remove or adopt it",
+                    )),
+                }
+            }
+        }
+    }
+
+    fn uid(&self, target: &Target) -> Result<String, ApiError> {
+        let uid = target.uid.as_ref().or(self.made.as_ref()).cloned();
+        uid.ok_or_else(|| not_ours(&format!("PATCH namespace {}", target.name), "its uid is not known"))
+    }
+
+    fn remember(&mut self, made: &Value) {
+        self.made = made.pointer("/metadata/uid").and_then(Value::as_str).map(str::to_owned);
+    }
+
+    fn saw(&self, kind: Kind, value: Value) {
+        if let Some(object) = object(value) {
+            let object: DynamicObject = object;
+            self.cluster.write_store(|store| store.apply(kind, &object));
+        }
+    }
+}
+
+fn not_ours(request: &str, message: &str) -> ApiError {
+    ApiError { failure: Failure::NotOurs, ..ApiError::unexpected(Peer::Cluster, request, message) }
+}

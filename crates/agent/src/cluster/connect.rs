@@ -1,0 +1,160 @@
+//! The connection to one cluster, and what the agent has to know about it before it can work.
+
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use http::header;
+use kube::client::{Body, ClientBuilder};
+use kube::{Client, Config};
+use planner::policy::Flavour;
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+use tower::util::MapRequestLayer;
+use url::Url;
+
+use super::http::Http;
+use super::kinds::Kind;
+use super::store::Store;
+use crate::credentials::Credential;
+use crate::error::ApiError;
+use crate::waldur::http::Verify;
+
+/// How to reach one cluster.
+#[derive(Clone, Debug)]
+pub struct ClusterOptions {
+    /// Root of the API, for example `https://api.cluster.example:6443`.
+    pub api_url: Url,
+    /// How its certificate is verified.
+    pub verify: Verify,
+    /// Proxy for all requests.
+    pub proxy: Option<Url>,
+    /// Deadline of one attempt.
+    pub timeout: Duration,
+}
+
+/// What the cluster is and what the agent may do there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Surroundings {
+    /// See [`Flavour`].
+    pub(crate) flavour: Flavour,
+    /// User name of the agent; empty if the cluster does not tell.
+    pub(crate) user: String,
+    /// Kinds that may be watched; the others are listed.
+    pub(crate) watchable: Vec<Kind>,
+    /// False where limit ranges may be neither read nor written.
+    pub(crate) limit_ranges: bool,
+}
+
+/// One cluster.
+pub struct Cluster {
+    pub(crate) http: Http,
+    /// For watches: without the deadline that ordinary requests have.
+    pub(crate) watch_client: Client,
+    pub(crate) store: RwLock<Store>,
+    pub(crate) state: RwLock<super::observe::State>,
+}
+
+impl std::fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cluster").field("http", &self.http).finish_non_exhaustive()
+    }
+}
+
+impl Cluster {
+    /// Sets up the connection; nothing is sent yet.
+    ///
+    /// # Errors
+    /// A URL, CA file or proxy that cannot be used.
+    pub fn new(options: &ClusterOptions, credential: Arc<Credential>) -> anyhow::Result<Self> {
+        let config = config(options)?;
+        let plain = ClientBuilder::try_from(config.clone()).context("cannot set up the client for OKD")?.build();
+        let token = Arc::clone(&credential);
+        let authorize = MapRequestLayer::new(move |mut request: http::Request<Body>| {
+            let value = token.token().ok().and_then(|token| {
+                header::HeaderValue::try_from(format!("Bearer {}", token.expose_secret())).ok()
+            });
+            if let Some(mut value) = value {
+                value.set_sensitive(true);
+                request.headers_mut().insert(header::AUTHORIZATION, value);
+            }
+            request
+        });
+        let builder = ClientBuilder::try_from(config).context("cannot set up the client for OKD")?;
+        Ok(Self {
+            http: Http::new(plain, credential, options.timeout),
+            watch_client: builder.with_layer(&authorize).build(),
+            store: RwLock::default(),
+            state: RwLock::default(),
+        })
+    }
+
+    /// Finds out what kind of cluster it is, who the agent is there, and what it may do.
+    pub(crate) async fn explore(&self) -> Result<Surroundings, ApiError> {
+        let flavour = match self.http.get("/apis/project.openshift.io/v1").await {
+            Ok(_) => Flavour::OpenShift,
+            Err(error) if error.is_not_found() => Flavour::Kubernetes,
+            Err(error) => return Err(error),
+        };
+        let user = self.user_name(flavour).await?;
+        let mut watchable = Vec::new();
+        for kind in Kind::ALL {
+            if self.may("watch", kind).await? && self.may("list", kind).await? {
+                watchable.push(kind);
+            }
+        }
+        let limit_ranges = self.may("patch", Kind::LimitRange).await? && self.may("list", Kind::LimitRange).await?;
+        Ok(Surroundings { flavour, user, watchable, limit_ranges })
+    }
+
+    /// The agent's own user name (Kubernetes: SelfSubjectReview, since 1.28; OpenShift: users/~).
+    async fn user_name(&self, flavour: Flavour) -> Result<String, ApiError> {
+        let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
+        let error = match self.http.post("/apis/authentication.k8s.io/v1/selfsubjectreviews", &review).await {
+            Ok(answer) => return Ok(text(&answer, "/status/userInfo/username")),
+            Err(error) => error,
+        };
+        if !error.is_not_found() && error.failure != planner::outcome::Failure::Forbidden {
+            return Err(error);
+        }
+        if flavour == Flavour::Kubernetes {
+            return Ok(String::new());
+        }
+        let user = self.http.get("/apis/user.openshift.io/v1/users/~").await;
+        Ok(user.map(|user| text(&user, "/metadata/name")).unwrap_or_default())
+    }
+
+    /// Whether the agent may do this in all namespaces (Kubernetes: SelfSubjectAccessReview).
+    async fn may(&self, verb: &str, kind: Kind) -> Result<bool, ApiError> {
+        let review = json!({
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": {"verb": verb, "group": "", "resource": kind.plural()}},
+        });
+        let answer = self.http.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", &review).await?;
+        Ok(answer.pointer("/status/allowed") == Some(&Value::Bool(true)))
+    }
+}
+
+fn text(value: &Value, pointer: &str) -> String {
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+fn config(options: &ClusterOptions) -> anyhow::Result<Config> {
+    let uri = options.api_url.as_str().trim_end_matches('/').parse().context("the API URL cannot be used")?;
+    let mut config = Config::new(uri);
+    config.default_retry = false;
+    config.connect_timeout = Some(options.timeout.min(Duration::from_secs(10)));
+    match &options.verify {
+        Verify::System => {}
+        Verify::Off => config.accept_invalid_certs = true,
+        Verify::CaFile(path) => {
+            std::fs::metadata(path).with_context(|| format!("cannot read the CA file `{}`", path.display()))?;
+            config.root_cert_file = Some(path.clone());
+        }
+    }
+    if let Some(proxy) = &options.proxy {
+        config.proxy_url = Some(proxy.as_str().parse().context("the proxy URL cannot be used")?);
+    }
+    Ok(config)
+}

@@ -1,0 +1,191 @@
+//! How requests to the cluster are sent: authentication, deadline, repetition, errors.
+//!
+//! Connection, TLS and proxy are kube's. Its own repetition is off (it repeats every verb up to 15 times), and
+//! answers are read here, since a proxy or an aggregated API that is down does not answer with a Status object.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, header};
+use kube::Client;
+use kube::client::Body;
+use planner::outcome::Failure;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+
+use crate::credentials::Credential;
+use crate::error::{ApiError, Peer, failure_of_status, retry_after};
+use crate::retry::retrying;
+
+/// Name under which the agent's fields are managed (Kubernetes: server-side apply).
+pub(crate) const FIELD_MANAGER: &str = "waldur-site-agent";
+
+/// Content type of a server-side apply; the API server takes JSON in it.
+const APPLY: &str = "application/apply-patch+yaml";
+const JSON: &str = "application/json";
+
+/// The cluster's API as a sender of JSON.
+#[derive(Clone)]
+pub(crate) struct Http {
+    client: Client,
+    credential: Arc<Credential>,
+    timeout: Duration,
+}
+
+impl std::fmt::Debug for Http {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Http").field("timeout", &self.timeout).finish_non_exhaustive()
+    }
+}
+
+struct Call<'a> {
+    method: http::Method,
+    path: &'a str,
+    content_type: &'static str,
+    body: Option<&'a Value>,
+}
+
+impl Http {
+    pub(crate) const fn new(client: Client, credential: Arc<Credential>, timeout: Duration) -> Self {
+        Self { client, credential, timeout }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Result<Value, ApiError> {
+        self.send(Call { method: http::Method::GET, path, content_type: JSON, body: None }).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value, ApiError> {
+        self.send(Call { method: http::Method::POST, path, content_type: JSON, body: Some(body) }).await
+    }
+
+    /// Server-side apply, taking over the fields in `body` from whoever changed them.
+    pub(crate) async fn apply(&self, path: &str, body: &Value) -> Result<Value, ApiError> {
+        let path = format!("{path}?fieldManager={FIELD_MANAGER}&force=true");
+        self.send(Call { method: http::Method::PATCH, path: &path, content_type: APPLY, body: Some(body) }).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str, options: &Value) -> Result<Value, ApiError> {
+        self.send(Call { method: http::Method::DELETE, path, content_type: JSON, body: Some(options) }).await
+    }
+
+    /// All items of a list, page by page.
+    pub(crate) async fn list(&self, path: &str, query: &str) -> Result<Vec<Value>, ApiError> {
+        let mut items = Vec::new();
+        let mut token = String::new();
+        loop {
+            let page = format!("{path}?limit=500{query}{token}");
+            let mut answer = self.get(&page).await?;
+            if let Some(Value::Array(more)) = answer.get_mut("items").map(Value::take) {
+                items.extend(more);
+            }
+            match answer.pointer("/metadata/continue").and_then(Value::as_str) {
+                Some(next) if !next.is_empty() => {
+                    let next: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
+                    token = format!("&continue={next}");
+                }
+                _ => return Ok(items),
+            }
+        }
+    }
+
+    async fn send(&self, call: Call<'_>) -> Result<Value, ApiError> {
+        retrying(|| self.attempt(&call)).await
+    }
+
+    /// One attempt; a refused token is read anew once.
+    async fn attempt(&self, call: &Call<'_>) -> Result<Value, ApiError> {
+        let name = format!("{} {}", call.method, call.path.split('?').next().unwrap_or_default());
+        let token = self.credential.token();
+        let token = token.map_err(|error| ApiError::unavailable(Peer::Cluster, &name, &error.to_string()))?;
+        match self.exchange(call, &name, &token).await {
+            Err(error) if error.failure == Failure::Unauthorized => match self.credential.after_refusal(&token) {
+                Some(token) => self.exchange(call, &name, &token).await,
+                None => Err(error),
+            },
+            other => other,
+        }
+    }
+
+    async fn exchange(&self, call: &Call<'_>, name: &str, token: &SecretString) -> Result<Value, ApiError> {
+        let request = request(call, token);
+        let request = request.map_err(|error| ApiError::unexpected(Peer::Cluster, name, &error.to_string()))?;
+        let answer = async {
+            let response = self.client.send(request).await?;
+            let (parts, body) = response.into_parts();
+            let bytes = body.collect_bytes().await?;
+            Ok::<_, kube::Error>((parts, bytes))
+        };
+        let answer = tokio::time::timeout(self.timeout, answer).await;
+        let answer = answer.map_err(|_| ApiError::unavailable(Peer::Cluster, name, "no answer in time"))?;
+        let (parts, bytes) = answer.map_err(|error| ApiError::unavailable(Peer::Cluster, name, &reasons(&error)))?;
+        if parts.status.is_success() {
+            return serde_json::from_slice(&bytes).map_err(|_| not_json(name, &parts.headers));
+        }
+        let asked = retry_after(&parts.headers);
+        Err(refused(name, parts.status.as_u16(), asked, &bytes))
+    }
+}
+
+fn request(call: &Call<'_>, token: &SecretString) -> Result<Request<Body>, http::Error> {
+    let mut authorization = header::HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))?;
+    authorization.set_sensitive(true);
+    let body = call.body.map_or_else(Vec::new, |body| body.to_string().into_bytes());
+    Request::builder()
+        .method(call.method.clone())
+        .uri(call.path)
+        .header(header::AUTHORIZATION, authorization)
+        .header(header::CONTENT_TYPE, call.content_type)
+        .header(header::ACCEPT, JSON)
+        .body(Body::from(body))
+}
+
+/// The chain of reasons, each once: the innermost is the one that helps.
+fn reasons(error: &dyn std::error::Error) -> String {
+    let mut texts: Vec<String> = Vec::new();
+    let mut source = Some(error);
+    while let Some(reason) = source {
+        let text = reason.to_string();
+        if !texts.iter().any(|known| known.contains(&text)) {
+            texts.push(text);
+        }
+        source = reason.source();
+    }
+    texts.join(": ")
+}
+
+fn not_json(name: &str, headers: &header::HeaderMap) -> ApiError {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let what = if kind.contains("html") { "an HTML page instead of JSON; is a proxy in between?" } else { "broken JSON" };
+    ApiError::unavailable(Peer::Cluster, name, &format!("answered with {what}"))
+}
+
+/// Turns an answer without success into an error. `reason` of the Status tells apart what shares a code.
+fn refused(name: &str, code: u16, asked: Option<Duration>, body: &[u8]) -> ApiError {
+    let status: Option<Value> = serde_json::from_slice(body).ok();
+    let status = status.filter(|status| status.get("kind").and_then(Value::as_str) == Some("Status"));
+    let reason = status.as_ref().and_then(|status| status.get("reason")).and_then(Value::as_str).unwrap_or_default();
+    let failure = match (code, reason) {
+        (409, "AlreadyExists") => Failure::AlreadyExists,
+        (403, _) if is_terminating(status.as_ref()) => Failure::Unavailable { retry_after: None },
+        // Without a Status it is a proxy that speaks, not the API: nothing is known about the object.
+        (404, _) if status.is_none() && !body.starts_with(b"404 page not found") => {
+            Failure::Unavailable { retry_after: None }
+        }
+        _ => failure_of_status(code, asked),
+    };
+    let words = status.as_ref().and_then(|status| status.get("message")).and_then(Value::as_str).map(str::to_owned);
+    let words = words.unwrap_or_else(|| match String::from_utf8_lossy(body) {
+        text if text.trim_start().starts_with('<') => "an HTML page instead of a Status; is a proxy in between?".to_owned(),
+        text => text.into_owned(),
+    });
+    let mut error = ApiError::answered(Peer::Cluster, name, code, failure, &words);
+    error.unknown_path = code == 404 && status.is_none();
+    error
+}
+
+/// True for the refusal to put anything into a namespace that is being deleted.
+fn is_terminating(status: Option<&Value>) -> bool {
+    let causes = status.and_then(|status| status.pointer("/details/causes")).and_then(Value::as_array);
+    let mut causes = causes.into_iter().flatten();
+    causes.any(|cause| cause.get("reason").and_then(Value::as_str) == Some("NamespaceTerminating"))
+}

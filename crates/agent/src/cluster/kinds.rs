@@ -1,0 +1,193 @@
+//! Kubernetes objects to and from the planner's values. No I/O.
+
+use std::collections::BTreeMap;
+
+use kube::api::{ApiResource, DynamicObject};
+use kube::core::GroupVersionKind;
+use planner::amount::Amount;
+use planner::names;
+use planner::observed::{Namespace, Owned};
+use planner::policy::LimitRangePolicy;
+use planner::quota::{self, Hard};
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+/// The kinds of objects that the agent keeps an eye on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Kind {
+    Namespace,
+    Quota,
+    LimitRange,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 3] = [Self::Namespace, Self::Quota, Self::LimitRange];
+
+    /// Name of the resource in paths and in permissions.
+    pub(crate) const fn plural(self) -> &'static str {
+        match self {
+            Self::Namespace => "namespaces",
+            Self::Quota => "resourcequotas",
+            Self::LimitRange => "limitranges",
+        }
+    }
+
+    /// Path of the list over the whole cluster.
+    pub(crate) fn list_path(self) -> String {
+        format!("/api/v1/{}", self.plural())
+    }
+
+    /// Path of the object that the agent has of this kind in a namespace.
+    pub(crate) fn object_path(self, namespace: &str) -> String {
+        match self {
+            Self::Namespace => format!("/api/v1/namespaces/{namespace}"),
+            Self::Quota => format!("/api/v1/namespaces/{namespace}/resourcequotas/{}", names::QUOTA),
+            Self::LimitRange => format!("/api/v1/namespaces/{namespace}/limitranges/{}", names::LIMIT_RANGE),
+        }
+    }
+
+    pub(crate) fn api_resource(self) -> ApiResource {
+        let kind = match self {
+            Self::Namespace => "Namespace",
+            Self::Quota => "ResourceQuota",
+            Self::LimitRange => "LimitRange",
+        };
+        ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("", "v1", kind), self.plural())
+    }
+}
+
+/// Selects our objects.
+pub(crate) fn our_labels() -> String {
+    format!("{}={}", names::MANAGED_BY, names::MANAGED_BY_VALUE)
+}
+
+/// Labels of an object that belongs to this resource.
+fn labels(resource: Uuid) -> Value {
+    json!({names::MANAGED_BY: names::MANAGED_BY_VALUE, names::RESOURCE_UUID: resource.simple().to_string()})
+}
+
+/// The resource that an object of ours belongs to.
+pub(crate) fn resource_of(object: &DynamicObject) -> Option<Uuid> {
+    let labels = object.metadata.labels.as_ref()?;
+    let managed = labels.get(names::MANAGED_BY).is_some_and(|value| value == names::MANAGED_BY_VALUE);
+    if managed { Uuid::parse_str(labels.get(names::RESOURCE_UUID)?).ok() } else { None }
+}
+
+/// Body of a ProjectRequest (OpenShift: project.openshift.io/v1), which keeps nothing else.
+pub(crate) fn project_request(name: &str, display_name: &str, description: &str) -> Value {
+    json!({
+        "apiVersion": "project.openshift.io/v1",
+        "kind": "ProjectRequest",
+        "metadata": {"name": name},
+        "displayName": display_name,
+        "description": description,
+    })
+}
+
+/// A namespace with our labels; `uid` is a precondition where it is given.
+pub(crate) fn namespace(name: &str, uid: Option<&str>, resource: Uuid, annotations: &BTreeMap<String, String>) -> Value {
+    let mut body = json!({
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": name, "labels": labels(resource), "annotations": annotations},
+    });
+    set_uid(&mut body, uid);
+    body
+}
+
+/// Our quota.
+pub(crate) fn quota(namespace: &str, uid: Option<&str>, resource: Uuid, hard: &Hard) -> Value {
+    let hard: Map<String, Value> =
+        hard.iter().map(|(key, value)| (key.clone(), json!(quota::quantity(key, *value)))).collect();
+    let mut body = json!({
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": names::QUOTA, "namespace": namespace, "labels": labels(resource)},
+        "spec": {"hard": hard},
+    });
+    set_uid(&mut body, uid);
+    body
+}
+
+/// Our limit range.
+pub(crate) fn limit_range(namespace: &str, uid: Option<&str>, resource: Uuid, value: &LimitRangePolicy) -> Value {
+    let quantities = |amounts: &BTreeMap<String, Amount>| -> Map<String, Value> {
+        amounts.iter().map(|(name, value)| (name.clone(), json!(quota::quantity(name, *value)))).collect()
+    };
+    let mut body = json!({
+        "apiVersion": "v1",
+        "kind": "LimitRange",
+        "metadata": {"name": names::LIMIT_RANGE, "namespace": namespace, "labels": labels(resource)},
+        "spec": {"limits": [{
+            "type": "Container",
+            "default": quantities(&value.default),
+            "defaultRequest": quantities(&value.default_request),
+        }]},
+    });
+    set_uid(&mut body, uid);
+    body
+}
+
+fn set_uid(body: &mut Value, uid: Option<&str>) {
+    if let (Some(uid), Some(metadata)) = (uid, body.get_mut("metadata").and_then(Value::as_object_mut)) {
+        metadata.insert("uid".to_owned(), json!(uid));
+    }
+}
+
+/// Options of a delete that only takes the object with this uid.
+pub(crate) fn delete_options(uid: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}})
+}
+
+/// A namespace as the planner means it.
+pub(crate) fn read_namespace(object: &DynamicObject) -> Namespace {
+    let metadata = &object.metadata;
+    let ours = |key: &&String| [names::MANAGED_BY, names::RESOURCE_UUID].contains(&key.as_str());
+    let labels = metadata.labels.iter().flatten().filter(|(key, _)| ours(key));
+    let texts = [names::DISPLAY_NAME, names::DESCRIPTION, names::ORGANIZATION, names::PARENT, names::REQUESTER];
+    let annotations = metadata.annotations.iter().flatten().filter(|(key, _)| texts.contains(&key.as_str()));
+    Namespace {
+        name: metadata.name.clone().unwrap_or_default(),
+        uid: metadata.uid.clone().unwrap_or_default(),
+        labels: labels.map(|(key, value)| (key.clone(), value.clone())).collect(),
+        annotations: annotations.map(|(key, value)| (key.clone(), value.clone())).collect(),
+        created: metadata.creation_timestamp.as_ref().map(|time| time.0),
+        terminating: metadata.deletion_timestamp.is_some(),
+        blocked_by: blocked_by(&object.data),
+    }
+}
+
+/// What a namespace that is being deleted waits for (Kubernetes: conditions of a namespace).
+fn blocked_by(data: &Value) -> Vec<String> {
+    let conditions = data.pointer("/status/conditions").and_then(Value::as_array);
+    let true_ones = conditions.into_iter().flatten().filter(|condition| condition["status"] == "True");
+    let messages = true_ones.filter_map(|condition| condition["message"].as_str().filter(|text| !text.is_empty()));
+    messages.map(names::one_line).collect()
+}
+
+/// Hard values of a quota. A value that cannot be read is left out, so that it is written anew.
+pub(crate) fn read_quota(object: &DynamicObject) -> Owned<Hard> {
+    Owned { uid: object.metadata.uid.clone().unwrap_or_default(), value: amounts(object.data.pointer("/spec/hard")) }
+}
+
+/// What a limit range says about containers.
+pub(crate) fn read_limit_range(object: &DynamicObject) -> Owned<LimitRangePolicy> {
+    let limits = object.data.pointer("/spec/limits").and_then(Value::as_array);
+    let mut items = limits.into_iter().flatten();
+    let container = items.find(|item| item["type"] == "Container");
+    let part = |name: &str| amounts(container.and_then(|item| item.get(name)));
+    Owned {
+        uid: object.metadata.uid.clone().unwrap_or_default(),
+        value: LimitRangePolicy { default: part("default"), default_request: part("defaultRequest") },
+    }
+}
+
+fn amounts(value: Option<&Value>) -> BTreeMap<String, Amount> {
+    let entries = value.and_then(Value::as_object).into_iter().flatten();
+    entries
+        .filter_map(|(key, value)| {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            Some((key.clone(), text.parse().ok()?))
+        })
+        .collect()
+}

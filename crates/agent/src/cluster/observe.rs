@@ -1,0 +1,132 @@
+//! What is on the cluster for one resource. Reads only.
+//!
+//! Where watches run, the answer comes from the store and costs no request. Where the role grants no watch, a
+//! list per kind and pass takes their place, and a key that is looked at again is read by itself.
+
+use std::collections::HashSet;
+
+use kube::api::DynamicObject;
+use planner::names;
+use planner::observed::{Lookup, Namespace, Observed};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::connect::{Cluster, Surroundings};
+use super::kinds::{self, Kind};
+use crate::error::{ApiError, Peer};
+
+/// What the agent knows about its own sight of the cluster.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    /// `None` before [`Cluster::explore`] has answered.
+    pub(crate) surroundings: Option<Surroundings>,
+    /// Kinds whose watch has listed everything and is running.
+    pub(crate) live: HashSet<Kind>,
+}
+
+impl Cluster {
+    /// What [`Cluster::explore`] found; asked once.
+    pub(crate) async fn surroundings(&self) -> Result<Surroundings, ApiError> {
+        if let Some(known) = self.read_state(|state| state.surroundings.clone()) {
+            return Ok(known);
+        }
+        let found = self.explore().await?;
+        self.write_state(|state| state.surroundings = Some(found.clone()));
+        Ok(found)
+    }
+
+    /// Lists what is not watched; for the start of a pass in which there is work.
+    pub(crate) async fn refresh(&self) -> Result<(), ApiError> {
+        for kind in self.not_live() {
+            let query = format!("&labelSelector={}", encoded(&kinds::our_labels()));
+            let objects = objects(self.http.list(&kind.list_path(), &query).await?);
+            self.write_store(|store| store.replace(kind, &objects));
+        }
+        Ok(())
+    }
+
+    /// What is there for a resource. With `fresh`, kinds that are not watched are read now.
+    pub(crate) async fn observe(&self, resource: Uuid, backend_id: &str, fresh: bool) -> Result<Observed, ApiError> {
+        if fresh {
+            self.refresh_one(resource).await?;
+        }
+        let store = self.store.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut observed = store.observed(resource, backend_id);
+        observed.limit_range_refused =
+            self.read_state(|state| state.surroundings.as_ref().is_some_and(|known| !known.limit_ranges));
+        Ok(observed)
+    }
+
+    async fn refresh_one(&self, resource: Uuid) -> Result<(), ApiError> {
+        let selector = format!("{},{}={}", kinds::our_labels(), names::RESOURCE_UUID, resource.simple());
+        for kind in self.not_live() {
+            let query = format!("&labelSelector={}", encoded(&selector));
+            let found = objects(self.http.list(&kind.list_path(), &query).await?);
+            self.write_store(|store| store.replace_of(kind, resource, &found));
+        }
+        Ok(())
+    }
+
+    fn not_live(&self) -> Vec<Kind> {
+        self.read_state(|state| {
+            let readable = |kind: &Kind| {
+                *kind != Kind::LimitRange || state.surroundings.as_ref().is_none_or(|known| known.limit_ranges)
+            };
+            Kind::ALL.into_iter().filter(|kind| !state.live.contains(kind) && readable(kind)).collect()
+        })
+    }
+
+    /// Looks up a namespace by name, whoever made it.
+    pub(crate) async fn look_up(&self, name: &str) -> Result<Lookup, ApiError> {
+        match self.http.get(&Kind::Namespace.object_path(name)).await {
+            Ok(value) => {
+                let object = object(value).ok_or_else(|| not_an_object(name))?;
+                self.write_store(|store| store.apply(Kind::Namespace, &object));
+                Ok(Lookup::Present(kinds::read_namespace(&object)))
+            }
+            Err(error) if error.is_not_found() => {
+                self.write_store(|store| store.namespace_gone(name));
+                Ok(Lookup::Absent)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Looks up a namespace by name; `None` if there is none.
+    pub(crate) async fn namespace(&self, name: &str) -> Result<Option<Namespace>, ApiError> {
+        Ok(match self.look_up(name).await? {
+            Lookup::Present(namespace) => Some(namespace),
+            Lookup::Absent => None,
+        })
+    }
+
+    pub(crate) fn read_state<T>(&self, read: impl FnOnce(&State) -> T) -> T {
+        read(&self.state.read().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    pub(crate) fn write_state<T>(&self, write: impl FnOnce(&mut State) -> T) -> T {
+        write(&mut self.state.write().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    pub(crate) fn write_store<T>(&self, write: impl FnOnce(&mut super::store::Store) -> T) -> T {
+        write(&mut self.store.write().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+}
+
+fn not_an_object(name: &str) -> ApiError {
+    let request = format!("GET {}", Kind::Namespace.object_path(name));
+    ApiError::unexpected(Peer::Cluster, &request, "the answer is no Kubernetes object")
+}
+
+/// A JSON value as an object; kind and version are not needed.
+pub(crate) fn object(value: Value) -> Option<DynamicObject> {
+    serde_json::from_value(value).ok()
+}
+
+fn objects(values: Vec<Value>) -> Vec<DynamicObject> {
+    values.into_iter().filter_map(object).collect()
+}
+
+fn encoded(selector: &str) -> String {
+    url::form_urlencoded::byte_serialize(selector.as_bytes()).collect()
+}

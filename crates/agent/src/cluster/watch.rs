@@ -1,0 +1,77 @@
+//! Watches of our labelled objects: they keep the store fresh and wake the keys whose objects changed.
+//!
+//! Reads only. A watch that ends or fails is started again for ever by kube's watcher, with growing pauses; while
+//! it is not running, the kind counts as not live and is read by lists.
+
+use std::sync::Arc;
+
+use futures::{StreamExt as _, TryStreamExt as _};
+use kube::Api;
+use kube::api::DynamicObject;
+use kube::runtime::watcher::{self, Event};
+use kube::runtime::{WatchStreamExt as _, watcher as watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use super::connect::Cluster;
+use super::kinds::{self, Kind};
+
+/// Called with the resource whose objects on the cluster changed.
+pub(crate) type Wake = Arc<dyn Fn(Uuid) + Send + Sync>;
+
+/// Starts a watch for each kind that may be watched.
+pub(crate) fn start(cluster: &Arc<Cluster>, kinds: &[Kind], wake: &Wake, tasks: &TaskTracker, stop: &CancellationToken) {
+    for kind in kinds {
+        let run = run(Arc::clone(cluster), *kind, Arc::clone(wake));
+        let stop = stop.clone();
+        tasks.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = run => {}
+            }
+        });
+    }
+}
+
+async fn run(cluster: Arc<Cluster>, kind: Kind, wake: Wake) {
+    let api: Api<DynamicObject> = Api::all_with(cluster.watch_client.clone(), &kind.api_resource());
+    let config = watcher::Config::default().labels(&kinds::our_labels()).page_size(500);
+    let mut events = watch(api, config).default_backoff().into_stream().boxed();
+    let mut listed = Vec::new();
+    loop {
+        match events.try_next().await {
+            Ok(Some(event)) => take(&cluster, kind, event, &mut listed, &wake),
+            Ok(None) => return,
+            Err(error) => {
+                cluster.write_state(|state| state.live.remove(&kind));
+                tracing::warn!(kind = kind.plural(), error = %error, "the watch broke off; reading lists meanwhile");
+            }
+        }
+    }
+}
+
+fn take(cluster: &Cluster, kind: Kind, event: Event<DynamicObject>, listed: &mut Vec<DynamicObject>, wake: &Wake) {
+    let changed: Vec<Uuid> = match event {
+        Event::Init => {
+            listed.clear();
+            Vec::new()
+        }
+        Event::InitApply(object) => {
+            listed.push(object);
+            Vec::new()
+        }
+        Event::InitDone => {
+            let objects = std::mem::take(listed);
+            let changed = cluster.write_store(|store| store.replace(kind, &objects));
+            cluster.write_state(|state| state.live.insert(kind));
+            tracing::debug!(kind = kind.plural(), objects = objects.len(), "watching");
+            changed.into_iter().collect()
+        }
+        Event::Apply(object) => cluster.write_store(|store| store.apply(kind, &object)).into_iter().collect(),
+        Event::Delete(object) => cluster.write_store(|store| store.delete(kind, &object)).into_iter().collect(),
+    };
+    for resource in changed {
+        wake(resource);
+    }
+}

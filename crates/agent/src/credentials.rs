@@ -1,0 +1,99 @@
+//! Tokens for Waldur and for the cluster, from where the operator keeps them.
+//!
+//! A token is read when it is needed, kept for a short while, and read again when a server refuses it. Tokens
+//! leave this module only as [`SecretString`].
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use secrecy::{ExposeSecret, SecretString};
+
+/// A token read from a file is read again after this time: mounted secrets and service account tokens change
+/// under the same name.
+const KEPT: Duration = Duration::from_secs(60);
+
+/// Why there is no token.
+#[derive(Debug, thiserror::Error)]
+pub enum CredentialError {
+    /// The file cannot be read.
+    #[error("cannot read the token file `{}`: {source}", path.display())]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file holds no token.
+    #[error("the token file `{}` {problem}", path.display())]
+    NoToken {
+        /// Which file.
+        path: PathBuf,
+        /// What is in it instead.
+        problem: &'static str,
+    },
+}
+
+/// Where a token comes from.
+#[derive(Debug)]
+pub enum TokenSource {
+    /// Written in the configuration.
+    Static(SecretString),
+    /// The content of a file.
+    File(PathBuf),
+}
+
+/// A token source with what it gave last.
+#[derive(Debug)]
+pub struct Credential {
+    source: TokenSource,
+    last: Mutex<Option<(Instant, SecretString)>>,
+}
+
+impl Credential {
+    /// A credential from this source; nothing is read yet.
+    #[must_use]
+    pub const fn new(source: TokenSource) -> Self {
+        Self { source, last: Mutex::new(None) }
+    }
+
+    /// The token to send now.
+    ///
+    /// # Errors
+    /// [`CredentialError`] if there is none.
+    pub fn token(&self) -> Result<SecretString, CredentialError> {
+        let path = match &self.source {
+            TokenSource::Static(token) => return Ok(token.clone()),
+            TokenSource::File(path) => path,
+        };
+        let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some((read, token)) = last.as_ref().filter(|(read, _)| read.elapsed() < KEPT) {
+            let _ = read;
+            return Ok(token.clone());
+        }
+        let token = read_token(path)?;
+        *last = Some((Instant::now(), token.clone()));
+        Ok(token)
+    }
+
+    /// Another token after a server has refused this one; `None` if the source has no other.
+    pub fn after_refusal(&self, refused: &SecretString) -> Option<SecretString> {
+        *self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+        self.token().ok().filter(|token| token.expose_secret() != refused.expose_secret())
+    }
+}
+
+fn read_token(path: &Path) -> Result<SecretString, CredentialError> {
+    let unreadable = |source| CredentialError::Unreadable { path: path.to_owned(), source };
+    let no_token = |problem| CredentialError::NoToken { path: path.to_owned(), problem };
+    let bytes = std::fs::read(path).map_err(unreadable)?;
+    let text = String::from_utf8(bytes).map_err(|_| no_token("is not text"))?;
+    let token = text.trim();
+    if token.is_empty() {
+        return Err(no_token("is empty"));
+    }
+    if token.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err(no_token("holds more than one word; it must hold the token alone"));
+    }
+    Ok(SecretString::from(token))
+}

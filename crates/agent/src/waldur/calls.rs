@@ -1,0 +1,209 @@
+//! One function per endpoint of Waldur (Waldur contract §8). The only place that writes to Waldur.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use planner::model::{self, Limits};
+use planner::outcome::Failure;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::dto;
+use super::http::{Call, Http, WaldurOptions};
+use crate::credentials::Credential;
+use crate::error::ApiError;
+
+/// Waldur, as one offering's agent sees it.
+#[derive(Debug)]
+pub struct Waldur {
+    http: Http,
+    /// Set when the server turned out not to have the endpoints of 2025 and later.
+    legacy: AtomicBool,
+}
+
+/// Names under which the agent makes itself known (contract §6.2, §10.4).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Registration<'a> {
+    /// As written in the configuration.
+    pub(crate) offering: &'a str,
+    /// Service and mode: `order_process`, `membership_sync`, `report`, `event_process`.
+    pub(crate) mode: &'a str,
+    /// Processor: `OfferingOrderProcessor` and so on.
+    pub(crate) processor: &'a str,
+    /// When this process started, RFC 3339.
+    pub(crate) started: &'a str,
+}
+
+/// Value of `backend_type` when a processor is registered; the name that portals know for this kind of agent.
+const BACKEND_TYPE: &str = "waldur_site_agent_okd.backend.OkdBackend";
+
+impl Waldur {
+    /// Sets up the connection; nothing is sent yet.
+    ///
+    /// # Errors
+    /// A CA file or proxy that cannot be used.
+    pub fn new(options: &WaldurOptions, credential: Arc<Credential>) -> anyhow::Result<Self> {
+        Ok(Self { http: Http::new(options, credential)?, legacy: AtomicBool::new(false) })
+    }
+
+    /// True once the server turned out to be one of 2024.
+    pub(crate) fn is_legacy(&self) -> bool {
+        self.legacy.load(Ordering::Relaxed)
+    }
+
+    /// The user that the token belongs to.
+    pub(crate) async fn me(&self) -> Result<dto::UserMe, ApiError> {
+        self.http.json(Call::get("/api/users/me/")).await
+    }
+
+    /// The offering with its components.
+    pub(crate) async fn offering(&self, offering: Uuid) -> Result<dto::Offering, ApiError> {
+        let path = format!("/api/marketplace-provider-offerings/{}/", offering.simple());
+        self.http.json(Call::get(path).fields(&["uuid", "name", "state", "components"])).await
+    }
+
+    /// Makes the agent known: identity, service, processor. A server without these endpoints is one of 2024,
+    /// which is remembered.
+    pub(crate) async fn register(&self, registration: &Registration<'_>) -> Result<(), ApiError> {
+        match self.register_identity(registration).await {
+            Err(error) if error.unknown_path => {
+                self.legacy.store(true, Ordering::Relaxed);
+                Ok(())
+            }
+            Err(error) => Err(error),
+            Ok(identity) => self.register_service(identity, registration).await,
+        }
+    }
+
+    async fn register_identity(&self, registration: &Registration<'_>) -> Result<Uuid, ApiError> {
+        const PATH: &str = "/api/marketplace-site-agent-identities/";
+        let version = env!("CARGO_PKG_VERSION");
+        let name = format!("agent-{}", registration.offering);
+        let list = Call::get(PATH).query("name", &name);
+        let known: Vec<dto::Identified> = self.http.json(list).await?;
+        let body = json!({
+            "offering": registration.offering,
+            "name": name,
+            "version": version,
+            "dependencies": [{"package": "waldur-site-agent-okd", "version": version}],
+            "config_file_path": "",
+            "config_file_content": "",
+            "last_restarted": registration.started,
+        });
+        let call = match known.first() {
+            Some(identity) => Call::put(format!("{PATH}{}/", identity.uuid.simple()), body),
+            None => Call::post(PATH, body),
+        };
+        self.http.json::<dto::Identified>(call).await.map(|identity| identity.uuid)
+    }
+
+    async fn register_service(&self, identity: Uuid, registration: &Registration<'_>) -> Result<(), ApiError> {
+        let path = format!("/api/marketplace-site-agent-identities/{}/register_service/", identity.simple());
+        let body = json!({"name": registration.mode, "mode": registration.mode});
+        let service: dto::Identified = self.http.json(Call::post(path, body)).await?;
+        let path = format!("/api/marketplace-site-agent-services/{}/register_processor/", service.uuid.simple());
+        let body = json!({
+            "name": registration.processor,
+            "backend_type": BACKEND_TYPE,
+            "backend_version": env!("CARGO_PKG_VERSION"),
+        });
+        self.http.done(Call::post(path, body)).await
+    }
+
+    /// Open orders of an offering (contract §3.2 step 9).
+    pub(crate) async fn open_orders(&self, offering: Uuid) -> Result<Vec<dto::Order>, ApiError> {
+        let call = Self::orders_call(offering);
+        self.http.list(call).await
+    }
+
+    /// Open orders about one resource. The server's filter is a help only: not all servers know it.
+    pub(crate) async fn open_orders_of(&self, offering: Uuid, resource: Uuid) -> Result<Vec<dto::Order>, ApiError> {
+        let call = Self::orders_call(offering).query("resource_uuid", resource.simple().to_string());
+        let mut orders: Vec<dto::Order> = self.http.list(call).await?;
+        orders.retain(|order| order.marketplace_resource_uuid == Some(resource));
+        Ok(orders)
+    }
+
+    fn orders_call(offering: Uuid) -> Call<'static> {
+        Call::get("/api/marketplace-orders/")
+            .query("offering_uuid", offering.simple().to_string())
+            .query("state", "pending-provider")
+            .query("state", "executing")
+            .fields(&dto::Order::FIELDS)
+    }
+
+    /// One order as it is now.
+    pub(crate) async fn order(&self, order: Uuid) -> Result<dto::Order, ApiError> {
+        self.http.json(Call::get(order_path(order, "")).fields(&dto::Order::FIELDS)).await
+    }
+
+    /// One resource; `None` if Waldur has none or does not show it.
+    pub(crate) async fn resource(&self, resource: Uuid) -> Result<Option<dto::Resource>, ApiError> {
+        let call = Call::get(resource_path(resource, "")).fields(&dto::Resource::FIELDS);
+        match self.http.json(call).await {
+            Ok(resource) => Ok(Some(resource)),
+            Err(error) if error.is_not_found() && !error.unknown_path => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Quotas of a plan; empty if it has none.
+    pub(crate) async fn plan_quotas(&self, plan: Uuid) -> Result<Limits, ApiError> {
+        let path = format!("/api/marketplace-plans/{}/", plan.simple());
+        let plan: dto::Plan = self.http.json(Call::get(path)).await?;
+        let quotas = plan.quotas.into_iter().filter(|(_, value)| value.as_f64() != Some(0.0));
+        Ok(quotas.map(|(component, value)| (component, model::Limit::from_json(&value))).collect())
+    }
+
+    /// Approves and reads the order back: the server may have erred it at once, and answers 200 all the same.
+    pub(crate) async fn approve(&self, order: Uuid) -> Result<dto::Order, ApiError> {
+        self.http.done(Call::post(order_path(order, "approve_by_provider/"), json!({}))).await?;
+        self.order(order).await
+    }
+
+    /// Rejects with a reason for the customer.
+    pub(crate) async fn reject(&self, order: Uuid, comment: &str) -> Result<(), ApiError> {
+        let body = json!({"provider_rejection_comment": comment});
+        self.http.done(Call::post(order_path(order, "reject_by_provider/"), body)).await
+    }
+
+    /// The order is fulfilled.
+    pub(crate) async fn set_done(&self, order: Uuid) -> Result<(), ApiError> {
+        self.http.done(Call::post(order_path(order, "set_state_done/"), json!({}))).await
+    }
+
+    /// The order cannot be fulfilled. Both texts have to be present, empty or not.
+    pub(crate) async fn set_erred(&self, order: Uuid, message: &str, traceback: &str) -> Result<(), ApiError> {
+        let body = json!({"error_message": message, "error_traceback": traceback});
+        self.http.done(Call::post(order_path(order, "set_state_erred/"), body)).await
+    }
+
+    /// Tells the namespace's name.
+    pub(crate) async fn set_backend_id(&self, resource: Uuid, backend_id: &str) -> Result<(), ApiError> {
+        let body = json!({"backend_id": backend_id});
+        self.http.done(Call::post(resource_path(resource, "set_backend_id/"), body)).await
+    }
+
+    /// Replaces the metadata.
+    pub(crate) async fn set_metadata(&self, resource: Uuid, metadata: &Map<String, Value>) -> Result<(), ApiError> {
+        let body = json!({"backend_metadata": metadata});
+        self.http.done(Call::post(resource_path(resource, "set_backend_metadata/"), body)).await
+    }
+
+    /// Servers of 2024: see [`planner::action::Action::SetAllocationOk`].
+    pub(crate) async fn set_allocation_ok(&self, resource: Uuid) -> Result<(), ApiError> {
+        let path = format!("/api/marketplace-slurm-remote/{}/set_state/", resource.simple());
+        match self.http.done(Call::post(path, json!({"state": "ok"}))).await {
+            Err(error) if error.failure == Failure::NotFound => Ok(()),
+            other => other,
+        }
+    }
+}
+
+fn order_path(order: Uuid, action: &str) -> String {
+    format!("/api/marketplace-orders/{}/{action}", order.simple())
+}
+
+fn resource_path(resource: Uuid, action: &str) -> String {
+    format!("/api/marketplace-provider-resources/{}/{action}", resource.simple())
+}

@@ -1,0 +1,327 @@
+//! How requests to Waldur are sent: authentication, deadline, repetition, pages, errors.
+//!
+//! Nothing here knows an endpoint.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use planner::outcome::Failure;
+use reqwest::{Method, Response, header};
+use secrecy::{ExposeSecret, SecretString};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use url::Url;
+
+use crate::credentials::Credential;
+use crate::error::{ApiError, Peer, failure_of_status, retry_after};
+use crate::retry::retrying;
+
+/// Page size of lists: the server's cap (contract §2.2).
+const PAGE_SIZE: &str = "300";
+/// No list is longer than this many pages; a server that says otherwise goes round in circles.
+const MAX_PAGES: u32 = 10_000;
+
+/// How certificates of the server are verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verify {
+    /// By the system's roots.
+    System,
+    /// By the roots in this PEM file alone.
+    CaFile(PathBuf),
+    /// Not at all.
+    Off,
+}
+
+/// How to reach one Waldur.
+#[derive(Clone, Debug)]
+pub struct WaldurOptions {
+    /// Root of the server, without `/api/`.
+    pub root: Url,
+    /// How its certificate is verified.
+    pub verify: Verify,
+    /// Proxy for all requests; `None` leaves it to the environment (`HTTPS_PROXY`, `NO_PROXY`).
+    pub proxy: Option<Url>,
+    /// `Token` for a static token, `Bearer` for one from an identity provider (contract §2.1).
+    pub scheme: &'static str,
+    /// `waldur-site-agent-<mode>/<version>`: the server looks for the first part (contract §8.3).
+    pub user_agent: String,
+    /// Deadline of one attempt.
+    pub timeout: Duration,
+}
+
+/// A connection pool to one Waldur with one credential.
+#[derive(Clone, Debug)]
+pub(crate) struct Http {
+    client: reqwest::Client,
+    root: Url,
+    scheme: &'static str,
+    credential: Arc<Credential>,
+}
+
+/// A request before it is sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Call<'a> {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) query: Vec<(&'a str, String)>,
+    pub(crate) body: Option<Value>,
+}
+
+impl<'a> Call<'a> {
+    pub(crate) fn get(path: impl Into<String>) -> Self {
+        Self { method: Method::GET, path: path.into(), query: Vec::new(), body: None }
+    }
+
+    pub(crate) fn post(path: impl Into<String>, body: Value) -> Self {
+        Self { method: Method::POST, path: path.into(), query: Vec::new(), body: Some(body) }
+    }
+
+    pub(crate) fn put(path: impl Into<String>, body: Value) -> Self {
+        Self { method: Method::PUT, path: path.into(), query: Vec::new(), body: Some(body) }
+    }
+
+    pub(crate) fn query(mut self, key: &'a str, value: impl Into<String>) -> Self {
+        self.query.push((key, value.into()));
+        self
+    }
+
+    pub(crate) fn fields(mut self, fields: &[&str]) -> Self {
+        self.query.extend(fields.iter().map(|field| ("field", (*field).to_owned())));
+        self
+    }
+
+    fn name(&self) -> String {
+        format!("{} {}", self.method, self.path)
+    }
+}
+
+impl Http {
+    /// # Errors
+    /// A CA file that cannot be read or a proxy that is none.
+    pub(crate) fn new(options: &WaldurOptions, credential: Arc<Credential>) -> anyhow::Result<Self> {
+        use anyhow::Context as _;
+        let mut builder = reqwest::Client::builder()
+            .user_agent(&options.user_agent)
+            .timeout(options.timeout)
+            .connect_timeout(options.timeout.min(Duration::from_secs(10)))
+            .redirect(reqwest::redirect::Policy::none());
+        builder = match &options.verify {
+            Verify::System => builder,
+            Verify::Off => builder.tls_danger_accept_invalid_certs(true),
+            Verify::CaFile(path) => {
+                let name = path.display();
+                let pem = std::fs::read(path).with_context(|| format!("cannot read the CA file `{name}`"))?;
+                let roots = reqwest::Certificate::from_pem_bundle(&pem)
+                    .with_context(|| format!("the CA file `{name}` holds no PEM certificates"))?;
+                builder.tls_certs_only(roots)
+            }
+        };
+        if let Some(proxy) = &options.proxy {
+            builder = builder.proxy(reqwest::Proxy::all(proxy.as_str()).context("the proxy URL cannot be used")?);
+        }
+        let client = builder.build().context("cannot set up the HTTP client for Waldur")?;
+        Ok(Self { client, root: options.root.clone(), scheme: options.scheme, credential })
+    }
+
+    /// Sends and reads a JSON answer.
+    pub(crate) async fn json<T: DeserializeOwned>(&self, call: Call<'_>) -> Result<T, ApiError> {
+        let name = call.name();
+        retrying(|| async {
+            let response = self.attempt(&call).await?;
+            read_json(&name, response).await.map(|(_, value)| value)
+        })
+        .await
+    }
+
+    /// Sends and does not look at the answer: servers of 2024 answer state actions with an empty body.
+    pub(crate) async fn done(&self, call: Call<'_>) -> Result<(), ApiError> {
+        retrying(|| async { self.attempt(&call).await.map(drop) }).await
+    }
+
+    /// Reads all pages of a list. The next page's number is taken from the `Link` header, and nothing else of
+    /// it: a server behind a proxy may name the wrong host there.
+    pub(crate) async fn list<T: DeserializeOwned>(&self, call: Call<'_>) -> Result<Vec<T>, ApiError> {
+        let name = call.name();
+        let mut page = 1;
+        let mut items = Vec::new();
+        loop {
+            let number = page.to_string();
+            let paged = call.clone().query("page_size", PAGE_SIZE).query("page", number);
+            let result = retrying(|| async {
+                let response = self.attempt(&paged).await?;
+                read_json::<Vec<T>>(&name, response).await
+            });
+            match result.await {
+                Ok((next, more)) => {
+                    items.extend(more);
+                    match next {
+                        Some(next) if next > page && next <= MAX_PAGES => page = next,
+                        _ => return Ok(items),
+                    }
+                }
+                // The list became shorter while it was read.
+                Err(error) if page > 1 && error.is_not_found() => return Ok(items),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// One attempt; a refused token is read anew once.
+    async fn attempt(&self, call: &Call<'_>) -> Result<Response, ApiError> {
+        let name = call.name();
+        let token = self.credential.token();
+        let token = token.map_err(|error| ApiError::unavailable(Peer::Waldur, &name, &error.to_string()))?;
+        match self.exchange(call, &name, &token).await {
+            Err(error) if error.failure == Failure::Unauthorized => match self.credential.after_refusal(&token) {
+                Some(token) => self.exchange(call, &name, &token).await,
+                None => Err(error),
+            },
+            other => other,
+        }
+    }
+
+    async fn exchange(&self, call: &Call<'_>, name: &str, token: &SecretString) -> Result<Response, ApiError> {
+        let url = self.root.join(&call.path);
+        let url = url.map_err(|error| ApiError::unexpected(Peer::Waldur, name, &error.to_string()))?;
+        let mut value = header::HeaderValue::try_from(format!("{} {}", self.scheme, token.expose_secret()))
+            .map_err(|_| ApiError::unexpected(Peer::Waldur, name, "the token holds characters that no header may hold"))?;
+        value.set_sensitive(true);
+        let mut request = self.client.request(call.method.clone(), url).header(header::AUTHORIZATION, value);
+        request = request.header(header::ACCEPT, "application/json");
+        if !call.query.is_empty() {
+            request = request.query(&call.query);
+        }
+        if let Some(body) = &call.body {
+            request = request.json(body);
+        }
+        let response = request.send().await.map_err(|error| transport(name, &error))?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        Err(refused(name, response).await)
+    }
+}
+
+/// Why there is no answer, down to the innermost reason, which is the one that helps.
+fn transport(name: &str, error: &reqwest::Error) -> ApiError {
+    let mut reasons = Vec::new();
+    let mut source: Option<&dyn std::error::Error> = Some(error);
+    while let Some(reason) = source {
+        reasons.push(reason.to_string());
+        source = reason.source();
+    }
+    // The outermost message repeats the URL, whose query may be long; the request is named already.
+    let message = if error.is_timeout() { "no answer in time".to_owned() } else { reasons.split_off(1).join(": ") };
+    ApiError::unavailable(Peer::Waldur, name, &message)
+}
+
+/// Turns an answer without success into an error, with the server's own words where it has some.
+async fn refused(name: &str, response: Response) -> ApiError {
+    let status = response.status().as_u16();
+    let html = is_html(&response);
+    let asked = retry_after(response.headers());
+    let location = response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let body = response.text().await.unwrap_or_default();
+    let message = match (&location, html) {
+        (Some(location), _) if (300..400).contains(&status) => {
+            format!("redirected to {location}; redirects are not followed, correct `waldur_api_url`")
+        }
+        (_, true) => "an HTML page instead of JSON".to_owned(),
+        _ => words(&body),
+    };
+    let failure = failure_of_status(status, asked);
+    let mut error = ApiError::answered(Peer::Waldur, name, status, failure, &message);
+    error.unknown_path = html && status == 404 || status == 405;
+    error
+}
+
+fn is_html(response: &Response) -> bool {
+    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    kind.is_some_and(|kind| kind.contains("html"))
+}
+
+/// The text of an error body: `detail`, or fields with their messages, or a bare list (contract §2.4).
+fn words(body: &str) -> String {
+    fn flatten(value: &Value, into: &mut Vec<String>) {
+        match value {
+            Value::String(text) => into.push(text.clone()),
+            Value::Array(items) => items.iter().for_each(|item| flatten(item, into)),
+            Value::Object(fields) => {
+                for (key, value) in fields {
+                    let mut inner = Vec::new();
+                    flatten(value, &mut inner);
+                    let inner = inner.join(", ");
+                    let plain = key == "detail" || key == "non_field_errors";
+                    into.push(if plain { inner } else { format!("{key}: {inner}") });
+                }
+            }
+            Value::Null => {}
+            other => into.push(other.to_string()),
+        }
+    }
+    match serde_json::from_str::<Value>(body) {
+        Ok(value) => {
+            let mut parts = Vec::new();
+            flatten(&value, &mut parts);
+            parts.join("; ")
+        }
+        Err(_) => body.to_owned(),
+    }
+}
+
+/// The body as JSON, and the number of the next page.
+async fn read_json<T: DeserializeOwned>(name: &str, response: Response) -> Result<(Option<u32>, T), ApiError> {
+    let next = next_page(response.headers());
+    let html = is_html(&response);
+    let bytes = response.bytes().await;
+    let bytes = bytes.map_err(|error| ApiError::unavailable(Peer::Waldur, name, &format!("the answer broke off: {error}")))?;
+    let mut deserializer = serde_json::Deserializer::from_slice(&bytes);
+    serde_path_to_error::deserialize(&mut deserializer).map(|value| (next, value)).map_err(|error| {
+        let inner = error.inner();
+        if html || inner.is_eof() || inner.is_syntax() {
+            let what = if html { "an HTML page instead of JSON; is a proxy in between?" } else { "broken JSON" };
+            return ApiError::unavailable(Peer::Waldur, name, &format!("answered with {what}"));
+        }
+        let path = error.path().to_string();
+        ApiError::unexpected(Peer::Waldur, name, &format!("unexpected answer at `{path}`: {}", error.inner()))
+    })
+}
+
+/// The `page` of `Link: <…>; rel="next"`.
+fn next_page(headers: &header::HeaderMap) -> Option<u32> {
+    let link = headers.get(header::LINK)?.to_str().ok()?;
+    let next = link.split(',').find(|part| part.contains("rel=\"next\""))?;
+    let url = next.split_once('<')?.1.split_once('>')?.0;
+    let query = url.split_once('?')?.1;
+    let (_, page) = url::form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == "page")?;
+    page.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_page_number_of_a_next_link_is_used() {
+        let mut headers = header::HeaderMap::new();
+        let link = r#"<http://other.example/?page=1>; rel="first", <http://other.example/api/x/?page=3&state=OK>; rel="next""#;
+        headers.insert(header::LINK, link.parse().unwrap());
+        assert_eq!(next_page(&headers), Some(3));
+        headers.insert(header::LINK, r#"<http://w/?page=1>; rel="first""#.parse().unwrap());
+        assert_eq!(next_page(&headers), None);
+    }
+
+    #[test]
+    fn every_form_of_an_error_body_becomes_words() {
+        for (body, expected) in [
+            (r#"{"detail":"Invalid token."}"#, "Invalid token."),
+            (r#"{"limits":["Invalid types: gpu"]}"#, "limits: Invalid types: gpu"),
+            (r#"["Pending order for resource already exists."]"#, "Pending order for resource already exists."),
+            (r#"{"non_field_errors":["no"],"a":{"b":["c"]}}"#, "a: b: c; no"),
+            ("plain", "plain"),
+        ] {
+            assert_eq!(words(body), expected);
+        }
+    }
+}

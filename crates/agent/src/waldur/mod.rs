@@ -1,0 +1,10 @@
+//! Waldur's REST API, as far as the agent uses it (Waldur contract §2, §8).
+//!
+//! [`http`] sends, [`dto`] gives the wire shapes, [`calls`] has one function per endpoint. Only [`calls`] writes.
+
+pub(crate) mod calls;
+pub(crate) mod dto;
+pub(crate) mod http;
+
+pub use calls::Waldur;
+pub use http::WaldurOptions;
