@@ -51,7 +51,14 @@ impl ApiError {
     /// An answer with a status that is no success.
     pub(crate) fn answered(peer: Peer, request: &str, status: u16, failure: Failure, message: &str) -> Self {
         let message = clipped(message.trim(), MAX_MESSAGE);
-        Self { peer, request: request.to_owned(), failure, status: Some(status), message, unknown_path: false }
+        Self {
+            peer,
+            request: request.to_owned(),
+            failure,
+            status: Some(status),
+            message,
+            unknown_path: false,
+        }
     }
 
     /// No usable answer: network, TLS, timeout, or something that is not what the API speaks.

@@ -9,6 +9,8 @@
 
 pub mod cluster;
 pub mod credentials;
+pub mod engine;
 pub mod error;
+mod heartbeat;
 mod retry;
 pub mod waldur;

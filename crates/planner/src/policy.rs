@@ -60,6 +60,10 @@ pub struct LimitRangePolicy {
     pub default: BTreeMap<String, Amount>,
     /// Default request per resource name.
     pub default_request: BTreeMap<String, Amount>,
+    /// Largest limit of one container per resource name.
+    pub max: BTreeMap<String, Amount>,
+    /// Smallest request of one container per resource name.
+    pub min: BTreeMap<String, Amount>,
 }
 
 /// What kind of cluster it is, by discovery.

@@ -109,6 +109,12 @@ impl<K: Clone + Eq + Ord + Hash> Queue<K> {
         self.by_due.first().map(|(due, _)| *due)
     }
 
+    /// True if the key waits or is being worked.
+    #[must_use]
+    pub fn contains(&self, key: &K) -> bool {
+        self.entries.contains_key(key)
+    }
+
     /// Keys being worked now.
     #[must_use]
     pub const fn working(&self) -> usize {

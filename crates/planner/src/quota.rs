@@ -226,5 +226,5 @@ pub fn limit_range(policy: &LimitRangePolicy, bought: &Hard) -> LimitRangePolicy
             *request = (*request).min(*limit);
         }
     }
-    LimitRangePolicy { default, default_request }
+    LimitRangePolicy { default, default_request, max: policy.max.clone(), min: policy.min.clone() }
 }

@@ -36,7 +36,8 @@ impl<'a> Writes<'a> {
         match action {
             Action::RequestProject { name, display_name, description } => {
                 let body = kinds::project_request(name, display_name, description);
-                let made = self.cluster.http.post("/apis/project.openshift.io/v1/projectrequests", &body).await?;
+                let made =
+                    self.cluster.http.post("/apis/project.openshift.io/v1/projectrequests", &body).await?;
                 self.remember(&made);
             }
             Action::CreateNamespace { name, resource, annotations } => {
@@ -85,9 +86,13 @@ impl<'a> Writes<'a> {
         let Some(namespace) = self.cluster.namespace(name).await? else {
             return Ok(());
         };
-        let ours = matches!(namespace.ownership(resource, self.requester), Ownership::Ours | Ownership::CutShort);
+        let ours =
+            matches!(namespace.ownership(resource, self.requester), Ownership::Ours | Ownership::CutShort);
         if !ours || namespace.uid != uid {
-            return Err(not_ours(&format!("DELETE {path}"), "the namespace is not the one that was to be deleted"));
+            return Err(not_ours(
+                &format!("DELETE {path}"),
+                "the namespace is not the one that was to be deleted",
+            ));
         }
         if namespace.terminating {
             return Ok(());

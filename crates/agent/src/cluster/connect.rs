@@ -68,7 +68,8 @@ impl Cluster {
     /// A URL, CA file or proxy that cannot be used.
     pub fn new(options: &ClusterOptions, credential: Arc<Credential>) -> anyhow::Result<Self> {
         let config = config(options)?;
-        let plain = ClientBuilder::try_from(config.clone()).context("cannot set up the client for OKD")?.build();
+        let plain =
+            ClientBuilder::try_from(config.clone()).context("cannot set up the client for OKD")?.build();
         let token = Arc::clone(&credential);
         let authorize = MapRequestLayer::new(move |mut request: http::Request<Body>| {
             let value = token.token().ok().and_then(|token| {
@@ -103,7 +104,8 @@ impl Cluster {
                 watchable.push(kind);
             }
         }
-        let limit_ranges = self.may("patch", Kind::LimitRange).await? && self.may("list", Kind::LimitRange).await?;
+        let limit_ranges =
+            self.may("patch", Kind::LimitRange).await? && self.may("list", Kind::LimitRange).await?;
         Ok(Surroundings { flavour, user, watchable, limit_ranges })
     }
 
@@ -131,7 +133,8 @@ impl Cluster {
             "kind": "SelfSubjectAccessReview",
             "spec": {"resourceAttributes": {"verb": verb, "group": "", "resource": kind.plural()}},
         });
-        let answer = self.http.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", &review).await?;
+        let answer =
+            self.http.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", &review).await?;
         Ok(answer.pointer("/status/allowed") == Some(&Value::Bool(true)))
     }
 }
@@ -149,7 +152,8 @@ fn config(options: &ClusterOptions) -> anyhow::Result<Config> {
         Verify::System => {}
         Verify::Off => config.accept_invalid_certs = true,
         Verify::CaFile(path) => {
-            std::fs::metadata(path).with_context(|| format!("cannot read the CA file `{}`", path.display()))?;
+            std::fs::metadata(path)
+                .with_context(|| format!("cannot read the CA file `{}`", path.display()))?;
             config.root_cert_file = Some(path.clone());
         }
     }

@@ -61,7 +61,8 @@ impl Http {
     /// Server-side apply, taking over the fields in `body` from whoever changed them.
     pub(crate) async fn apply(&self, path: &str, body: &Value) -> Result<Value, ApiError> {
         let path = format!("{path}?fieldManager={FIELD_MANAGER}&force=true");
-        self.send(Call { method: http::Method::PATCH, path: &path, content_type: APPLY, body: Some(body) }).await
+        self.send(Call { method: http::Method::PATCH, path: &path, content_type: APPLY, body: Some(body) })
+            .await
     }
 
     pub(crate) async fn delete(&self, path: &str, options: &Value) -> Result<Value, ApiError> {
@@ -98,17 +99,20 @@ impl Http {
         let token = self.credential.token();
         let token = token.map_err(|error| ApiError::unavailable(Peer::Cluster, &name, &error.to_string()))?;
         match self.exchange(call, &name, &token).await {
-            Err(error) if error.failure == Failure::Unauthorized => match self.credential.after_refusal(&token) {
-                Some(token) => self.exchange(call, &name, &token).await,
-                None => Err(error),
-            },
+            Err(error) if error.failure == Failure::Unauthorized => {
+                match self.credential.after_refusal(&token) {
+                    Some(token) => self.exchange(call, &name, &token).await,
+                    None => Err(error),
+                }
+            }
             other => other,
         }
     }
 
     async fn exchange(&self, call: &Call<'_>, name: &str, token: &SecretString) -> Result<Value, ApiError> {
         let request = request(call, token);
-        let request = request.map_err(|error| ApiError::unexpected(Peer::Cluster, name, &error.to_string()))?;
+        let request =
+            request.map_err(|error| ApiError::unexpected(Peer::Cluster, name, &error.to_string()))?;
         let answer = async {
             let response = self.client.send(request).await?;
             let (parts, body) = response.into_parts();
@@ -117,7 +121,8 @@ impl Http {
         };
         let answer = tokio::time::timeout(self.timeout, answer).await;
         let answer = answer.map_err(|_| ApiError::unavailable(Peer::Cluster, name, "no answer in time"))?;
-        let (parts, bytes) = answer.map_err(|error| ApiError::unavailable(Peer::Cluster, name, &reasons(&error)))?;
+        let (parts, bytes) =
+            answer.map_err(|error| ApiError::unavailable(Peer::Cluster, name, &reasons(&error)))?;
         if parts.status.is_success() {
             return serde_json::from_slice(&bytes).map_err(|_| not_json(name, &parts.headers));
         }
@@ -155,7 +160,11 @@ fn reasons(error: &dyn std::error::Error) -> String {
 
 fn not_json(name: &str, headers: &header::HeaderMap) -> ApiError {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let what = if kind.contains("html") { "an HTML page instead of JSON; is a proxy in between?" } else { "broken JSON" };
+    let what = if kind.contains("html") {
+        "an HTML page instead of JSON; is a proxy in between?"
+    } else {
+        "broken JSON"
+    };
     ApiError::unavailable(Peer::Cluster, name, &format!("answered with {what}"))
 }
 
@@ -163,7 +172,8 @@ fn not_json(name: &str, headers: &header::HeaderMap) -> ApiError {
 fn refused(name: &str, code: u16, asked: Option<Duration>, body: &[u8]) -> ApiError {
     let status: Option<Value> = serde_json::from_slice(body).ok();
     let status = status.filter(|status| status.get("kind").and_then(Value::as_str) == Some("Status"));
-    let reason = status.as_ref().and_then(|status| status.get("reason")).and_then(Value::as_str).unwrap_or_default();
+    let reason =
+        status.as_ref().and_then(|status| status.get("reason")).and_then(Value::as_str).unwrap_or_default();
     let failure = match (code, reason) {
         (409, "AlreadyExists") => Failure::AlreadyExists,
         (403, _) if is_terminating(status.as_ref()) => Failure::Unavailable { retry_after: None },
@@ -173,9 +183,12 @@ fn refused(name: &str, code: u16, asked: Option<Duration>, body: &[u8]) -> ApiEr
         }
         _ => failure_of_status(code, asked),
     };
-    let words = status.as_ref().and_then(|status| status.get("message")).and_then(Value::as_str).map(str::to_owned);
+    let words =
+        status.as_ref().and_then(|status| status.get("message")).and_then(Value::as_str).map(str::to_owned);
     let words = words.unwrap_or_else(|| match String::from_utf8_lossy(body) {
-        text if text.trim_start().starts_with('<') => "an HTML page instead of a Status; is a proxy in between?".to_owned(),
+        text if text.trim_start().starts_with('<') => {
+            "an HTML page instead of a Status; is a proxy in between?".to_owned()
+        }
         text => text.into_owned(),
     });
     let mut error = ApiError::answered(Peer::Cluster, name, code, failure, &words);

@@ -85,7 +85,12 @@ pub(crate) fn project_request(name: &str, display_name: &str, description: &str)
 }
 
 /// A namespace with our labels; `uid` is a precondition where it is given.
-pub(crate) fn namespace(name: &str, uid: Option<&str>, resource: Uuid, annotations: &BTreeMap<String, String>) -> Value {
+pub(crate) fn namespace(
+    name: &str,
+    uid: Option<&str>,
+    resource: Uuid,
+    annotations: &BTreeMap<String, String>,
+) -> Value {
     let mut body = json!({
         "apiVersion": "v1",
         "kind": "Namespace",
@@ -110,19 +115,31 @@ pub(crate) fn quota(namespace: &str, uid: Option<&str>, resource: Uuid, hard: &H
 }
 
 /// Our limit range.
-pub(crate) fn limit_range(namespace: &str, uid: Option<&str>, resource: Uuid, value: &LimitRangePolicy) -> Value {
-    let quantities = |amounts: &BTreeMap<String, Amount>| -> Map<String, Value> {
-        amounts.iter().map(|(name, value)| (name.clone(), json!(quota::quantity(name, *value)))).collect()
-    };
+pub(crate) fn limit_range(
+    namespace: &str,
+    uid: Option<&str>,
+    resource: Uuid,
+    value: &LimitRangePolicy,
+) -> Value {
+    let mut item = json!({"type": "Container"});
+    let parts = [
+        ("default", &value.default),
+        ("defaultRequest", &value.default_request),
+        ("max", &value.max),
+        ("min", &value.min),
+    ];
+    for (key, amounts) in parts.into_iter().filter(|(_, amounts)| !amounts.is_empty()) {
+        let quantities: Map<String, Value> = amounts
+            .iter()
+            .map(|(name, value)| (name.clone(), json!(quota::quantity(name, *value))))
+            .collect();
+        item[key] = Value::Object(quantities);
+    }
     let mut body = json!({
         "apiVersion": "v1",
         "kind": "LimitRange",
         "metadata": {"name": names::LIMIT_RANGE, "namespace": namespace, "labels": labels(resource)},
-        "spec": {"limits": [{
-            "type": "Container",
-            "default": quantities(&value.default),
-            "defaultRequest": quantities(&value.default_request),
-        }]},
+        "spec": {"limits": [item]},
     });
     set_uid(&mut body, uid);
     body
@@ -144,7 +161,8 @@ pub(crate) fn read_namespace(object: &DynamicObject) -> Namespace {
     let metadata = &object.metadata;
     let ours = |key: &&String| [names::MANAGED_BY, names::RESOURCE_UUID].contains(&key.as_str());
     let labels = metadata.labels.iter().flatten().filter(|(key, _)| ours(key));
-    let texts = [names::DISPLAY_NAME, names::DESCRIPTION, names::ORGANIZATION, names::PARENT, names::REQUESTER];
+    let texts =
+        [names::DISPLAY_NAME, names::DESCRIPTION, names::ORGANIZATION, names::PARENT, names::REQUESTER];
     let annotations = metadata.annotations.iter().flatten().filter(|(key, _)| texts.contains(&key.as_str()));
     Namespace {
         name: metadata.name.clone().unwrap_or_default(),
@@ -161,13 +179,17 @@ pub(crate) fn read_namespace(object: &DynamicObject) -> Namespace {
 fn blocked_by(data: &Value) -> Vec<String> {
     let conditions = data.pointer("/status/conditions").and_then(Value::as_array);
     let true_ones = conditions.into_iter().flatten().filter(|condition| condition["status"] == "True");
-    let messages = true_ones.filter_map(|condition| condition["message"].as_str().filter(|text| !text.is_empty()));
+    let messages =
+        true_ones.filter_map(|condition| condition["message"].as_str().filter(|text| !text.is_empty()));
     messages.map(names::one_line).collect()
 }
 
 /// Hard values of a quota. A value that cannot be read is left out, so that it is written anew.
 pub(crate) fn read_quota(object: &DynamicObject) -> Owned<Hard> {
-    Owned { uid: object.metadata.uid.clone().unwrap_or_default(), value: amounts(object.data.pointer("/spec/hard")) }
+    Owned {
+        uid: object.metadata.uid.clone().unwrap_or_default(),
+        value: amounts(object.data.pointer("/spec/hard")),
+    }
 }
 
 /// What a limit range says about containers.
@@ -178,7 +200,12 @@ pub(crate) fn read_limit_range(object: &DynamicObject) -> Owned<LimitRangePolicy
     let part = |name: &str| amounts(container.and_then(|item| item.get(name)));
     Owned {
         uid: object.metadata.uid.clone().unwrap_or_default(),
-        value: LimitRangePolicy { default: part("default"), default_request: part("defaultRequest") },
+        value: LimitRangePolicy {
+            default: part("default"),
+            default_request: part("defaultRequest"),
+            max: part("max"),
+            min: part("min"),
+        },
     }
 }
 

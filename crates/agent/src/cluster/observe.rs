@@ -46,7 +46,12 @@ impl Cluster {
     }
 
     /// What is there for a resource. With `fresh`, kinds that are not watched are read now.
-    pub(crate) async fn observe(&self, resource: Uuid, backend_id: &str, fresh: bool) -> Result<Observed, ApiError> {
+    pub(crate) async fn observe(
+        &self,
+        resource: Uuid,
+        backend_id: &str,
+        fresh: bool,
+    ) -> Result<Observed, ApiError> {
         if fresh {
             self.refresh_one(resource).await?;
         }
@@ -70,7 +75,8 @@ impl Cluster {
     fn not_live(&self) -> Vec<Kind> {
         self.read_state(|state| {
             let readable = |kind: &Kind| {
-                *kind != Kind::LimitRange || state.surroundings.as_ref().is_none_or(|known| known.limit_ranges)
+                *kind != Kind::LimitRange
+                    || state.surroundings.as_ref().is_none_or(|known| known.limit_ranges)
             };
             Kind::ALL.into_iter().filter(|kind| !state.live.contains(kind) && readable(kind)).collect()
         })

@@ -124,7 +124,8 @@ impl Store {
     /// What is known about a resource. `backend_id` decides between several namespaces.
     pub(crate) fn observed(&self, resource: Uuid, backend_id: &str) -> Observed {
         let names = self.by_resource.get(&resource).into_iter().flatten();
-        let owned = names.filter_map(|name| self.namespaces.get(name)).map(|seen| seen.value.clone()).collect();
+        let owned =
+            names.filter_map(|name| self.namespaces.get(name)).map(|seen| seen.value.clone()).collect();
         let mut observed = Observed { owned, ..Observed::default() };
         let Some(name) = observed.primary(backend_id).map(|namespace| namespace.name.clone()) else {
             return observed;

@@ -21,7 +21,13 @@ use super::kinds::{self, Kind};
 pub(crate) type Wake = Arc<dyn Fn(Uuid) + Send + Sync>;
 
 /// Starts a watch for each kind that may be watched.
-pub(crate) fn start(cluster: &Arc<Cluster>, kinds: &[Kind], wake: &Wake, tasks: &TaskTracker, stop: &CancellationToken) {
+pub(crate) fn start(
+    cluster: &Arc<Cluster>,
+    kinds: &[Kind],
+    wake: &Wake,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) {
     for kind in kinds {
         let run = run(Arc::clone(cluster), *kind, Arc::clone(wake));
         let stop = stop.clone();
@@ -51,7 +57,13 @@ async fn run(cluster: Arc<Cluster>, kind: Kind, wake: Wake) {
     }
 }
 
-fn take(cluster: &Cluster, kind: Kind, event: Event<DynamicObject>, listed: &mut Vec<DynamicObject>, wake: &Wake) {
+fn take(
+    cluster: &Cluster,
+    kind: Kind,
+    event: Event<DynamicObject>,
+    listed: &mut Vec<DynamicObject>,
+    wake: &Wake,
+) {
     let changed: Vec<Uuid> = match event {
         Event::Init => {
             listed.clear();
@@ -69,7 +81,9 @@ fn take(cluster: &Cluster, kind: Kind, event: Event<DynamicObject>, listed: &mut
             changed.into_iter().collect()
         }
         Event::Apply(object) => cluster.write_store(|store| store.apply(kind, &object)).into_iter().collect(),
-        Event::Delete(object) => cluster.write_store(|store| store.delete(kind, &object)).into_iter().collect(),
+        Event::Delete(object) => {
+            cluster.write_store(|store| store.delete(kind, &object)).into_iter().collect()
+        }
     };
     for resource in changed {
         wake(resource);

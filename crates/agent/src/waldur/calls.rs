@@ -97,11 +97,16 @@ impl Waldur {
         self.http.json::<dto::Identified>(call).await.map(|identity| identity.uuid)
     }
 
-    async fn register_service(&self, identity: Uuid, registration: &Registration<'_>) -> Result<(), ApiError> {
+    async fn register_service(
+        &self,
+        identity: Uuid,
+        registration: &Registration<'_>,
+    ) -> Result<(), ApiError> {
         let path = format!("/api/marketplace-site-agent-identities/{}/register_service/", identity.simple());
         let body = json!({"name": registration.mode, "mode": registration.mode});
         let service: dto::Identified = self.http.json(Call::post(path, body)).await?;
-        let path = format!("/api/marketplace-site-agent-services/{}/register_processor/", service.uuid.simple());
+        let path =
+            format!("/api/marketplace-site-agent-services/{}/register_processor/", service.uuid.simple());
         let body = json!({
             "name": registration.processor,
             "backend_type": BACKEND_TYPE,
@@ -117,7 +122,11 @@ impl Waldur {
     }
 
     /// Open orders about one resource. The server's filter is a help only: not all servers know it.
-    pub(crate) async fn open_orders_of(&self, offering: Uuid, resource: Uuid) -> Result<Vec<dto::Order>, ApiError> {
+    pub(crate) async fn open_orders_of(
+        &self,
+        offering: Uuid,
+        resource: Uuid,
+    ) -> Result<Vec<dto::Order>, ApiError> {
         let call = Self::orders_call(offering).query("resource_uuid", resource.simple().to_string());
         let mut orders: Vec<dto::Order> = self.http.list(call).await?;
         orders.retain(|order| order.marketplace_resource_uuid == Some(resource));
@@ -173,7 +182,12 @@ impl Waldur {
     }
 
     /// The order cannot be fulfilled. Both texts have to be present, empty or not.
-    pub(crate) async fn set_erred(&self, order: Uuid, message: &str, traceback: &str) -> Result<(), ApiError> {
+    pub(crate) async fn set_erred(
+        &self,
+        order: Uuid,
+        message: &str,
+        traceback: &str,
+    ) -> Result<(), ApiError> {
         let body = json!({"error_message": message, "error_traceback": traceback});
         self.http.done(Call::post(order_path(order, "set_state_erred/"), body)).await
     }
@@ -185,7 +199,11 @@ impl Waldur {
     }
 
     /// Replaces the metadata.
-    pub(crate) async fn set_metadata(&self, resource: Uuid, metadata: &Map<String, Value>) -> Result<(), ApiError> {
+    pub(crate) async fn set_metadata(
+        &self,
+        resource: Uuid,
+        metadata: &Map<String, Value>,
+    ) -> Result<(), ApiError> {
         let body = json!({"backend_metadata": metadata});
         self.http.done(Call::post(resource_path(resource, "set_backend_metadata/"), body)).await
     }

@@ -118,7 +118,8 @@ impl Http {
             }
         };
         if let Some(proxy) = &options.proxy {
-            builder = builder.proxy(reqwest::Proxy::all(proxy.as_str()).context("the proxy URL cannot be used")?);
+            builder =
+                builder.proxy(reqwest::Proxy::all(proxy.as_str()).context("the proxy URL cannot be used")?);
         }
         let client = builder.build().context("cannot set up the HTTP client for Waldur")?;
         Ok(Self { client, root: options.root.clone(), scheme: options.scheme, credential })
@@ -173,19 +174,28 @@ impl Http {
         let token = self.credential.token();
         let token = token.map_err(|error| ApiError::unavailable(Peer::Waldur, &name, &error.to_string()))?;
         match self.exchange(call, &name, &token).await {
-            Err(error) if error.failure == Failure::Unauthorized => match self.credential.after_refusal(&token) {
-                Some(token) => self.exchange(call, &name, &token).await,
-                None => Err(error),
-            },
+            Err(error) if error.failure == Failure::Unauthorized => {
+                match self.credential.after_refusal(&token) {
+                    Some(token) => self.exchange(call, &name, &token).await,
+                    None => Err(error),
+                }
+            }
             other => other,
         }
     }
 
-    async fn exchange(&self, call: &Call<'_>, name: &str, token: &SecretString) -> Result<Response, ApiError> {
+    async fn exchange(
+        &self,
+        call: &Call<'_>,
+        name: &str,
+        token: &SecretString,
+    ) -> Result<Response, ApiError> {
         let url = self.root.join(&call.path);
         let url = url.map_err(|error| ApiError::unexpected(Peer::Waldur, name, &error.to_string()))?;
         let mut value = header::HeaderValue::try_from(format!("{} {}", self.scheme, token.expose_secret()))
-            .map_err(|_| ApiError::unexpected(Peer::Waldur, name, "the token holds characters that no header may hold"))?;
+            .map_err(|_| {
+            ApiError::unexpected(Peer::Waldur, name, "the token holds characters that no header may hold")
+        })?;
         value.set_sensitive(true);
         let mut request = self.client.request(call.method.clone(), url).header(header::AUTHORIZATION, value);
         request = request.header(header::ACCEPT, "application/json");
@@ -212,7 +222,8 @@ fn transport(name: &str, error: &reqwest::Error) -> ApiError {
         source = reason.source();
     }
     // The outermost message repeats the URL, whose query may be long; the request is named already.
-    let message = if error.is_timeout() { "no answer in time".to_owned() } else { reasons.split_off(1).join(": ") };
+    let message =
+        if error.is_timeout() { "no answer in time".to_owned() } else { reasons.split_off(1).join(": ") };
     ApiError::unavailable(Peer::Waldur, name, &message)
 }
 
@@ -221,7 +232,8 @@ async fn refused(name: &str, response: Response) -> ApiError {
     let status = response.status().as_u16();
     let html = is_html(&response);
     let asked = retry_after(response.headers());
-    let location = response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let location =
+        response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let body = response.text().await.unwrap_or_default();
     let message = match (&location, html) {
         (Some(location), _) if (300..400).contains(&status) => {
@@ -271,16 +283,22 @@ fn words(body: &str) -> String {
 }
 
 /// The body as JSON, and the number of the next page.
-async fn read_json<T: DeserializeOwned>(name: &str, response: Response) -> Result<(Option<u32>, T), ApiError> {
+async fn read_json<T: DeserializeOwned>(
+    name: &str,
+    response: Response,
+) -> Result<(Option<u32>, T), ApiError> {
     let next = next_page(response.headers());
     let html = is_html(&response);
     let bytes = response.bytes().await;
-    let bytes = bytes.map_err(|error| ApiError::unavailable(Peer::Waldur, name, &format!("the answer broke off: {error}")))?;
+    let bytes = bytes.map_err(|error| {
+        ApiError::unavailable(Peer::Waldur, name, &format!("the answer broke off: {error}"))
+    })?;
     let mut deserializer = serde_json::Deserializer::from_slice(&bytes);
     serde_path_to_error::deserialize(&mut deserializer).map(|value| (next, value)).map_err(|error| {
         let inner = error.inner();
         if html || inner.is_eof() || inner.is_syntax() {
-            let what = if html { "an HTML page instead of JSON; is a proxy in between?" } else { "broken JSON" };
+            let what =
+                if html { "an HTML page instead of JSON; is a proxy in between?" } else { "broken JSON" };
             return ApiError::unavailable(Peer::Waldur, name, &format!("answered with {what}"));
         }
         let path = error.path().to_string();
@@ -317,7 +335,10 @@ mod tests {
         for (body, expected) in [
             (r#"{"detail":"Invalid token."}"#, "Invalid token."),
             (r#"{"limits":["Invalid types: gpu"]}"#, "limits: Invalid types: gpu"),
-            (r#"["Pending order for resource already exists."]"#, "Pending order for resource already exists."),
+            (
+                r#"["Pending order for resource already exists."]"#,
+                "Pending order for resource already exists.",
+            ),
             (r#"{"non_field_errors":["no"],"a":{"b":["c"]}}"#, "a: b: c; no"),
             ("plain", "plain"),
         ] {

@@ -1,0 +1,171 @@
+//! Runs the pipeline: keys come due, a worker observes, plans, applies, and the outcome says when to look again.
+//!
+//! ```text
+//! passes (polling)  ─┐
+//! cluster watches   ─┼─▶ queue ─▶ worker: observe → plan → apply → outcome ─┐
+//! pauses, failures  ─┘     ▲                                                │
+//!                          └────────────────────────────────────────────────┘
+//! ```
+//!
+//! A key is one resource of one offering. Waking a key carries no facts: the worker reads them.
+
+mod offering;
+mod passes;
+mod worker;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use planner::finding::{Finding, Severity};
+use planner::queue::{Ended, Queue};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+pub use offering::{Offering, OfferingOptions};
+
+/// What is worked on: a resource of an offering, which is named by its place in the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Key {
+    pub(crate) offering: usize,
+    pub(crate) resource: Uuid,
+}
+
+/// Bounds of the engine.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Keys worked at the same time.
+    pub workers: usize,
+    /// How long work in flight may take to finish after a shutdown was asked for.
+    pub grace: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { workers: 32, grace: Duration::from_secs(30) }
+    }
+}
+
+/// The running agent.
+#[derive(Debug)]
+pub struct Engine {
+    offerings: Vec<Arc<Offering>>,
+    queue: Mutex<Queue<Key>>,
+    /// Something was woken or ended.
+    changed: Notify,
+    started: Instant,
+    bounds: Bounds,
+    dry_run: bool,
+    /// What was said last about a key, so that nothing is said twice.
+    said: Mutex<HashMap<Key, Vec<Finding>>>,
+}
+
+impl Engine {
+    /// An engine over these offerings; nothing runs yet.
+    #[must_use]
+    pub fn new(offerings: Vec<Offering>, bounds: Bounds, dry_run: bool) -> Arc<Self> {
+        Arc::new(Self {
+            offerings: offerings.into_iter().map(Arc::new).collect(),
+            queue: Mutex::default(),
+            changed: Notify::new(),
+            started: Instant::now(),
+            bounds,
+            dry_run,
+            said: Mutex::default(),
+        })
+    }
+
+    /// Works what is in the queue until `stop`; then lets work in flight finish within the grace period.
+    async fn work(self: &Arc<Self>, stop: &CancellationToken) {
+        let workers = TaskTracker::new();
+        loop {
+            let changed = self.changed.notified();
+            let pause = self.start_due(&workers);
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = changed => {}
+                () = sleep_for(pause) => {}
+            }
+        }
+        workers.close();
+        if tokio::time::timeout(self.bounds.grace, workers.wait()).await.is_err() {
+            tracing::warn!("stopped with work in flight; the next run finishes it");
+        }
+    }
+
+    /// Starts workers for what is due, up to the bound; returns how long nothing will be due.
+    fn start_due(self: &Arc<Self>, workers: &TaskTracker) -> Option<Duration> {
+        let mut queue = self.queue();
+        while queue.working() < self.bounds.workers {
+            let now = self.started.elapsed();
+            let Some(key) = queue.poll(now) else {
+                return queue.next_due().map(|due| due.saturating_sub(now));
+            };
+            let engine = Arc::clone(self);
+            workers.spawn(async move {
+                let mut guard = EndedGuard { engine: &engine, key, ended: Ended::Failed(None) };
+                guard.ended = engine.work_on(key).await;
+            });
+        }
+        None
+    }
+
+    /// Makes a key due.
+    pub(crate) fn wake(&self, key: Key) {
+        self.queue().wake(&key, self.started.elapsed());
+        self.changed.notify_waiters();
+    }
+
+    /// Makes a key due if the queue knows it, that is, if something is being waited for.
+    pub(crate) fn wake_known(&self, key: Key) {
+        if self.queue().contains(&key) {
+            self.wake(key);
+        }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue<Key>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Logs findings that were not logged the last time the key was looked at.
+    pub(crate) fn say(&self, key: Key, findings: &[Finding]) {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = said.get(&key).map_or(&[][..], Vec::as_slice);
+        for finding in findings.iter().filter(|finding| !before.contains(finding)) {
+            match finding.severity {
+                Severity::Info => tracing::info!("{}", finding.message),
+                Severity::Warning => tracing::warn!("{}", finding.message),
+                Severity::Error => tracing::error!("{}", finding.message),
+            }
+        }
+        if findings.is_empty() {
+            said.remove(&key);
+        } else {
+            said.insert(key, findings.to_vec());
+        }
+    }
+}
+
+/// Gives the key back however the work on it ends, also by a panic.
+struct EndedGuard<'a> {
+    engine: &'a Engine,
+    key: Key,
+    ended: Ended,
+}
+
+impl Drop for EndedGuard<'_> {
+    fn drop(&mut self) {
+        let now = self.engine.started.elapsed();
+        self.engine.queue().ended(&self.key, &self.ended, now, fastrand::f64());
+        self.engine.changed.notify_waiters();
+    }
+}
+
+async fn sleep_for(pause: Option<Duration>) {
+    match pause {
+        Some(pause) => tokio::time::sleep(pause).await,
+        None => std::future::pending().await,
+    }
+}

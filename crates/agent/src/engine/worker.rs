@@ -1,0 +1,256 @@
+//! The work on one key: observe → plan → apply → outcome.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use planner::action::Action;
+use planner::desired::{self, Desired, Facts};
+use planner::model::{self, OrderState};
+use planner::observed::{Lookup, Observed};
+use planner::outcome::{self, Next};
+use planner::plan::{self, Plan};
+use planner::queue::Ended;
+use tracing::Instrument as _;
+
+use super::{Engine, Key, Offering};
+use crate::cluster::apply::Writes;
+use crate::cluster::connect::Surroundings;
+use crate::error::ApiError;
+use crate::waldur::dto;
+
+/// How often a key is planned anew at once, because the world turned out to be another, before it has to wait
+/// like any other failure.
+const ROUNDS: usize = 8;
+/// Shown to customers instead of details where the operator wants that (contract §1.2).
+const GENERIC_MESSAGE: &str = "Internal backend error. Please contact the service provider.";
+
+/// How far one round of work came.
+enum Round {
+    /// Everything of the plan is done.
+    Done { look_again_at: Option<Timestamp>, more_orders: bool },
+    /// The world was not as seen; the named namespace is to be looked up first.
+    Again(Option<String>),
+    /// Later.
+    Failed(Option<Duration>),
+}
+
+impl Engine {
+    pub(super) async fn work_on(&self, key: Key) -> Ended {
+        let offering = &self.offerings[key.offering];
+        let span = tracing::info_span!("resource", offering = %offering.options.name, resource = %key.resource.simple());
+        async {
+            let mut names: Vec<String> = Vec::new();
+            for round in 0..ROUNDS {
+                match self.round(key, offering, round, &names).await {
+                    Ok(Round::Done { more_orders: true, .. }) => names.clear(),
+                    Ok(Round::Done { look_again_at, .. }) => return ended(look_again_at),
+                    Ok(Round::Again(name)) => names.extend(name),
+                    Ok(Round::Failed(pause)) => return Ended::Failed(pause),
+                    Err(error) => {
+                        tracing::error!(error = %error, "cannot see what is the case; will look again");
+                        return Ended::Failed(error.retry_after());
+                    }
+                }
+            }
+            tracing::warn!("what is seen keeps changing; will look again later");
+            Ended::Failed(None)
+        }
+        .instrument(span)
+        .await
+    }
+
+    async fn round(
+        &self,
+        key: Key,
+        offering: &Offering,
+        round: usize,
+        names: &[String],
+    ) -> Result<Round, ApiError> {
+        let read = if round == 0 { offering.take_read(key.resource) } else { None };
+        let first_look = read.is_some();
+        let facts = facts(offering, key, read).await?;
+        let more_orders = facts.orders.iter().filter(|order| order.state != OrderState::Settled).count() > 1;
+        let surroundings = offering.cluster.surroundings().await?;
+        let offering_model = offering.model().await?;
+        let desired = desired::desired(&offering.policy(&surroundings), &offering_model, &facts);
+        let backend_id = facts.resource.as_ref().map_or("", |resource| resource.backend_id.as_str());
+        let mut observed = offering.cluster.observe(key.resource, backend_id, !first_look).await?;
+        for name in names {
+            observed.by_name.insert(name.clone(), offering.cluster.look_up(name).await?);
+        }
+        let plan = plan_with_lookups(offering, &desired, &mut observed).await?;
+        self.say(key, &plan.findings);
+        if self.dry_run {
+            return Ok(printed(&plan));
+        }
+        let surroundings = &surroundings;
+        let mut execution = Execution { offering, desired: &desired, surroundings, approved: false };
+        let round = execution.run(&plan, more_orders).await;
+        Ok(round)
+    }
+}
+
+fn ended(look_again_at: Option<Timestamp>) -> Ended {
+    let Some(at) = look_again_at else {
+        return Ended::Settled;
+    };
+    let pause = Timestamp::now().duration_until(at);
+    Ended::LookAgain(Duration::try_from(pause).unwrap_or_default())
+}
+
+/// What Waldur says about the key: from the pass that has just read it, or read now.
+async fn facts(offering: &Offering, key: Key, read: Option<Vec<dto::Order>>) -> Result<Facts, ApiError> {
+    let orders = match read {
+        Some(orders) => orders,
+        None => offering.waldur.open_orders_of(offering.options.uuid, key.resource).await?,
+    };
+    let resource = offering.waldur.resource(key.resource).await?;
+    let slugs = orders.first();
+    let resource = resource.map(|resource| resource.to_model(slugs));
+    let mut orders: Vec<model::Order> = orders.iter().filter_map(dto::Order::to_model).collect();
+    for order in orders.iter_mut().filter(|order| order.needs_plan_quotas()) {
+        if let Some(plan) = order.plan {
+            order.plan_quotas = offering.waldur.plan_quotas(plan).await?;
+        }
+    }
+    Ok(Facts { resource, orders })
+}
+
+/// Plans, and looks up the namespaces that the plan asks about.
+async fn plan_with_lookups(
+    offering: &Offering,
+    desired: &Desired,
+    observed: &mut Observed,
+) -> Result<Plan, ApiError> {
+    loop {
+        let plan = plan::plan(desired, observed, Timestamp::now());
+        match &plan.look_up {
+            Some(name) => {
+                let found = offering.cluster.look_up(name).await?;
+                // A namespace with this resource's labels belongs among the owned ones: its quota is known there.
+                if let Lookup::Present(namespace) = &found
+                    && let Some(resource) = desired.order.and_then(|order| order.resource)
+                    && namespace.ownership(resource, "") == planner::observed::Ownership::Ours
+                {
+                    *observed = offering.cluster.observe(resource, name, true).await?;
+                }
+                observed.by_name.insert(name.clone(), found);
+            }
+            None => return Ok(plan),
+        }
+    }
+}
+
+fn printed(plan: &Plan) -> Round {
+    for action in &plan.actions {
+        tracing::info!(target: "plan", "would {action}");
+    }
+    Round::Done { look_again_at: None, more_orders: false }
+}
+
+/// One plan being carried out.
+struct Execution<'a> {
+    offering: &'a Offering,
+    desired: &'a Desired,
+    surroundings: &'a Surroundings,
+    /// The order was approved in this very plan.
+    approved: bool,
+}
+
+impl Execution<'_> {
+    async fn run(&mut self, plan: &Plan, more_orders: bool) -> Round {
+        let Surroundings { flavour, user, .. } = self.surroundings;
+        let mut writes = Writes::new(&self.offering.cluster, *flavour, user);
+        for action in &plan.actions {
+            match self.carry_out(&mut writes, action).await {
+                Ok(true) => tracing::info!(target: "audit", "{action}"),
+                Ok(false) => return Round::Again(None),
+                Err(error) => {
+                    if let Some(round) = self.failed(action, &error).await {
+                        return round;
+                    }
+                }
+            }
+        }
+        Round::Done { look_again_at: plan.look_again_at, more_orders }
+    }
+
+    /// `false` if the rest of the plan no longer fits the world.
+    async fn carry_out(&mut self, writes: &mut Writes<'_>, action: &Action) -> Result<bool, ApiError> {
+        if writes.carry_out(action).await? {
+            return Ok(true);
+        }
+        let waldur = &self.offering.waldur;
+        match action {
+            Action::Approve { order } => {
+                let order = waldur.approve(*order).await?;
+                self.approved = OrderState::parse(&order.state) == OrderState::Executing;
+                if !self.approved {
+                    let (state, reason) = (&order.state, &order.error_message);
+                    tracing::warn!(%state, %reason, "Waldur did not start the order after it was approved");
+                }
+                return Ok(self.approved);
+            }
+            Action::Reject { order, comment } => waldur.reject(*order, comment).await?,
+            Action::SetAllocationOk { resource } => waldur.set_allocation_ok(*resource).await?,
+            Action::SetBackendId { resource, backend_id } => {
+                waldur.set_backend_id(*resource, backend_id).await?
+            }
+            Action::SetBackendMetadata { resource, metadata } => {
+                waldur.set_metadata(*resource, metadata).await?
+            }
+            Action::MarkDone { order } => waldur.set_done(*order).await?,
+            Action::MarkErred { order, message, traceback } => {
+                waldur.set_erred(*order, message, traceback).await?
+            }
+            // The cluster's actions were carried out above.
+            Action::RequestProject { .. }
+            | Action::CreateNamespace { .. }
+            | Action::ApplyNamespace { .. }
+            | Action::ApplyQuota { .. }
+            | Action::ApplyLimitRange { .. }
+            | Action::DeleteNamespace { .. } => {}
+        }
+        Ok(true)
+    }
+
+    /// What follows from a failed action; `None` if the plan goes on without it.
+    async fn failed(&self, action: &Action, error: &ApiError) -> Option<Round> {
+        match outcome::after(action, &error.failure) {
+            Next::Skip => {
+                tracing::warn!(error = %error, "left out: {action}");
+                None
+            }
+            Next::LookUp(name) => Some(Round::Again(Some(name))),
+            Next::Observe => {
+                tracing::debug!(error = %error, "not as seen: {action}");
+                Some(Round::Again(None))
+            }
+            Next::Retry(pause) => {
+                tracing::warn!(error = %error, "failed, the order stays open and is tried again: {action}");
+                Some(Round::Failed(pause))
+            }
+            Next::GiveUp => Some(self.give_up(action, error).await),
+        }
+    }
+
+    /// Errs the order if it has begun; otherwise the failure stays in the log and is tried again.
+    async fn give_up(&self, action: &Action, error: &ApiError) -> Round {
+        tracing::error!(error = %error, "failed for good: {action}");
+        let Some(order) = self.desired.order.filter(|order| !order.pending || self.approved) else {
+            return Round::Failed(None);
+        };
+        let (message, traceback) = if self.offering.options.expose_details {
+            (format!("{error}"), format!("while carrying out: {action}\n{error}"))
+        } else {
+            (GENERIC_MESSAGE.to_owned(), String::new())
+        };
+        match self.offering.waldur.set_erred(order.uuid, &message, &traceback).await {
+            Ok(()) => Round::Done { look_again_at: None, more_orders: false },
+            Err(error) => {
+                tracing::error!(error = %error, "cannot tell Waldur that the order failed; will try again");
+                Round::Failed(error.retry_after())
+            }
+        }
+    }
+}
