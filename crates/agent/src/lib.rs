@@ -1,1 +1,3 @@
 //! The Waldur site agent for OKD and OpenShift: the shell around the planner.
+
+pub mod settings;

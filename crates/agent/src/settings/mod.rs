@@ -1,0 +1,20 @@
+//! The configuration: reading the file, finding every fault in it, and the typed result.
+//!
+//! text → tree with places ([`yaml`]) → variables filled in ([`interpolate`]) → faults against the table of keys
+//! ([`keys`], [`check`]) → typed values and the faults that only show between keys ([`build`]). The table of keys also
+//! makes the JSON schema and the default file, so that a key is written down once.
+//!
+//! Nothing here talks to Waldur or to a cluster, and variables and files come only through [`Environment`].
+
+mod decimal;
+mod finding;
+mod model;
+mod quantity;
+mod quota_key;
+mod suggest;
+
+pub use decimal::ExactDecimal;
+pub use finding::{Finding, Report, Severity, render, render_json};
+pub use model::*;
+pub use quantity::Quantity;
+pub use quota_key::QuotaKey;
