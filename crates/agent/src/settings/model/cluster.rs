@@ -6,8 +6,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
-use crate::settings::ExactDecimal;
-use crate::settings::Quantity;
+use crate::settings::{CredentialUrl, ExactDecimal, Quantity};
 
 /// How the API server is reached.
 #[derive(Clone, Debug)]
@@ -19,7 +18,7 @@ pub struct ClusterSettings {
     /// Verification of the API server's certificate.
     pub tls: TlsVerify,
     /// Proxy for requests to the cluster.
-    pub proxy: Option<Url>,
+    pub proxy: Option<CredentialUrl>,
 }
 
 /// Where the bearer token for the cluster comes from.

@@ -3,9 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use url::Url;
-
 use super::OfferingSettings;
+use crate::settings::CredentialUrl;
 
 /// A complete, checked configuration.
 #[derive(Clone, Debug)]
@@ -25,13 +24,13 @@ pub struct Settings {
     /// The zone whose months are the billing months.
     pub timezone: jiff::tz::TimeZone,
     /// Proxy for requests to Waldur.
-    pub global_proxy: Option<Url>,
+    pub global_proxy: Option<CredentialUrl>,
     /// Where errors are reported to Sentry.
-    pub sentry_dsn: Option<Url>,
+    pub sentry_dsn: Option<CredentialUrl>,
     /// `SENTRY_ENVIRONMENT`.
     pub sentry_environment: Option<String>,
     /// Where errors are reported to Elastic APM.
-    pub elastic_apm_server_url: Option<Url>,
+    pub elastic_apm_server_url: Option<CredentialUrl>,
     /// Sending of the agent's log to Waldur.
     pub log_shipping: LogShipping,
     /// How many billing months are reported each cycle, the current one included: 1 to 12.
@@ -137,7 +136,7 @@ pub struct Monitoring {
     /// The port that offers them.
     pub metrics_port: Option<u16>,
     /// The Prometheus to ask for usage.
-    pub prometheus_url: Option<Url>,
+    pub prometheus_url: Option<CredentialUrl>,
     /// Thresholds in percent of the quota, by name (`cpu_usage_percent`, …).
     pub alert_thresholds: Vec<(String, u8)>,
 }
