@@ -1,3 +1,7 @@
-//! `waldur_site_agent`.
+//! `waldur_site_agent`: the agent, under the name of the Python agent's command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    agent::main()
+}

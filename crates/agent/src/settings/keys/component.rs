@@ -1,0 +1,62 @@
+//! Keys of one component. Waldur contract §1.6.
+
+use super::{Bound, Key, Kind};
+
+const COUNT: Kind = Kind::Int(0, i64::MAX);
+
+pub(crate) const COMPONENT: &[Key] = &[
+    Key::new("measured_unit", Kind::Text, "Unit shown in Waldur.").required(),
+    Key::new("accounting_type", Kind::Choice(&["usage", "limit", "one"]), "How Waldur bills it.").required(),
+    Key::new("label", Kind::Text, "Name shown in Waldur; the component's type if not given."),
+    Key::new(
+        "unit_factor",
+        Kind::Decimal(Bound::Positive),
+        "Value at the cluster for one unit in Waldur; applied exactly.",
+    )
+    .default("1"),
+    Key::new(
+        "unit_factor_reporting",
+        Kind::Decimal(Bound::Positive),
+        "The same for usage reports; unit_factor if not given.",
+    ),
+    Key::new("limit", Kind::Decimal(Bound::NotNegative), "The highest amount of usage in Waldur."),
+    Key::new(
+        "quota",
+        Kind::QuotaTargets,
+        "The quota keys it limits: a key, or a list of keys and of targets. cpu, memory, storage and pods have the documented ones.",
+    ),
+    Key::new("usage", Kind::Any, "Reserved: how its usage is measured.").later(),
+    Key::new("description", Kind::Text, "Passed on to Waldur."),
+    Key::new("article_code", Kind::Text, "Passed on to Waldur."),
+    Key::new("min_value", COUNT, "Passed on to Waldur."),
+    Key::new("max_value", COUNT, "Passed on to Waldur."),
+    Key::new("max_available_limit", COUNT, "Passed on to Waldur."),
+    Key::new("default_limit", COUNT, "Passed on to Waldur."),
+    Key::new(
+        "limit_period",
+        Kind::Choice(&["annual", "month", "quarterly", "total"]),
+        "Passed on to Waldur.",
+    ),
+    Key::new("is_boolean", Kind::Bool, "Passed on to Waldur."),
+    Key::new("is_prepaid", Kind::Bool, "Passed on to Waldur; true for `accounting_type: one`."),
+    Key::new("min_prepaid_duration", COUNT, "Passed on to Waldur."),
+    Key::new("max_prepaid_duration", COUNT, "Passed on to Waldur."),
+    Key::new("prepaid_duration_step", COUNT, "Passed on to Waldur."),
+    Key::new("min_renewal_duration", COUNT, "Passed on to Waldur."),
+    Key::new("max_renewal_duration", COUNT, "Passed on to Waldur."),
+    Key::new("renewal_duration_step", COUNT, "Passed on to Waldur."),
+    Key::new("target_components", Kind::Any, "Ignored: read by other plugins of the Python agent.").ignored(),
+];
+
+pub(crate) const QUOTA_TARGET: &[Key] = &[
+    Key::new("key", Kind::Text, "A key of a ResourceQuota, such as requests.cpu or requests.nvidia.com/gpu.")
+        .required(),
+    Key::new(
+        "ratio",
+        Kind::Decimal(Bound::Positive),
+        "What the limit is multiplied with, beside unit_factor.",
+    )
+    .default("1"),
+    Key::new("unit", Kind::Text, "Suffix of the amount; `Gi` for bytes and none for the rest if not given."),
+    Key::new("static", Kind::Quantity, "Added to the product."),
+];

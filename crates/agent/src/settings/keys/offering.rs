@@ -1,0 +1,104 @@
+//! Keys of one offering. Waldur contract §1.3; `default_quotas` and its neighbours come from the OKD documentation.
+
+use super::{BACKEND_SETTINGS, Bound, COMPONENT, Key, Kind};
+
+const HTTP: &[&str] = &["http", "https"];
+const QUANTITIES: Kind = Kind::Map(&Kind::Quantity);
+
+pub(crate) const OFFERING: &[Key] = &[
+    Key::new("name", Kind::Text, "The name used in logs.").required().example("OKD projects"),
+    Key::new("waldur_api_url", Kind::Url(HTTP), "The API of Waldur; `/api/` at the end may be left out.")
+        .required()
+        .example("https://waldur.example.com/api/"),
+    Key::new("waldur_api_token", Kind::Secret, "Token for Waldur; give this, waldur_api_token_file or the three oidc_ keys.")
+        .example("your-waldur-api-token"),
+    Key::new("waldur_api_token_file", Kind::Path, "File that holds the token; read anew when it is used.")
+        .example("/etc/waldur-site-agent/waldur-token"),
+    Key::new("oidc_token_url", Kind::Url(HTTP), "Token endpoint of an OpenID provider, used where no token is given.")
+        .example("https://sso.example.com/realms/waldur/protocol/openid-connect/token"),
+    Key::new("oidc_client_id", Kind::Text, "Client at the OpenID provider.").example("waldur-site-agent"),
+    Key::new("oidc_client_secret", Kind::Secret, "Secret of that client.").example("your-client-secret"),
+    Key::new("waldur_offering_uuid", Kind::Uuid, "UUID of the offering, with or without dashes.")
+        .required()
+        .example("123e4567e89b12d3a456426614174000"),
+    Key::new("backend_type", Kind::Text, "The back end: `okd`. Offerings of other back ends are skipped.").required().example("okd"),
+    Key::new(
+        "order_processing_backend",
+        Kind::Text,
+        "`okd` switches order processing on. Where none of the three …_backend keys is given in the flat form, all are on.",
+    )
+    .example("okd"),
+    Key::new("membership_sync_backend", Kind::Text, "`okd` switches the keeping of members, status and limits on.").example("okd"),
+    Key::new("reporting_backend", Kind::Text, "`okd` switches usage reports on.").example("okd"),
+    Key::new("username_management_backend", Kind::Text, "Who makes usernames; `base` leaves that to Waldur.").default("base"),
+    Key::new("stomp_enabled", Kind::Bool, "Whether orders come by events. In the flat form, `agent_mode: event_process` switches it on.")
+        .default("false"),
+    Key::new("stomp_membership_sync_enabled", Kind::Bool, "Whether members come by events; follows stomp_enabled if not given.")
+        .example("true"),
+    Key::new("websocket_use_tls", Kind::Bool, "Whether the web socket uses TLS (`wss`).").default("true"),
+    Key::new("stomp_ws_host", Kind::Text, "Host of the web socket; that of waldur_api_url if not given.").example("waldur.example.com"),
+    Key::new("stomp_ws_port", Kind::Int(1, 65_535), "Port of the web socket; 443 if not given, 80 with `verify_ssl: false`.")
+        .example("443"),
+    Key::new("stomp_ws_path", Kind::Text, "Path of the web socket.").default("/rmqws-stomp"),
+    Key::new("resource_import_enabled", Kind::Bool, "Whether requests for importable resources are answered.").default("false"),
+    Key::new("username_reconciliation_enabled", Kind::Bool, "Whether usernames are compared with Waldur's in each full pass.")
+        .default("false"),
+    Key::new("verify_ssl", Kind::BoolOrPath, "Verification of Waldur's certificate: true, false, or a file of CA certificates.")
+        .default("true"),
+    Key::new(
+        "omit_anomalous_usage_components",
+        Kind::Bool,
+        "Whether a component whose usage went down is left out of the report, instead of holding back the whole report.",
+    )
+    .default("false"),
+    Key::new("backend_settings", Kind::Section(BACKEND_SETTINGS), "The cluster and what is done there."),
+    Key::new("backend_components", Kind::Map(&Kind::Section(COMPONENT)), "The components of the offering by their type."),
+    Key::new(
+        "default_quotas",
+        Kind::Map(&Kind::Decimal(Bound::NotNegative)),
+        "Amounts per component, in the component's unit, for a resource whose order names none.",
+    )
+    .example("{cpu: 10, memory: 32, storage: 100, pods: 50}"),
+    Key::new("event_processing", Kind::Section(EVENT_PROCESSING), "A STOMP broker that is reached without web socket.").later(),
+    Key::new("project_template", Kind::Section(PROJECT_TEMPLATE), "What a new project is furnished with.").later(),
+];
+
+pub(crate) const EVENT_PROCESSING: &[Key] = &[
+    Key::new("stomp_host", Kind::Text, "Host of the broker.").required().example("stomp.example.com"),
+    Key::new("stomp_port", Kind::Int(1, 65_535), "Port of the broker.").default("61613"),
+    Key::new("stomp_username", Kind::Text, "Login.").example("waldur-agent"),
+    Key::new("stomp_password", Kind::Secret, "Passcode.").example("your-passcode"),
+    Key::new("stomp_destination", Kind::Text, "The queue to read.").example("/queue/waldur.events"),
+    Key::new("stomp_ssl", Kind::Bool, "Whether TLS is used.").default("true"),
+    Key::new("stomp_heartbeat", Kind::Int(0, 3_600_000), "Heart-beat in milliseconds; 0 switches it off.")
+        .default("10000"),
+];
+
+pub(crate) const PROJECT_TEMPLATE: &[Key] = &[
+    Key::new(
+        "enable_network_isolation",
+        Kind::Bool,
+        "Whether a network policy separates the project from the others.",
+    )
+    .default("false"),
+    Key::new("service_accounts", Kind::List(&Kind::Section(SERVICE_ACCOUNT)), "Service accounts to create.")
+        .example("[{name: deployer}]"),
+    Key::new("limit_ranges", Kind::List(&Kind::Section(LIMIT_RANGE_TEMPLATE)), "Further limit ranges.")
+        .example("[{name: default-limits, limits: [{type: Pod, max: {cpu: '4', memory: 16Gi}}]}]"),
+];
+
+pub(crate) const SERVICE_ACCOUNT: &[Key] = &[Key::new("name", Kind::Text, "Its name.").required()];
+
+pub(crate) const LIMIT_RANGE_TEMPLATE: &[Key] = &[
+    Key::new("name", Kind::Text, "Its name.").required(),
+    Key::new("limits", Kind::List(&Kind::Section(LIMIT_RANGE_ITEM)), "Its limits.").required(),
+];
+
+pub(crate) const LIMIT_RANGE_ITEM: &[Key] = &[
+    Key::new("type", Kind::Choice(&["Pod", "Container", "PersistentVolumeClaim"]), "What it limits.")
+        .required(),
+    Key::new("max", QUANTITIES, "Largest limits."),
+    Key::new("min", QUANTITIES, "Smallest requests."),
+    Key::new("default", QUANTITIES, "Limits of a container that names none."),
+    Key::new("defaultRequest", QUANTITIES, "Requests of a container that names none."),
+];

@@ -1,0 +1,19 @@
+//! The settings as the rest of the agent sees them: typed, complete, with every default filled in.
+//!
+//! Plain values only. Nothing here reads files or variables; secrets are `SecretString`, so that no type prints one.
+
+mod cluster;
+mod component;
+mod global;
+mod offering;
+
+pub use cluster::{
+    ClusterSettings, ClusterToken, Lifecycle, LimitRangeSettings, Naming, ResourceQuantities, RestoreTo,
+    RoleSettings, SubjectAttribute, SubjectSettings, TlsVerify, UniquenessCheck,
+};
+pub use component::{AccountingType, ComponentSettings, LimitPeriod, PortalComponent, QuotaTarget};
+pub use global::{LogLevel, LogShipping, Mode, Monitoring, Periods, Settings};
+pub use offering::{
+    BrokerSettings, LimitRangeItem, LimitRangeTemplate, OfferingSettings, ProjectTemplate, StompSettings,
+    TokenSource,
+};

@@ -1,0 +1,34 @@
+//! The configuration as its writer sees it: texts in, findings and settings out.
+
+mod examples;
+
+use super::{Environment, Finding, Loaded, Strictness, check_text, render};
+
+/// An environment with these variables, and with a file for every path that begins with `/etc/`.
+fn environment<'a>(variables: &'a [(&'a str, &'a str)]) -> Environment<'a> {
+    Environment::new(
+        |name| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()),
+        |path| {
+            let found = path.starts_with("/etc") || path.starts_with("/var/run");
+            if found { Ok("token-from-file\n".to_owned()) } else { Err(std::io::ErrorKind::NotFound.into()) }
+        },
+    )
+}
+
+/// The settings of a text that must load, and its warnings.
+fn loaded(text: &str) -> Loaded {
+    check_text("config.yaml", text, &environment(&[]), Strictness::Lenient).unwrap()
+}
+
+/// All findings of a text, whether it loads or not.
+fn findings(text: &str, variables: &[(&str, &str)], strictness: Strictness) -> Vec<Finding> {
+    match check_text("config.yaml", text, &environment(variables), strictness) {
+        Ok(loaded) => loaded.warnings,
+        Err(report) => report.findings,
+    }
+}
+
+/// Holds the findings of a text against the expected lines.
+fn check(text: &str, expected: &str) {
+    assert_eq!(render(&findings(text, &[], Strictness::Lenient)).trim(), expected.trim(), "\n{text}");
+}

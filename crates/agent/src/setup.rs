@@ -1,0 +1,187 @@
+//! From settings to a running engine: the one place where all parts are put together.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use planner::amount::Amount;
+use planner::policy::{ComponentPolicy, Flavour, LimitRangePolicy, Naming, Policy, QuotaTarget};
+use secrecy::ExposeSecret as _;
+
+use crate::cluster::{Cluster, ClusterOptions};
+use crate::credentials::{Credential, TokenSource};
+use crate::engine::{Bounds, Engine, Offering, OfferingOptions};
+use crate::settings::{
+    self, ClusterToken, ComponentSettings, ExactDecimal, LimitRangeSettings, Mode, OfferingSettings,
+    Settings, TlsVerify,
+};
+use crate::waldur::http::Verify;
+use crate::waldur::{Waldur, WaldurOptions};
+
+/// Deadline of one attempt of a request.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Puts together what this mode needs. Nothing is sent.
+///
+/// # Errors
+/// Settings that cannot be used here: an unreadable CA file, a kind of token that is not supported, no offering
+/// for this mode.
+pub fn engine(settings: &Settings, mode: Mode, dry_run: bool, bounds: Bounds) -> anyhow::Result<Arc<Engine>> {
+    let mut offerings = Vec::new();
+    for offering in settings.offerings.iter().filter(|offering| is_served(offering, mode)) {
+        let built = self::offering(settings, offering, mode);
+        offerings.push(built.with_context(|| format!("offering `{}` cannot be served", offering.name))?);
+    }
+    if offerings.is_empty() {
+        bail!("no offering of the configuration is served by mode `{}`", mode.as_str());
+    }
+    Ok(Engine::new(offerings, bounds, dry_run))
+}
+
+/// The polling modes leave offerings that are driven by events alone (Waldur contract §1.3).
+fn is_served(offering: &OfferingSettings, mode: Mode) -> bool {
+    match mode {
+        Mode::OrderProcess => {
+            if offering.order_processing && offering.stomp.enabled {
+                tracing::info!(offering = %offering.name, "left to event_process (`stomp_enabled`)");
+            }
+            offering.order_processing && !offering.stomp.enabled
+        }
+        Mode::MembershipSync | Mode::Report | Mode::EventProcess => false,
+    }
+}
+
+fn offering(settings: &Settings, offering: &OfferingSettings, mode: Mode) -> anyhow::Result<Offering> {
+    let (source, scheme) = match &offering.waldur_api_token {
+        settings::TokenSource::Static(token) => (TokenSource::Static(token.expose_secret().into()), "Token"),
+        settings::TokenSource::File(path) => (TokenSource::File(path.clone()), "Token"),
+        settings::TokenSource::Oidc { .. } => {
+            bail!("tokens by OIDC client credentials are not supported yet")
+        }
+    };
+    let options = WaldurOptions {
+        root: offering.waldur_api_url.clone(),
+        verify: verify(&offering.verify_ssl),
+        proxy: settings.global_proxy.as_ref().map(|proxy| proxy.expose().clone()),
+        scheme,
+        user_agent: format!("waldur-site-agent-{}/{}", mode.as_str(), env!("CARGO_PKG_VERSION")),
+        timeout: TIMEOUT,
+    };
+    if options.verify == Verify::Off {
+        tracing::warn!(offering = %offering.name, "Waldur's certificate is not verified (`verify_ssl: false`)");
+    }
+    let waldur = Waldur::new(&options, Arc::new(Credential::new(source)))?;
+    let cluster = cluster(offering)?;
+    let options = OfferingOptions {
+        name: offering.name.clone(),
+        uuid: offering.offering_uuid,
+        uuid_text: offering.offering_uuid_text.clone(),
+        expose_details: settings.expose_backend_error_details,
+        policy: policy(offering)?,
+    };
+    Ok(Offering::new(options, waldur, Arc::new(cluster)))
+}
+
+fn cluster(offering: &OfferingSettings) -> anyhow::Result<Cluster> {
+    let cluster = &offering.cluster;
+    let source = match &cluster.token {
+        ClusterToken::Static(token) => TokenSource::Static(token.expose_secret().into()),
+        ClusterToken::ServiceAccount { directory } => TokenSource::File(directory.join("token")),
+        ClusterToken::File { path } => TokenSource::File(path.clone()),
+        ClusterToken::OAuth { .. } => bail!("cluster tokens by OAuth are not supported yet"),
+    };
+    let options = ClusterOptions {
+        api_url: cluster.api_url.clone(),
+        verify: verify(&cluster.tls),
+        proxy: cluster.proxy.as_ref().map(|proxy| proxy.expose().clone()),
+        timeout: TIMEOUT,
+    };
+    if options.verify == Verify::Off {
+        tracing::warn!(offering = %offering.name, "the cluster's certificate is not verified (`verify_cert: false`)");
+    }
+    Cluster::new(&options, Arc::new(Credential::new(source)))
+}
+
+fn verify(tls: &TlsVerify) -> Verify {
+    match tls {
+        TlsVerify::System => Verify::System,
+        TlsVerify::CaFile(path) => Verify::CaFile(PathBuf::clone(path)),
+        TlsVerify::Off => Verify::Off,
+    }
+}
+
+/// The offering's policy; what only the cluster and Waldur can tell is filled in by the engine.
+fn policy(offering: &OfferingSettings) -> anyhow::Result<Policy> {
+    let mut components = BTreeMap::new();
+    for component in &offering.components {
+        let policy = component_policy(offering, component);
+        let policy = policy.with_context(|| format!("component `{}` cannot be used", component.name))?;
+        components.insert(component.name.clone(), policy);
+    }
+    let naming = &offering.naming;
+    Ok(Policy {
+        naming: Naming {
+            namespace_prefix: naming.namespace_prefix.clone(),
+            allocation_prefix: naming.allocation_prefix.clone(),
+            customer_prefix: naming.customer_prefix.clone(),
+            project_prefix: naming.project_prefix.clone(),
+        },
+        components,
+        limit_range: limit_range(&offering.limit_range)?,
+        flavour: Flavour::OpenShift,
+        requester: String::new(),
+        legacy_waldur: false,
+        paused_limits: amounts(&offering.lifecycle.pause_quotas)?,
+        downscaled_limits: amounts(&offering.lifecycle.downscale_quotas)?,
+    })
+}
+
+fn component_policy(
+    offering: &OfferingSettings,
+    component: &ComponentSettings,
+) -> anyhow::Result<ComponentPolicy> {
+    let default =
+        offering.default_quotas.iter().find(|(name, _)| *name == component.name).map(|(_, value)| *value);
+    let fallback = component.limit.or(default);
+    let targets = component.quota.iter().map(|target| {
+        let unit =
+            Amount::of_suffix(&target.unit).with_context(|| format!("unknown unit `{}`", target.unit))?;
+        let static_part = target.static_part.as_ref().map(|part| part.as_str().parse()).transpose()?;
+        Ok(QuotaTarget {
+            key: target.key.to_string(),
+            ratio: amount(target.ratio)?,
+            unit,
+            static_part: static_part.unwrap_or_default(),
+        })
+    });
+    Ok(ComponentPolicy {
+        unit_factor: amount(component.unit_factor)?,
+        fallback_limit: fallback.map(amount).transpose()?,
+        targets: targets.collect::<anyhow::Result<_>>()?,
+    })
+}
+
+fn limit_range(settings: &LimitRangeSettings) -> anyhow::Result<Option<LimitRangePolicy>> {
+    if !settings.enabled {
+        return Ok(None);
+    }
+    let quantities = |values: &settings::ResourceQuantities| -> anyhow::Result<BTreeMap<String, Amount>> {
+        values.iter().map(|(name, value)| Ok((name.clone(), value.as_str().parse()?))).collect()
+    };
+    Ok(Some(LimitRangePolicy {
+        default: quantities(&settings.default)?,
+        default_request: quantities(&settings.default_request)?,
+        max: quantities(&settings.max)?,
+        min: quantities(&settings.min)?,
+    }))
+}
+
+fn amounts(values: &[(String, ExactDecimal)]) -> anyhow::Result<BTreeMap<String, Amount>> {
+    values.iter().map(|(name, value)| Ok((name.clone(), amount(*value)?))).collect()
+}
+
+fn amount(value: ExactDecimal) -> anyhow::Result<Amount> {
+    Ok(value.to_string().parse()?)
+}
