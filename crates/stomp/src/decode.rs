@@ -131,7 +131,6 @@ pub enum HeaderFault {
     },
 }
 
-#[derive(Debug)]
 enum State {
     Between,
     Headers { command: Command, headers: Headers },
@@ -143,7 +142,7 @@ enum State {
 /// Turns bytes into frames and heart-beats.
 ///
 /// Take everything out with [`Decoder::decode`] after each [`Decoder::feed`]: what is fed is kept until then.
-#[derive(Debug)]
+/// No `Debug`, since a passcode may be among it.
 pub struct Decoder {
     dialect: Dialect,
     limits: Limits,

@@ -10,7 +10,7 @@ use crate::frame::{Command, Frame};
 
 /// Why a frame has no wire form. No header value is shown, since it may be a passcode.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("cannot write a {command} frame: {fault}")]
+#[error("the {command} frame cannot be written: {fault}")]
 pub struct EncodeError {
     /// The frame.
     pub command: Command,

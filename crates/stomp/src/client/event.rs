@@ -117,7 +117,8 @@ impl fmt::Display for ErrorFrame {
         f.write_str(refused)?;
         let said = [&self.message, &self.detail];
         for (index, text) in said.into_iter().filter(|text| !text.is_empty()).enumerate() {
-            write!(f, "{}{}", if index == 0 { ": " } else { " – " }, text.escape_debug())?;
+            f.write_str(if index == 0 { ": " } else { " – " })?;
+            f.write_str(&text.replace(char::is_control, " "))?;
         }
         Ok(())
     }
