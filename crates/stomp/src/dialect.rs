@@ -58,7 +58,8 @@ pub enum Escaping {
     /// Encoding"). Such headers cannot hold a line end.
     #[default]
     Standard,
-    /// All: what RabbitMQ does in both directions, and `stomp.py` for its STOMP frame.
+    /// All: what RabbitMQ does in both directions. A client that follows the standard, such as `stomp.py` 9,
+    /// cannot log in there with a backslash in its passcode.
     EveryFrame,
 }
 
