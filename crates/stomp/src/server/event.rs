@@ -19,6 +19,7 @@ pub struct ServerOptions {
     /// The heart-beats it offers; 10 s both ways unless said otherwise.
     pub heart_beat: HeartBeat,
     /// How much of a heart-beat interval the client may be silent, in percent, at least 100.
+    /// What it comes to must exceed a round trip, since the client learns from CONNECTED what it owes.
     pub tolerance_percent: u32,
     /// Which frames have escapes; [`Escaping::EveryFrame`] to be like RabbitMQ.
     pub escaping: Escaping,
