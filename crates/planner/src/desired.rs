@@ -73,6 +73,8 @@ pub struct Project {
     pub candidates: Candidates,
     /// True if an order asks for it to be made.
     pub may_create: bool,
+    /// True if that order had begun before, so that a project may have been made already and not be noted.
+    pub begun: bool,
     /// For people.
     pub display_name: String,
     /// For people.
@@ -98,8 +100,8 @@ pub struct Removal {
     pub resource: Uuid,
     /// Name that Waldur has for it; empty if it never got one.
     pub backend_id: String,
-    /// Name that a create which was cut short would have given it.
-    pub candidate: Option<String>,
+    /// Names that a create which was cut short may have given it.
+    pub candidates: Option<Candidates>,
 }
 
 /// What Waldur asks for.
@@ -163,11 +165,11 @@ fn removal(policy: &Policy, resource: &Resource) -> Result<Goal, String> {
     if !resource.backend_id.is_empty() {
         names::check_namespace(&resource.backend_id).map_err(|error| error.to_string())?;
     }
-    let candidate = names::candidates(&policy.naming, base_name(resource), resource.uuid);
+    let candidates = names::candidates(&policy.naming, base_name(resource), resource.uuid);
     Ok(Goal::Removed(Removal {
         resource: resource.uuid,
         backend_id: resource.backend_id.clone(),
-        candidate: candidate.ok().map(|names| names.regular),
+        candidates: candidates.ok(),
     }))
 }
 
@@ -203,6 +205,7 @@ fn project(
         backend_id: resource.backend_id.clone(),
         candidates,
         may_create: order.is_some_and(|order| matches!(order.kind, OrderKind::Create | OrderKind::Restore)),
+        begun: order.is_some_and(|order| order.state == OrderState::Executing),
         description: if described.is_empty() { name.clone() } else { described },
         display_name: name,
         organization: prefixed(&naming.customer_prefix, &resource.customer_slug),
@@ -265,7 +268,10 @@ impl Project {
         if let Some(organization) = &self.organization {
             metadata.insert("organization".to_owned(), json!(organization));
         }
-        metadata.insert("quotas".to_owned(), json!(self.limits));
+        // As on the cluster, what Waldur no longer tells stays as it was.
+        let known = metadata.get("quotas").and_then(Value::as_object).cloned().unwrap_or_default();
+        let quotas: Map<String, Value> = known.into_iter().chain(self.limits.clone()).collect();
+        metadata.insert("quotas".to_owned(), Value::Object(quotas));
         metadata
     }
 }

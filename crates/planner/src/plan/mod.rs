@@ -198,21 +198,15 @@ impl Plan {
             self.remove(desired, removal, namespace, now);
             return;
         }
-        let name = if removal.backend_id.is_empty() {
-            removal.candidate.as_ref()
-        } else {
-            Some(&removal.backend_id)
-        };
-        let Some(name) = name else {
-            return self.nothing_left(desired);
-        };
-        match observed.by_name.get(name) {
-            None => self.look_up = Some(name.clone()),
+        if removal.backend_id.is_empty() {
+            return self.remove_cut_short(desired, removal, observed, now);
+        }
+        match observed.by_name.get(&removal.backend_id) {
+            None => self.look_up = Some(removal.backend_id.clone()),
             Some(Lookup::Absent) => self.nothing_left(desired),
             Some(Lookup::Present(namespace)) => {
                 match namespace.ownership(removal.resource, &desired.requester) {
                     Ownership::Ours | Ownership::CutShort => self.remove(desired, removal, namespace, now),
-                    _ if removal.backend_id.is_empty() => self.nothing_left(desired),
                     Ownership::OtherResource => self.refuse(desired, &namespace::other_resource(namespace)),
                     Ownership::Claimed | Ownership::Foreign => {
                         self.refuse(desired, &namespace::not_ours(namespace))
@@ -220,6 +214,33 @@ impl Plan {
                 }
             }
         }
+    }
+
+    /// Waldur has no name, but a create that was cut short may have left a project.
+    fn remove_cut_short(
+        &mut self,
+        desired: &Desired,
+        removal: &Removal,
+        observed: &Observed,
+        now: Timestamp,
+    ) {
+        let names = removal.candidates.iter().flat_map(|names| [&names.regular, &names.suffixed]);
+        for name in names {
+            match observed.by_name.get(name) {
+                None => {
+                    self.look_up = Some(name.clone());
+                    return;
+                }
+                Some(Lookup::Absent) => {}
+                Some(Lookup::Present(namespace)) => {
+                    let ownership = namespace.ownership(removal.resource, &desired.requester);
+                    if matches!(ownership, Ownership::Ours | Ownership::CutShort) {
+                        return self.remove(desired, removal, namespace, now);
+                    }
+                }
+            }
+        }
+        self.nothing_left(desired);
     }
 
     fn remove(&mut self, desired: &Desired, removal: &Removal, namespace: &Namespace, now: Timestamp) {

@@ -92,6 +92,18 @@ impl<'a> Search<'a, '_> {
             );
         }
         let names = &self.project.candidates;
+        if self.project.begun {
+            // An earlier attempt may have taken the suffixed name while somebody had the regular one.
+            match self.observed.by_name.get(&names.suffixed) {
+                None => return Site::LookUp(names.suffixed.clone()),
+                Some(Lookup::Absent) => {}
+                Some(Lookup::Present(namespace)) => {
+                    if let Some(site) = self.taken(namespace) {
+                        return site;
+                    }
+                }
+            }
+        }
         match self.observed.by_name.get(&names.regular) {
             None | Some(Lookup::Absent) => Site::Create(names.regular.clone()),
             Some(Lookup::Present(namespace)) => {

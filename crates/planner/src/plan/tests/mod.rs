@@ -1,0 +1,5 @@
+//! Plans against a world in memory: what is done, and that nothing is left to do afterwards.
+
+mod properties;
+mod scenarios;
+mod world;

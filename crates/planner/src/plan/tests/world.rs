@@ -1,0 +1,345 @@
+//! Waldur and a cluster as plain values, which take actions as the real ones do.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Map;
+use uuid::Uuid;
+
+use crate::action::{Action, Expect, Target};
+use crate::amount::Amount;
+use crate::desired::{self, Facts};
+use crate::model::{Limit, Limits, Offering, Order, OrderKind, OrderState, Resource, ResourceState};
+use crate::names;
+use crate::observed::{Lookup, Namespace, Observed, Owned, Ownership};
+use crate::plan::{Plan, plan};
+use crate::policy::{ComponentPolicy, Flavour, LimitRangePolicy, Naming, Policy, QuotaTarget};
+use crate::quota::Hard;
+
+pub(super) const RESOURCE: Uuid = Uuid::from_u128(0x7f6e_5d4c_3b2a_1908_0706_0504_0302_0100);
+pub(super) const OTHER: Uuid = Uuid::from_u128(1);
+pub(super) const AGENT: &str = "system:serviceaccount:waldur:agent";
+
+pub(super) fn amount(text: &str) -> Amount {
+    text.parse().unwrap()
+}
+
+pub(super) fn limits(text: &str) -> Limits {
+    let pairs = text.split_whitespace().map(|pair| pair.split_once('=').unwrap());
+    pairs.map(|(component, value)| (component.to_owned(), Limit::Amount(amount(value)))).collect()
+}
+
+/// The mapping of the documentation.
+pub(super) fn policy() -> Policy {
+    let target = |key: &str, ratio: i64, unit: &str| QuotaTarget {
+        key: key.to_owned(),
+        ratio: Amount::whole(ratio),
+        unit: Amount::of_suffix(unit).unwrap(),
+        static_part: Amount::ZERO,
+    };
+    let component = |targets| ComponentPolicy { unit_factor: Amount::ONE, fallback_limit: None, targets };
+    let components = [
+        ("cpu", component(vec![target("requests.cpu", 1, ""), target("limits.cpu", 2, "")])),
+        ("memory", component(vec![target("requests.memory", 1, "Gi"), target("limits.memory", 2, "Gi")])),
+        ("storage", component(vec![target("requests.storage", 1, "Gi")])),
+        ("pods", component(vec![target("pods", 1, "")])),
+    ];
+    let each =
+        |value: i64| components.iter().map(|(name, _)| ((*name).to_owned(), Amount::whole(value))).collect();
+    Policy {
+        naming: Naming::default(),
+        paused_limits: each(0),
+        downscaled_limits: each(1),
+        components: components.into_iter().map(|(name, component)| (name.to_owned(), component)).collect(),
+        limit_range: Some(LimitRangePolicy {
+            default: BTreeMap::from([
+                ("cpu".to_owned(), amount("500m")),
+                ("memory".to_owned(), amount("512Mi")),
+            ]),
+            default_request: BTreeMap::from([("cpu".to_owned(), amount("100m"))]),
+            ..LimitRangePolicy::default()
+        }),
+        flavour: Flavour::OpenShift,
+        requester: AGENT.to_owned(),
+        legacy_waldur: false,
+    }
+}
+
+pub(super) fn resource(state: ResourceState, backend_id: &str, bought: &str) -> Resource {
+    Resource {
+        uuid: RESOURCE,
+        name: "Production".to_owned(),
+        description: String::new(),
+        slug: "prod-1".to_owned(),
+        state,
+        backend_id: backend_id.to_owned(),
+        limits: limits(bought),
+        project_slug: Some("web-1".to_owned()),
+        customer_slug: Some("acme".to_owned()),
+        named_by_project: false,
+        paused: false,
+        downscaled: false,
+        backend_metadata: Map::new(),
+    }
+}
+
+pub(super) fn order(kind: OrderKind, state: OrderState, ordered: &str) -> Order {
+    Order {
+        uuid: Uuid::from_u128(42),
+        kind,
+        state,
+        created: "2026-08-20T09:00:00Z".to_owned(),
+        limits: limits(ordered),
+        plan: None,
+        plan_quotas: Limits::new(),
+    }
+}
+
+/// A namespace with what is in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Project {
+    pub(super) namespace: Namespace,
+    pub(super) quota: Option<Owned<Hard>>,
+    pub(super) limit_range: Option<Owned<LimitRangePolicy>>,
+}
+
+impl Project {
+    pub(super) fn foreign(name: &str) -> Self {
+        let namespace = Namespace {
+            name: name.to_owned(),
+            uid: format!("foreign-{name}"),
+            created: Some(World::START),
+            ..Namespace::default()
+        };
+        Self { namespace, quota: None, limit_range: None }
+    }
+
+    pub(super) fn labelled(name: &str, resource: Uuid) -> Self {
+        let mut project = Self::foreign(name);
+        project.namespace.labels = labels(resource);
+        project
+    }
+
+    /// As a create leaves it that was cut short after the ProjectRequest.
+    pub(super) fn cut_short(name: &str, requester: &str) -> Self {
+        let mut project = Self::foreign(name);
+        let texts =
+            [(names::DESCRIPTION, names::create_marker(RESOURCE)), (names::REQUESTER, requester.to_owned())];
+        project.namespace.annotations = texts.into_iter().map(|(key, text)| (key.to_owned(), text)).collect();
+        project
+    }
+}
+
+fn labels(resource: Uuid) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        (names::MANAGED_BY.to_owned(), names::MANAGED_BY_VALUE.to_owned()),
+        (names::RESOURCE_UUID.to_owned(), resource.simple().to_string()),
+    ])
+}
+
+/// Waldur and the cluster.
+#[derive(Clone, Debug)]
+pub(super) struct World {
+    pub(super) policy: Policy,
+    pub(super) facts: Facts,
+    pub(super) cluster: BTreeMap<String, Project>,
+    pub(super) now: Timestamp,
+    pub(super) messages: Vec<String>,
+    looked_up: BTreeMap<String, Lookup>,
+    made: u32,
+    refused_requests: bool,
+}
+
+impl World {
+    pub(super) const START: Timestamp = Timestamp::UNIX_EPOCH;
+
+    pub(super) fn new(resource: Resource, order: Option<Order>) -> Self {
+        Self {
+            policy: policy(),
+            facts: Facts { resource: Some(resource), orders: order.into_iter().collect() },
+            cluster: BTreeMap::new(),
+            now: Self::START,
+            messages: Vec::new(),
+            looked_up: BTreeMap::new(),
+            made: 0,
+            refused_requests: false,
+        }
+    }
+
+    pub(super) fn with(mut self, project: Project) -> Self {
+        self.cluster.insert(project.namespace.name.clone(), project);
+        self
+    }
+
+    pub(super) fn resource(&self) -> &Resource {
+        self.facts.resource.as_ref().unwrap()
+    }
+
+    pub(super) fn order_state(&self) -> OrderState {
+        self.facts.orders[0].state
+    }
+
+    fn offering() -> Offering {
+        Offering { components: ["cpu", "memory", "storage", "pods"].map(str::to_owned).to_vec() }
+    }
+
+    fn observed(&self) -> Observed {
+        let ours = |project: &&Project| project.namespace.ownership(RESOURCE, AGENT) == Ownership::Ours;
+        let owned: Vec<_> =
+            self.cluster.values().filter(ours).map(|project| project.namespace.clone()).collect();
+        let mut observed = Observed { owned, by_name: self.looked_up.clone(), ..Observed::default() };
+        let primary = observed.primary(&self.resource().backend_id).map(|namespace| namespace.name.clone());
+        if let Some(project) = primary.and_then(|name| self.cluster.get(&name)) {
+            observed.quota = project.quota.clone();
+            observed.limit_range = project.limit_range.clone();
+        }
+        observed
+    }
+
+    /// Looks and plans, with the lookups that the plan asks for.
+    pub(super) fn plan(&mut self) -> Plan {
+        let desired = desired::desired(&self.policy, &Self::offering(), &self.facts);
+        for _ in 0..4 {
+            let plan = plan(&desired, &self.observed(), self.now);
+            match &plan.look_up {
+                Some(name) => self.look_up(&name.clone()),
+                None => return plan,
+            }
+        }
+        panic!("the plan keeps asking for names")
+    }
+
+    fn look_up(&mut self, name: &str) {
+        let found = self.cluster.get(name).map(|project| Lookup::Present(project.namespace.clone()));
+        self.looked_up.insert(name.to_owned(), found.unwrap_or(Lookup::Absent));
+    }
+
+    /// Runs until there is nothing to do and nothing to wait for; returns all that was done.
+    pub(super) fn run(&mut self) -> Vec<Action> {
+        let mut done = Vec::new();
+        for _ in 0..12 {
+            self.looked_up.retain(|name, _| self.refused_requests && !name.is_empty());
+            let plan = self.plan();
+            if plan.actions.is_empty() && plan.look_again_at.is_none() {
+                return done;
+            }
+            for action in plan.actions {
+                let went = self.take(&action);
+                done.push(action);
+                if !went {
+                    break;
+                }
+            }
+            self.settle();
+        }
+        panic!("no end after {done:#?}")
+    }
+
+    /// Time goes by: what was being deleted is gone.
+    pub(super) fn settle(&mut self) {
+        self.now = self.now.checked_add(SignedDuration::from_secs(60)).unwrap();
+        self.cluster.retain(|_, project| !project.namespace.terminating);
+        for name in self.looked_up.keys().cloned().collect::<Vec<_>>() {
+            self.look_up(&name);
+        }
+    }
+
+    /// `false` if the action failed such that the plan ends.
+    pub(super) fn take(&mut self, action: &Action) -> bool {
+        match action {
+            Action::Approve { .. } => self.facts.orders[0].state = OrderState::Executing,
+            Action::Reject { comment, .. } => self.end_order(comment),
+            Action::MarkErred { message, .. } => {
+                assert_eq!(self.order_state(), OrderState::Executing, "only an executing order can be erred");
+                self.end_order(message);
+            }
+            Action::MarkDone { .. } => self.mark_done(),
+            Action::SetAllocationOk { .. } => {}
+            Action::RequestProject { name, description, .. } => {
+                if self.cluster.contains_key(name) {
+                    self.refused_requests = true;
+                    self.look_up(name);
+                    return false;
+                }
+                let mut project = Project::cut_short(name, AGENT);
+                project.namespace.annotations.insert(names::DESCRIPTION.to_owned(), description.clone());
+                self.insert_made(project);
+            }
+            Action::CreateNamespace { name, resource, annotations } => {
+                let mut project = Project::labelled(name, *resource);
+                project.namespace.annotations = annotations.clone();
+                self.insert_made(project);
+            }
+            Action::ApplyNamespace { target, resource, annotations } => {
+                let project = self.target(target);
+                project.namespace.labels = labels(*resource);
+                project.namespace.annotations.extend(annotations.clone());
+            }
+            Action::ApplyQuota { target, expect, hard, .. } => {
+                let project = self.target(target);
+                check_expectation(expect, project.quota.as_ref().map(|quota| quota.uid.as_str()));
+                project.quota = Some(Owned { uid: "quota".to_owned(), value: hard.clone() });
+            }
+            Action::ApplyLimitRange { target, expect, value, .. } => {
+                let project = self.target(target);
+                check_expectation(expect, project.limit_range.as_ref().map(|range| range.uid.as_str()));
+                project.limit_range = Some(Owned { uid: "range".to_owned(), value: value.clone() });
+            }
+            Action::DeleteNamespace { name, uid, .. } => {
+                let namespace = &mut self.cluster.get_mut(name).unwrap().namespace;
+                assert_eq!(namespace.uid, *uid);
+                namespace.terminating = true;
+            }
+            Action::SetBackendId { backend_id, .. } => self.resource_mut().backend_id = backend_id.clone(),
+            Action::SetBackendMetadata { metadata, .. } => {
+                self.resource_mut().backend_metadata = metadata.clone()
+            }
+        }
+        true
+    }
+
+    fn insert_made(&mut self, mut project: Project) {
+        self.made += 1;
+        project.namespace.uid = format!("made-{}", self.made);
+        project.namespace.created = Some(self.now);
+        self.cluster.insert(project.namespace.name.clone(), project);
+    }
+
+    fn target(&mut self, target: &Target) -> &mut Project {
+        let project = self.cluster.get_mut(&target.name).unwrap();
+        if let Some(uid) = &target.uid {
+            assert_eq!(*uid, project.namespace.uid);
+        }
+        project
+    }
+
+    fn end_order(&mut self, message: &str) {
+        self.facts.orders[0].state = OrderState::Settled;
+        self.messages.push(message.to_owned());
+    }
+
+    /// Contract §3.8.
+    fn mark_done(&mut self) {
+        let order = &mut self.facts.orders[0];
+        assert_eq!(order.state, OrderState::Executing);
+        order.state = OrderState::Settled;
+        let (kind, ordered) = (order.kind, order.limits.clone());
+        let resource = self.resource_mut();
+        resource.state =
+            if kind == OrderKind::Terminate { ResourceState::Terminated } else { ResourceState::Ok };
+        if kind == OrderKind::Update && !ordered.is_empty() {
+            resource.limits = ordered;
+        }
+    }
+
+    fn resource_mut(&mut self) -> &mut Resource {
+        self.facts.resource.as_mut().unwrap()
+    }
+}
+
+fn check_expectation(expect: &Expect, uid: Option<&str>) {
+    match expect {
+        Expect::Fresh | Expect::Absent => assert_eq!(uid, None),
+        Expect::Uid(expected) => assert_eq!(uid, Some(expected.as_str())),
+    }
+}
