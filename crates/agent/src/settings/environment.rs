@@ -4,10 +4,13 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
+type Variable<'a> = Box<dyn Fn(&str) -> Option<String> + 'a>;
+type ReadFile<'a> = Box<dyn Fn(&Path) -> io::Result<String> + 'a>;
+
 /// Where variables and files come from; the real ones, or a test's.
 pub struct Environment<'a> {
-    variable: Box<dyn Fn(&str) -> Option<String> + 'a>,
-    read_file: Box<dyn Fn(&Path) -> io::Result<String> + 'a>,
+    variable: Variable<'a>,
+    read_file: ReadFile<'a>,
 }
 
 impl<'a> Environment<'a> {

@@ -10,6 +10,7 @@ mod build;
 mod check;
 mod credential_url;
 mod decimal;
+mod default_file;
 mod environment;
 mod finding;
 mod findings;
@@ -20,18 +21,21 @@ mod model;
 mod quantity;
 mod quota_key;
 mod scalar;
+mod schema;
 mod suggest;
 mod view;
 mod yaml;
 
 pub use credential_url::CredentialUrl;
 pub use decimal::ExactDecimal;
+pub use default_file::default_file;
 pub use environment::Environment;
 pub use finding::{Finding, Report, Severity, render, render_json};
 pub use load::{Loaded, SkippedOffering, Strictness, check_text, load};
 pub use model::*;
 pub use quantity::Quantity;
 pub use quota_key::QuotaKey;
+pub use schema::schema;
 
 #[cfg(test)]
 mod tests;

@@ -7,47 +7,110 @@ const AMOUNTS: Kind = Kind::Map(&Kind::Decimal(Bound::NotNegative));
 const QUANTITIES: Kind = Kind::Map(&Kind::Quantity);
 
 pub(crate) const BACKEND_SETTINGS: &[Key] = &[
-    Key::new("api_url", Kind::Url(HTTP), "Root of the API server.").default("https://localhost:8443").example("https://api.okd.example.com:6443"),
-    Key::new("token", Kind::Secret, "Token for the cluster; give this, token_file or token_config.").example("your-okd-token"),
-    Key::new("token_file", Kind::Path, "File that holds the token; read anew when it changes.").example("/etc/waldur-site-agent/okd-token"),
-    Key::new("token_config", Kind::Section(TOKEN_CONFIG), "Where the token comes from."),
-    Key::new("verify_cert", Kind::BoolOrPath, "Verification of the API server's certificate: true, false, or a file of CA certificates.")
-        .default("true"),
-    Key::new("ca_file", Kind::Path, "File of CA certificates for the API server.").example("/etc/waldur-site-agent/okd-ca.pem"),
-    Key::new("proxy", Kind::CredentialUrl(&["http", "https"]), "Proxy for requests to the cluster.").example("http://proxy.example.com:3128"),
-    Key::new("namespace_prefix", Kind::Prefix, "Before the name of every namespace that the agent makes.").default("waldur-"),
-    Key::new("allocation_prefix", Kind::Prefix, "Between namespace_prefix and the slug of the resource.").default("alloc-"),
-    Key::new("customer_prefix", Kind::Text, "Before the slug of the organization, in an annotation.").default("org-"),
-    Key::new("project_prefix", Kind::Text, "Before the slug of the project, in an annotation.").default("proj-"),
+    Key::new("api_url", Kind::Url(HTTP), "Root of the API server.")
+        .default("https://localhost:8443")
+        .shown("https://api.okd.example.com:6443"),
+    Key::new("token", Kind::Secret, "Token for the cluster; give this, token_file or token_config.")
+        .shown("your-okd-token"),
+    Key::new("token_file", Kind::Path, "File that holds the token; read anew when it changes.")
+        .example("/etc/waldur-site-agent/okd-token"),
+    Key::new("token_config", Kind::Section(TOKEN_CONFIG), "Another source of the token.").commented(),
+    Key::new(
+        "verify_cert",
+        Kind::BoolOrPath,
+        "Verification of the API server's certificate: true, false, or a file of CA \
+         certificates.",
+    )
+    .default("true"),
+    Key::new("ca_file", Kind::Path, "File of CA certificates for the API server.")
+        .example("/etc/waldur-site-agent/okd-ca.pem"),
+    Key::new("proxy", Kind::CredentialUrl(&["http", "https"]), "Proxy for requests to the cluster.")
+        .example("http://proxy.example.com:3128"),
+    Key::new("namespace_prefix", Kind::Prefix, "Before the name of every namespace that the agent makes.")
+        .default("waldur-"),
+    Key::new("allocation_prefix", Kind::Prefix, "Between namespace_prefix and the slug of the resource.")
+        .default("alloc-"),
+    Key::new("customer_prefix", Kind::Text, "Before the slug of the organization, in an annotation.")
+        .default("org-"),
+    Key::new("project_prefix", Kind::Text, "Before the slug of the project, in an annotation.")
+        .default("proj-"),
     Key::new(
         "role_map",
         Kind::Map(&Kind::ClusterRole),
-        "ClusterRole for each role of Waldur (`Manager` or `PROJECT.MANAGER`); null for no access. Entries replace those of the default table one by one.",
+        "ClusterRole for each role of Waldur (`Manager` or `PROJECT.MANAGER`); null for no \
+         access. Entries replace those of the default table one by one.",
     )
     .default("{Owner: admin, Manager: edit, Member: view}"),
-    Key::new("default_role", Kind::ClusterRole, "ClusterRole for a role that role_map does not name; an empty text for no access.").default("edit"),
+    Key::new(
+        "default_role",
+        Kind::ClusterRole,
+        "ClusterRole for a role that role_map does not name; an empty text for no access.",
+    )
+    .default("edit"),
     Key::new(
         "default_account",
         Kind::Text,
-        "Read by the Python agent as the ClusterRole of every member; ignored, as roles come from role_map and default_role.",
+        "Read by the Python agent as the ClusterRole of every member; ignored, as roles come \
+         from role_map and default_role.",
     )
     .ignored(),
-    Key::new("limit_range", Kind::Section(LIMIT_RANGE), "A limit range beside the quota, without which pods that name no limits are refused."),
-    Key::new("check_backend_id_uniqueness", Kind::Bool, "Whether Waldur is asked if the name of a new namespace was ever used.").default("false"),
-    Key::new("check_all_offerings", Kind::Bool, "Whether that question covers all offerings of the provider.").default("false"),
+    Key::new(
+        "limit_range",
+        Kind::Section(LIMIT_RANGE),
+        "A limit range beside the quota, without which pods that name no limits are refused.",
+    ),
+    Key::new(
+        "check_backend_id_uniqueness",
+        Kind::Bool,
+        "Whether Waldur is asked if the name of a new namespace was ever used.",
+    )
+    .default("false"),
+    Key::new(
+        "check_all_offerings",
+        Kind::Bool,
+        "Whether that question covers all offerings of the provider.",
+    )
+    .default("false"),
     Key::new("backend_id_max_retries", Kind::Int(1, 10_000), "How many names are tried.").default("50"),
-    Key::new("periodic_limits", Kind::Section(PERIODIC_LIMITS), "Limits that change with the period.").later(),
-    Key::new("adopt", Kind::Bool, "Whether a namespace that Waldur names and that the agent did not make may be taken over.").default("false").later(),
+    Key::new("periodic_limits", Kind::Section(PERIODIC_LIMITS), "Limits that change with the period.")
+        .later(),
+    Key::new(
+        "adopt",
+        Kind::Bool,
+        "Whether a namespace that Waldur names and that the agent did not make may be taken \
+         over.",
+    )
+    .default("false")
+    .later(),
     Key::new("lifecycle", Kind::Section(LIFECYCLE), "What pause, downscale, restore and terminate do."),
-    Key::new("grant_organization_owners", Kind::Bool, "Whether owners of the organization get access without a role in the project.")
-        .default("false")
-        .later(),
-    Key::new("removal_guard", Kind::Share, "The share of members or namespaces (`0.5` or `50%`) that may be removed in one pass; more is held back.")
-        .default("50%")
-        .later(),
+    Key::new(
+        "grant_organization_owners",
+        Kind::Bool,
+        "Whether owners of the organization get access without a role in the project.",
+    )
+    .default("false")
+    .later(),
+    Key::new(
+        "removal_guard",
+        Kind::Share,
+        "The share of members or namespaces (`0.5` or `50%`) that may be removed in one \
+         pass; more is held back.",
+    )
+    .default("50%")
+    .later(),
     Key::new("subjects", Kind::Section(SUBJECTS), "How users of Waldur are named at the cluster.").later(),
-    Key::new("soft_delete", Kind::Bool, "Ignored, as in the OKD plugin of the Python agent; see lifecycle.soft_delete.").ignored(),
-    Key::new("enable_user_homedir_account_creation", Kind::Bool, "Ignored: projects have no home directories.").ignored(),
+    Key::new(
+        "soft_delete",
+        Kind::Bool,
+        "Ignored, as in the OKD plugin of the Python agent; see lifecycle.soft_delete.",
+    )
+    .ignored(),
+    Key::new(
+        "enable_user_homedir_account_creation",
+        Kind::Bool,
+        "Ignored: projects have no home directories.",
+    )
+    .ignored(),
     Key::new("default_homedir_umask", Kind::Text, "Ignored: projects have no home directories.").ignored(),
     Key::new("homedir_base_path", Kind::Text, "Ignored: projects have no home directories.").ignored(),
     Key::new("homedir_quota", Kind::Any, "Ignored: projects have no home directories.").ignored(),
@@ -60,7 +123,7 @@ pub(crate) const TOKEN_CONFIG: &[Key] = &[
         "Where the token comes from.",
     )
     .default("static"),
-    Key::new("token", Kind::Secret, "For `static`: the token."),
+    Key::new("token", Kind::Secret, "For `static`: the token.").example("your-okd-token"),
     Key::new(
         "service_account_path",
         Kind::Path,
@@ -97,20 +160,43 @@ pub(crate) const PERIODIC_LIMITS: &[Key] =
     &[Key::new("enabled", Kind::Bool, "Whether they are followed.").default("false")];
 
 pub(crate) const LIFECYCLE: &[Key] = &[
-    Key::new("pause_quotas", AMOUNTS, "Amounts per component while paused; components that are not named get 0.")
-        .default("{cpu: 0, memory: 0, storage: 0, pods: 0}"),
-    Key::new("downscale_quotas", AMOUNTS, "Amounts per component while downscaled; components that are not named get 1.")
-        .default("{cpu: 1, memory: 1, storage: 1, pods: 1}"),
+    Key::new(
+        "pause_quotas",
+        AMOUNTS,
+        "Amounts per component while paused; components that are not named get 0.",
+    )
+    .default("{cpu: 0, memory: 0, storage: 0, pods: 0}"),
+    Key::new(
+        "downscale_quotas",
+        AMOUNTS,
+        "Amounts per component while downscaled; components that are not named get 1.",
+    )
+    .default("{cpu: 1, memory: 1, storage: 1, pods: 1}"),
     Key::new(
         "restore",
         Kind::Choice(&["limits", "defaults"]),
-        "What a restored resource goes back to: the limits in Waldur, or the fixed 10 cores, 32 GB, 100 GB and 50 pods.",
+        "What a restored resource goes back to: the limits in Waldur, or the fixed 10 cores, \
+         32 GB, 100 GB and 50 pods.",
     )
     .default("limits"),
-    Key::new("stop_workloads", Kind::Bool, "Whether pause also scales workloads to 0.").default("false").later(),
+    Key::new("stop_workloads", Kind::Bool, "Whether pause also scales workloads to 0.")
+        .default("false")
+        .later(),
     Key::new("terminate", Kind::Any, "Reserved.").later(),
-    Key::new("terminate_grace", Kind::Duration, "Time between termination and deletion, such as `12h` or `7d`.").default("0").later(),
-    Key::new("soft_delete", Kind::Bool, "Whether termination keeps the namespace and only takes quota and access away.").default("false").later(),
+    Key::new(
+        "terminate_grace",
+        Kind::Duration,
+        "Time between termination and deletion, such as `12h` or `7d`.",
+    )
+    .default("0")
+    .later(),
+    Key::new(
+        "soft_delete",
+        Kind::Bool,
+        "Whether termination keeps the namespace and only takes quota and access away.",
+    )
+    .default("false")
+    .later(),
 ];
 
 pub(crate) const SUBJECTS: &[Key] = &[

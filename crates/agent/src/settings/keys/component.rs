@@ -5,9 +5,11 @@ use super::{Bound, Key, Kind};
 const COUNT: Kind = Kind::Int(0, i64::MAX);
 
 pub(crate) const COMPONENT: &[Key] = &[
-    Key::new("measured_unit", Kind::Text, "Unit shown in Waldur.").required(),
-    Key::new("accounting_type", Kind::Choice(&["usage", "limit", "one"]), "How Waldur bills it.").required(),
-    Key::new("label", Kind::Text, "Name shown in Waldur; the component's type if not given."),
+    Key::new("measured_unit", Kind::Text, "Unit shown in Waldur.").required().example("Core"),
+    Key::new("accounting_type", Kind::Choice(&["usage", "limit", "one"]), "How Waldur bills it.")
+        .required()
+        .example("limit"),
+    Key::new("label", Kind::Text, "Name shown in Waldur; the component's type if not given.").shown("CPU"),
     Key::new(
         "unit_factor",
         Kind::Decimal(Bound::Positive),
@@ -23,11 +25,13 @@ pub(crate) const COMPONENT: &[Key] = &[
     Key::new(
         "quota",
         Kind::QuotaTargets,
-        "The quota keys it limits: a key, or a list of keys and of targets. cpu, memory, storage and pods have the documented ones.",
-    ),
+        "The quota keys it limits: a key, or a list of keys and of targets. \
+         cpu, memory, storage and pods have the documented ones.",
+    )
+    .example("[requests.cpu, {key: limits.cpu, ratio: 2}]"),
     Key::new("usage", Kind::Any, "Reserved: how its usage is measured.").later(),
-    Key::new("description", Kind::Text, "Passed on to Waldur."),
-    Key::new("article_code", Kind::Text, "Passed on to Waldur."),
+    Key::new("description", Kind::Text, "Passed on to Waldur.").example("Cores"),
+    Key::new("article_code", Kind::Text, "Passed on to Waldur.").example("OKD-CPU"),
     Key::new("min_value", COUNT, "Passed on to Waldur."),
     Key::new("max_value", COUNT, "Passed on to Waldur."),
     Key::new("max_available_limit", COUNT, "Passed on to Waldur."),

@@ -15,35 +15,59 @@ pub(crate) const GLOBAL: &[Key] = &[
         "The mode to run when the command line names none.",
     )
     .example("order_process"),
-    Key::new("log_level", Kind::Choice(LOG_LEVELS), "The lowest level that is logged; the variable WALDUR_LOG_LEVEL wins.")
-        .default("INFO"),
+    Key::new(
+        "log_level",
+        Kind::Choice(LOG_LEVELS),
+        "The lowest level that is logged; the variable WALDUR_LOG_LEVEL wins.",
+    )
+    .default("INFO"),
     Key::new("log_file", Kind::Path, "A file that gets the log instead of standard output.")
         .example("/var/log/waldur-site-agent.log"),
-    Key::new("dry_run", Kind::Bool, "Work out and print what would be done, and write nothing.").default("false"),
+    Key::new("dry_run", Kind::Bool, "Work out and print what would be done, and write nothing.")
+        .default("false"),
     Key::new(
         "polling_interval",
         Kind::Int(1, 31_536_000),
-        "Seconds between two cycles of orders, members or reports, where no WALDUR_SITE_AGENT_…_PERIOD_MINUTES is set.",
+        "Seconds between two cycles of orders, members or reports, where no \
+         WALDUR_SITE_AGENT_…_PERIOD_MINUTES is set.",
     )
     .example("300"),
-    Key::new("timezone", Kind::TimeZone, "The zone whose months are the billing months of usage reports.").default("UTC"),
-    Key::new("reporting_periods", Kind::Int(1, 12), "How many billing months are reported each cycle, the current one included.")
-        .default("2"),
+    Key::new("timezone", Kind::TimeZone, "The zone whose months are the billing months of usage reports.")
+        .default("UTC"),
+    Key::new(
+        "reporting_periods",
+        Kind::Int(1, 12),
+        "How many billing months are reported each cycle, the current one included.",
+    )
+    .default("2"),
     Key::new(
         "expose_backend_error_details",
         Kind::Bool,
         "Whether Waldur gets the text of a cluster error, or only a general sentence.",
     )
     .default("true"),
-    Key::new("global_proxy", Kind::CredentialUrl(&["http", "https", "socks5", "socks5h"]), "Proxy for requests to Waldur.")
-        .example("http://proxy.example.com:3128"),
+    Key::new(
+        "global_proxy",
+        Kind::CredentialUrl(&["http", "https", "socks5", "socks5h"]),
+        "Proxy for requests to Waldur.",
+    )
+    .example("http://proxy.example.com:3128"),
     Key::new("sentry_dsn", Kind::CredentialUrl(HTTP), "Where errors are reported to Sentry.")
         .example("https://key@sentry.example.com/1"),
-    Key::new("elastic_apm_server_url", Kind::CredentialUrl(HTTP), "Where errors are reported to Elastic APM.")
-        .example("https://apm.example.com"),
+    Key::new(
+        "elastic_apm_server_url",
+        Kind::CredentialUrl(HTTP),
+        "Where errors are reported to Elastic APM.",
+    )
+    .example("https://apm.example.com"),
     Key::new("log_shipping", Kind::Section(LOG_SHIPPING), "Sending of the agent's log to Waldur."),
     Key::new("monitoring", Kind::Section(MONITORING), "Metrics and alerts.").later(),
-    Key::new("offerings", Kind::List(&Kind::Section(OFFERING)), "The offerings; those of other back ends are skipped.").required(),
+    Key::new(
+        "offerings",
+        Kind::List(&Kind::Section(OFFERING)),
+        "The offerings; those of other back ends are skipped.",
+    )
+    .required(),
 ];
 
 pub(crate) const LOG_SHIPPING: &[Key] = &[

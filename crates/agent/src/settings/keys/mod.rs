@@ -106,12 +106,32 @@ pub(crate) struct Key {
     pub(crate) doc: &'static str,
     /// A value for the default file, in YAML; may have several lines.
     pub(crate) example: Option<&'static str>,
+    pub(crate) in_default_file: InDefaultFile,
+}
+
+/// How a key stands in the default file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum InDefaultFile {
+    /// With its default; in a comment if it has none.
+    Default,
+    /// With the example as its value.
+    Example,
+    /// In a comment, with all that is below it.
+    Comment,
 }
 
 impl Key {
     /// An optional key that takes effect.
     pub(crate) const fn new(name: &'static str, kind: Kind, doc: &'static str) -> Self {
-        Self { name, kind, absent: Absent::Unset, stage: Stage::Now, doc, example: None }
+        Self {
+            name,
+            kind,
+            absent: Absent::Unset,
+            stage: Stage::Now,
+            doc,
+            example: None,
+            in_default_file: InDefaultFile::Default,
+        }
     }
 
     /// The same, required.
@@ -129,6 +149,19 @@ impl Key {
     /// The same, with a value for the default file.
     pub(crate) const fn example(mut self, value: &'static str) -> Self {
         self.example = Some(value);
+        self
+    }
+
+    /// The same, with a value that the default file gives it.
+    pub(crate) const fn shown(mut self, value: &'static str) -> Self {
+        self.example = Some(value);
+        self.in_default_file = InDefaultFile::Example;
+        self
+    }
+
+    /// The same, in a comment of the default file.
+    pub(crate) const fn commented(mut self) -> Self {
+        self.in_default_file = InDefaultFile::Comment;
         self
     }
 

@@ -10,57 +10,113 @@ pub(crate) const OFFERING: &[Key] = &[
     Key::new("waldur_api_url", Kind::Url(HTTP), "The API of Waldur; `/api/` at the end may be left out.")
         .required()
         .example("https://waldur.example.com/api/"),
-    Key::new("waldur_api_token", Kind::Secret, "Token for Waldur; give this, waldur_api_token_file or the three oidc_ keys.")
-        .example("your-waldur-api-token"),
+    Key::new(
+        "waldur_api_token",
+        Kind::Secret,
+        "Token for Waldur; give this, waldur_api_token_file or the three oidc_ keys.",
+    )
+    .shown("your-waldur-api-token"),
     Key::new("waldur_api_token_file", Kind::Path, "File that holds the token; read anew when it is used.")
         .example("/etc/waldur-site-agent/waldur-token"),
-    Key::new("oidc_token_url", Kind::Url(HTTP), "Token endpoint of an OpenID provider, used where no token is given.")
-        .example("https://sso.example.com/realms/waldur/protocol/openid-connect/token"),
+    Key::new(
+        "oidc_token_url",
+        Kind::Url(HTTP),
+        "Token endpoint of an OpenID provider, used where no token is given.",
+    )
+    .example("https://sso.example.com/realms/waldur/protocol/openid-connect/token"),
     Key::new("oidc_client_id", Kind::Text, "Client at the OpenID provider.").example("waldur-site-agent"),
     Key::new("oidc_client_secret", Kind::Secret, "Secret of that client.").example("your-client-secret"),
     Key::new("waldur_offering_uuid", Kind::Uuid, "UUID of the offering, with or without dashes.")
         .required()
         .example("123e4567e89b12d3a456426614174000"),
-    Key::new("backend_type", Kind::Text, "The back end: `okd`. Offerings of other back ends are skipped.").required().example("okd"),
+    Key::new("backend_type", Kind::Text, "The back end: `okd`. Offerings of other back ends are skipped.")
+        .required()
+        .shown("okd"),
     Key::new(
         "order_processing_backend",
         Kind::Text,
-        "`okd` switches order processing on. Where none of the three …_backend keys is given in the flat form, all are on.",
+        "`okd` switches order processing on. Where none of the three …_backend keys is given \
+         in the flat form, all are on.",
     )
-    .example("okd"),
-    Key::new("membership_sync_backend", Kind::Text, "`okd` switches the keeping of members, status and limits on.").example("okd"),
-    Key::new("reporting_backend", Kind::Text, "`okd` switches usage reports on.").example("okd"),
-    Key::new("username_management_backend", Kind::Text, "Who makes usernames; `base` leaves that to Waldur.").default("base"),
-    Key::new("stomp_enabled", Kind::Bool, "Whether orders come by events. In the flat form, `agent_mode: event_process` switches it on.")
-        .default("false"),
-    Key::new("stomp_membership_sync_enabled", Kind::Bool, "Whether members come by events; follows stomp_enabled if not given.")
-        .example("true"),
+    .shown("okd"),
+    Key::new(
+        "membership_sync_backend",
+        Kind::Text,
+        "`okd` switches the keeping of members, status and limits on.",
+    )
+    .shown("okd"),
+    Key::new("reporting_backend", Kind::Text, "`okd` switches usage reports on.").shown("okd"),
+    Key::new("username_management_backend", Kind::Text, "Who makes usernames; `base` leaves that to Waldur.")
+        .default("base"),
+    Key::new(
+        "stomp_enabled",
+        Kind::Bool,
+        "Whether orders come by events. In the flat form, `agent_mode: event_process` \
+         switches it on.",
+    )
+    .default("false"),
+    Key::new(
+        "stomp_membership_sync_enabled",
+        Kind::Bool,
+        "Whether members come by events; follows stomp_enabled if not given.",
+    )
+    .example("true"),
     Key::new("websocket_use_tls", Kind::Bool, "Whether the web socket uses TLS (`wss`).").default("true"),
-    Key::new("stomp_ws_host", Kind::Text, "Host of the web socket; that of waldur_api_url if not given.").example("waldur.example.com"),
-    Key::new("stomp_ws_port", Kind::Int(1, 65_535), "Port of the web socket; 443 if not given, 80 with `verify_ssl: false`.")
-        .example("443"),
+    Key::new("stomp_ws_host", Kind::Text, "Host of the web socket; that of waldur_api_url if not given.")
+        .example("waldur.example.com"),
+    Key::new(
+        "stomp_ws_port",
+        Kind::Int(1, 65_535),
+        "Port of the web socket; 443 if not given, 80 with `verify_ssl: false`.",
+    )
+    .example("443"),
     Key::new("stomp_ws_path", Kind::Text, "Path of the web socket.").default("/rmqws-stomp"),
-    Key::new("resource_import_enabled", Kind::Bool, "Whether requests for importable resources are answered.").default("false"),
-    Key::new("username_reconciliation_enabled", Kind::Bool, "Whether usernames are compared with Waldur's in each full pass.")
-        .default("false"),
-    Key::new("verify_ssl", Kind::BoolOrPath, "Verification of Waldur's certificate: true, false, or a file of CA certificates.")
-        .default("true"),
+    Key::new(
+        "resource_import_enabled",
+        Kind::Bool,
+        "Whether requests for importable resources are answered.",
+    )
+    .default("false"),
+    Key::new(
+        "username_reconciliation_enabled",
+        Kind::Bool,
+        "Whether usernames are compared with Waldur's in each full pass.",
+    )
+    .default("false"),
+    Key::new(
+        "verify_ssl",
+        Kind::BoolOrPath,
+        "Verification of Waldur's certificate: true, false, or a file of CA certificates.",
+    )
+    .default("true"),
     Key::new(
         "omit_anomalous_usage_components",
         Kind::Bool,
-        "Whether a component whose usage went down is left out of the report, instead of holding back the whole report.",
+        "Whether a component whose usage went down is left out of the report, instead of \
+         holding back the whole report.",
     )
     .default("false"),
     Key::new("backend_settings", Kind::Section(BACKEND_SETTINGS), "The cluster and what is done there."),
-    Key::new("backend_components", Kind::Map(&Kind::Section(COMPONENT)), "The components of the offering by their type."),
+    Key::new(
+        "backend_components",
+        Kind::Map(&Kind::Section(COMPONENT)),
+        "The components of the offering by their type.",
+    ),
     Key::new(
         "default_quotas",
         Kind::Map(&Kind::Decimal(Bound::NotNegative)),
-        "Amounts per component, in the component's unit, for a resource whose order names none.",
+        "Amounts per component, in the component's unit, for a resource whose order names \
+         none.",
     )
     .example("{cpu: 10, memory: 32, storage: 100, pods: 50}"),
-    Key::new("event_processing", Kind::Section(EVENT_PROCESSING), "A STOMP broker that is reached without web socket.").later(),
-    Key::new("project_template", Kind::Section(PROJECT_TEMPLATE), "What a new project is furnished with.").later(),
+    Key::new(
+        "event_processing",
+        Kind::Section(EVENT_PROCESSING),
+        "A STOMP broker that is reached without web socket.",
+    )
+    .later(),
+    Key::new("project_template", Kind::Section(PROJECT_TEMPLATE), "What a new project is furnished with.")
+        .later(),
 ];
 
 pub(crate) const EVENT_PROCESSING: &[Key] = &[

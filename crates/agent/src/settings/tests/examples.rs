@@ -29,11 +29,11 @@ fn the_flat_example_loads_and_says_what_has_no_effect_yet() {
 fn the_token_example_uses_its_first_document_and_names_the_others() {
     check(
         TOKENS,
-        "config.yaml:21:1: warning: document 2 of the file (another configuration) is not used\n  \
+        "config.yaml:24:1: warning: document 2 of the file (another configuration) is not used\n  \
            hint: the configuration is the document that begins in line 5\n\
-         config.yaml:39:1: warning: document 3 of the file (another configuration) is not used\n  \
+         config.yaml:43:1: warning: document 3 of the file (another configuration) is not used\n  \
            hint: the configuration is the document that begins in line 5\n\
-         config.yaml:57:1: warning: document 4 of the file (another configuration) is not used\n  \
+         config.yaml:62:1: warning: document 4 of the file (another configuration) is not used\n  \
            hint: the configuration is the document that begins in line 5",
     );
 }

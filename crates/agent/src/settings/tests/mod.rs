@@ -1,6 +1,7 @@
 //! The configuration as its writer sees it: texts in, findings and settings out.
 
 mod examples;
+mod generated;
 
 use super::{Environment, Finding, Loaded, Strictness, check_text, render};
 
@@ -32,3 +33,21 @@ fn findings(text: &str, variables: &[(&str, &str)], strictness: Strictness) -> V
 fn check(text: &str, expected: &str) {
     assert_eq!(render(&findings(text, &[], Strictness::Lenient)).trim(), expected.trim(), "\n{text}");
 }
+
+/// The shortest offering that loads without findings.
+const OFFERING: &str = "\
+offerings:
+  - name: OKD
+    waldur_api_url: https://waldur.example.com/api/
+    waldur_api_token: waldur-token
+    waldur_offering_uuid: 123e4567e89b12d3a456426614174000
+    backend_type: okd
+    order_processing_backend: okd
+    backend_settings:
+      api_url: https://api.okd.example.com:6443
+      token: okd-token
+    backend_components:
+      cpu:
+        measured_unit: Core
+        accounting_type: limit
+";
