@@ -1,4 +1,12 @@
-//! Simulated Waldur and OKD API servers on one clock.
+//! Simulated Waldur and OKD API servers on one clock and seed, with faults.
+//!
+//! For the demo, the tests and the benchmarks. This crate shares nothing with the agent: a type that is wrong must
+//! not be wrong on both sides.
 
 pub mod clock;
+pub mod faults;
+pub mod okd;
+pub mod server;
+pub mod tls;
+pub mod traffic;
 pub mod waldur;
