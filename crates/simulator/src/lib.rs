@@ -7,6 +7,7 @@ pub mod clock;
 pub mod faults;
 pub mod okd;
 pub mod server;
+pub mod simulation;
 pub mod tls;
 pub mod traffic;
 pub mod waldur;

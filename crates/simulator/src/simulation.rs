@@ -1,0 +1,162 @@
+//! Both servers together, as a site has them: one Waldur with the demo's people and offering, one cluster with the
+//! agent's service account, on loopback ports.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use crate::clock::Clock;
+use crate::faults::{Fault, Faults, Rule};
+use crate::okd::{self, Okd, OkdOptions};
+use crate::server::{self, ServeOptions, Server};
+use crate::tls::Tls;
+use crate::traffic::Traffic;
+use crate::waldur::{self, Generation, Waldur, WaldurOptions};
+
+/// What kind of site is simulated.
+#[derive(Clone, Debug)]
+pub struct SimulationOptions {
+    /// Which Waldur is played.
+    pub generation: Generation,
+    /// What the cluster is like; its clock and seed are replaced by the simulation's.
+    pub okd: OkdOptions,
+    /// Rights of the agent on the cluster: rules of a ClusterRole.
+    pub agent_rules: Value,
+    /// Who is on the Waldur server and what it sells.
+    pub seed: waldur::Seed,
+    /// Start of everything that is drawn.
+    pub random_seed: u64,
+    /// Added to each answer of each server.
+    pub latency: Duration,
+    /// Ports of Waldur and of the cluster; 0 for any.
+    pub ports: (u16, u16),
+    /// Keep a record of each request, not only counts.
+    pub record: bool,
+}
+
+impl Default for SimulationOptions {
+    fn default() -> Self {
+        Self {
+            generation: Generation::Current,
+            okd: OkdOptions::default(),
+            agent_rules: okd::extended_agent_rules(),
+            seed: waldur::Seed::demo(),
+            random_seed: 1,
+            latency: Duration::ZERO,
+            ports: (0, 0),
+            record: false,
+        }
+    }
+}
+
+/// A running site.
+pub struct Simulation {
+    /// The clock of both servers.
+    pub clock: Clock,
+    /// The marketplace.
+    pub waldur: Waldur,
+    /// The cluster.
+    pub okd: Okd,
+    /// Where the marketplace is served, plain.
+    pub waldur_server: Server,
+    /// Where the cluster is served, with TLS.
+    pub okd_server: Server,
+    /// Certificate that the cluster's is signed by.
+    pub ca_pem: String,
+    /// The agent's token for the cluster.
+    pub okd_token: String,
+    /// A cluster administrator's token.
+    pub okd_admin_token: String,
+}
+
+impl Simulation {
+    /// Starts both servers.
+    ///
+    /// # Errors
+    /// A port that is taken, or a seed that contradicts itself.
+    pub async fn start(options: SimulationOptions) -> anyhow::Result<Self> {
+        let clock = options.okd.clock.clone();
+        let waldur = Waldur::new(WaldurOptions {
+            clock: clock.clone(),
+            generation: options.generation,
+            seed: options.random_seed,
+            base_url: None,
+        });
+        waldur.load(&options.seed)?;
+        let okd = Okd::new(OkdOptions { seed: options.random_seed, ..options.okd });
+        let okd_token = okd.add_agent(options.agent_rules);
+        let okd_admin_token = okd.admin_token();
+        let tls = Tls::generate()?;
+        let serve = |base: ServeOptions| {
+            let faults = Faults::seeded(options.random_seed);
+            if !options.latency.is_zero() {
+                faults.add(Rule::all(Fault::Latency { fixed: options.latency, jitter: Duration::ZERO }));
+            }
+            let traffic = if options.record { Traffic::recording() } else { Traffic::counting() };
+            ServeOptions { faults, traffic, ..base }
+        };
+        let waldur_server =
+            server::serve(waldur.router(), listener(options.ports.0).await?, serve(ServeOptions::default()));
+        waldur.set_base_url(&waldur_server.url);
+        let okd_options = ServeOptions { tls: Some(tls.server_config()), ..serve(Okd::serve_options()) };
+        let okd_server = server::serve(okd.router(), listener(options.ports.1).await?, okd_options);
+        let ca_pem = tls.ca_pem().to_owned();
+        Ok(Self { clock, waldur, okd, waldur_server, okd_server, ca_pem, okd_token, okd_admin_token })
+    }
+
+    /// Writes what clients need into a folder: `ca.pem`, `kubeconfig` (a cluster administrator's) and
+    /// `site.json`, which is also returned.
+    ///
+    /// # Errors
+    /// A folder that cannot be written to.
+    pub fn describe(&self, folder: &Path) -> anyhow::Result<Value> {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let write = |name: &str, text: &str| -> anyhow::Result<PathBuf> {
+            let path = folder.join(name);
+            std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+            Ok(path)
+        };
+        let ca_file = write("ca.pem", &self.ca_pem)?;
+        let config = okd::kubeconfig(&self.okd_server.url, &self.ca_pem, &self.okd_admin_token);
+        let kubeconfig = write("kubeconfig", &config)?;
+        let offering = self.waldur.offering("okd-projects").map(|uuid| uuid.to_string());
+        let site = json!({
+            "waldur_url": self.waldur_server.url,
+            "waldur_agent_token": "agent-token",
+            "waldur_customer_token": "owner-token",
+            "waldur_staff_token": "staff-token",
+            "offering_uuid": offering,
+            "okd_url": self.okd_server.url,
+            "okd_token": self.okd_token,
+            "okd_admin_token": self.okd_admin_token,
+            "ca_file": ca_file,
+            "kubeconfig": kubeconfig,
+        });
+        write("site.json", &serde_json::to_string_pretty(&site)?)?;
+        Ok(site)
+    }
+
+    /// Requests by method and path shape, per server, with totals.
+    #[must_use]
+    pub fn traffic(&self) -> Value {
+        let counts = |traffic: &Traffic| {
+            let by_shape: serde_json::Map<String, Value> =
+                traffic.counts().into_iter().map(|((method, path), count)| (format!("{method} {path}"), count.into())).collect();
+            json!({"total": traffic.total(), "by_path": by_shape})
+        };
+        json!({"waldur": counts(&self.waldur_server.traffic), "okd": counts(&self.okd_server.traffic)})
+    }
+
+    /// Forgets the requests seen so far.
+    pub fn reset_traffic(&self) {
+        self.waldur_server.traffic.reset();
+        self.okd_server.traffic.reset();
+    }
+}
+
+async fn listener(port: u16) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(("127.0.0.1", port)).await.with_context(|| format!("port {port} cannot be used"))
+}
