@@ -1,0 +1,561 @@
+//! From an HTTP request to an answer: who asks, whether they may, and which transaction it is.
+//!
+//! The only module that knows HTTP besides `request`. Nothing is decided here about the content of objects.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State as Shared;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use serde_json::{Value, json};
+
+use super::kinds::{self, Kind, NAMESPACES, PROJECT, PROJECT_REQUESTS, PROJECTS, SERVICE_ACCOUNTS, USER};
+use super::list::{self, Selection};
+use super::objects::{self, DeleteOptions, Deleted, Patch, Unknown, Writer};
+use super::rbac::{self, Access, User};
+use super::request::{Form, Query, Target, accepted};
+use super::status::{self, ApiError, Result};
+use super::store::{Key, Stored};
+use super::{Flavour, Okd, State, discovery, projects, projects_view, reviews, validate, watch};
+
+/// The largest body taken, as kube-apiserver's.
+const BODY_LIMIT: usize = 3 * 1024 * 1024;
+
+/// The body of an injected error status.
+pub(crate) fn injected(code: u16, retry_after: Option<u64>) -> (&'static str, Bytes) {
+    ("application/json", Bytes::from(status::injected(code, retry_after).to_string()))
+}
+
+/// What is sent back.
+struct Answer {
+    code: StatusCode,
+    body: Body,
+    content_type: &'static str,
+    warnings: Vec<String>,
+}
+
+impl Answer {
+    fn json(code: u16, body: impl Into<Body>) -> Self {
+        let code = StatusCode::from_u16(code).unwrap_or_default();
+        Self { code, body: body.into(), content_type: "application/json", warnings: Vec::new() }
+    }
+
+    fn value(code: u16, value: &Value) -> Self {
+        Self::json(code, value.to_string())
+    }
+
+    fn text(text: &'static str) -> Self {
+        Self { content_type: "text/plain; charset=utf-8", ..Self::json(200, text) }
+    }
+
+    fn into_response(self) -> Response<Body> {
+        let mut response = Response::new(self.body);
+        *response.status_mut() = self.code;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+        for warning in self.warnings {
+            let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"");
+            if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
+                headers.append(header::WARNING, value);
+            }
+        }
+        response
+    }
+}
+
+fn error_response(error: &ApiError) -> Response<Body> {
+    let mut answer = match error {
+        ApiError::Text(_, text) => {
+            Answer { content_type: "text/plain; charset=utf-8", ..Answer::json(200, text.clone()) }
+        }
+        ApiError::Status { .. } => Answer::value(200, &error.body()),
+    };
+    answer.code = error.code();
+    answer.into_response()
+}
+
+/// Answers any request.
+pub(crate) async fn handle(Shared(okd): Shared<Okd>, request: Request<Body>) -> Response<Body> {
+    match answer(&okd, request).await {
+        Ok(answer) => answer.into_response(),
+        Err(error) => error_response(&error),
+    }
+}
+
+async fn answer(okd: &Okd, request: Request<Body>) -> Result<Answer> {
+    let (parts, body) = request.into_parts();
+    let query = Query::parse(&parts.uri);
+    let target = Target::parse(&parts.method, &parts.uri, &query);
+    let user = authenticate(okd, &parts.headers)?;
+    authorise(okd, &user, &target, &query)?;
+    if okd.lock().aggregated_down && is_aggregated(&target.path) {
+        return Err(ApiError::aggregated_down());
+    }
+    if !target.is_resource {
+        return document(okd.options().flavour, &target.path);
+    }
+    let body = axum::body::to_bytes(body, BODY_LIMIT)
+        .await
+        .map_err(|_| ApiError::bad_request("Request entity too large: limit is 3145728"))?;
+    let call = Call { okd, method: parts.method, target, query, user, headers: parts.headers, body };
+    call.answer()
+}
+
+/// Served by openshift-apiserver behind the aggregation layer; the list of groups is not.
+fn is_aggregated(path: &str) -> bool {
+    path.strip_prefix("/apis/project.openshift.io").is_some_and(|rest| rest.starts_with("/v1"))
+}
+
+fn authenticate(okd: &Okd, headers: &HeaderMap) -> Result<User> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let Some(credentials) = text("authorization") else { return Ok(User::anonymous()) };
+    let token = credentials.strip_prefix("Bearer ").unwrap_or_default().trim();
+    let state = okd.lock();
+    let user = state.user_of(token, okd.now()).cloned().ok_or_else(ApiError::unauthorized)?;
+    let Some(name) = text("impersonate-user") else { return Ok(user) };
+    let access = Access { verb: "impersonate", resource: "users", name, ..Access::default() };
+    if !rbac::allowed(&state.store, &user, &access) {
+        return Err(rbac::denied(&user, &access));
+    }
+    let mut groups: Vec<String> =
+        headers.get_all("impersonate-group").iter().filter_map(|value| value.to_str().ok().map(str::to_owned)).collect();
+    groups.push("system:authenticated".to_owned());
+    Ok(User { name: name.to_owned(), groups, uid: String::new() })
+}
+
+fn authorise(okd: &Okd, user: &User, target: &Target, query: &Query) -> Result<()> {
+    let state = okd.lock();
+    if !target.is_resource {
+        return if rbac::path_allowed(&state.store, user, target.verb, &target.path) {
+            Ok(())
+        } else {
+            Err(ApiError::forbidden_path(&user.name, target.verb, &target.path))
+        };
+    }
+    let resource = target.resource_path();
+    // A list of one name is authorised for that name.
+    let selected = query.get("fieldSelector").and_then(|text| text.strip_prefix("metadata.name="));
+    let name = if target.name.is_empty() { selected.unwrap_or_default() } else { &target.name };
+    let access =
+        Access { verb: target.verb, group: &target.group, resource: &resource, name, namespace: &target.namespace };
+    if rbac::allowed(&state.store, user, &access) {
+        return Ok(());
+    }
+    Err(rbac::denied(user, &Access { name: &target.name, ..access }))
+}
+
+/// Discovery, health and version.
+fn document(flavour: Flavour, path: &str) -> Result<Answer> {
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    let value = match parts.as_slice() {
+        ["healthz" | "livez" | "readyz", ..] => return Ok(Answer::text("ok")),
+        ["version"] => Some(discovery::version()),
+        ["api"] => Some(discovery::versions()),
+        ["api", version] => discovery::resources(flavour, "", version),
+        ["apis"] => Some(discovery::group_list(flavour)),
+        ["apis", group] => discovery::group(flavour, group),
+        ["apis", group, version] => discovery::resources(flavour, group, version),
+        _ => None,
+    };
+    value.map(|value| Answer::value(200, &value)).ok_or_else(ApiError::no_page)
+}
+
+struct Call<'a> {
+    okd: &'a Okd,
+    method: Method,
+    target: Target,
+    query: Query,
+    user: User,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Call<'_> {
+    fn answer(&self) -> Result<Answer> {
+        let Target { group, version, resource, name, .. } = &self.target;
+        if !discovery::has_group(self.okd.options().flavour, group) {
+            return Err(ApiError::no_page());
+        }
+        if let Some(why) = validate::path_segment_fault(name) {
+            return Err(ApiError::bad_request(format!("Name parameter invalid: \"{name}\": {why}")));
+        }
+        if self.target.verb == "create"
+            && let Some(answer) = self.review()?
+        {
+            return Ok(answer);
+        }
+        let Some(kind) = kinds::find(group, version, resource) else {
+            let aggregated = group == PROJECT && version == PROJECTS.version;
+            return Err(if aggregated { ApiError::no_resource() } else { ApiError::no_page() });
+        };
+        if kind == PROJECT_REQUESTS {
+            return self.project_request();
+        }
+        match self.target.verb {
+            "get" => self.get(kind),
+            "list" => self.list(kind),
+            "watch" => self.watch(kind),
+            "create" => self.create(kind),
+            "update" => self.update(kind),
+            "patch" => self.patch(kind),
+            "delete" => self.delete(kind),
+            "deletecollection" => self.delete_collection(kind),
+            _ => Err(ApiError::method_not_allowed()),
+        }
+    }
+
+    fn review(&self) -> Result<Option<Answer>> {
+        let Target { group, resource, .. } = &self.target;
+        if !matches!(group.as_str(), "authorization.k8s.io" | "authentication.k8s.io") {
+            return Ok(None);
+        }
+        let body = self.json_body("review")?;
+        let state = self.okd.lock();
+        let answer = reviews::answer(&state, &self.user, group, resource, body, self.okd.now());
+        Ok(answer.map(|body| Answer::value(201, &body)))
+    }
+
+    fn json_body(&self, kind: &str) -> Result<Value> {
+        let content_type = self.content_type();
+        if !matches!(content_type, "" | "application/json" | "application/json-patch+json")
+            && !content_type.ends_with("+json")
+            && !content_type.ends_with("+yaml")
+        {
+            return Err(ApiError::unknown_format());
+        }
+        serde_json::from_slice(&self.body).map_err(|_| {
+            let shown = String::from_utf8_lossy(&self.body).into_owned();
+            let found = shown.trim_start().trim_start_matches('{').chars().next().unwrap_or(' ');
+            ApiError::bad_request(format!(
+                "the object provided is unrecognized (must be of type {kind}): couldn't get version/kind; json parse error: \
+                 invalid character '{found}' looking for beginning of object key string ({shown})"
+            ))
+        })
+    }
+
+    fn content_type(&self) -> &str {
+        let value = self.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        value.split(';').next().unwrap_or_default().trim()
+    }
+
+    fn form(&self) -> Result<Form> {
+        accepted(&self.headers)
+    }
+
+    fn key(&self, kind: &Kind) -> Key {
+        Key::new(if kind.namespaced { &self.target.namespace } else { "" }, &self.target.name)
+    }
+
+    fn manager(&self) -> String {
+        let agent = self.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or("unknown");
+        self.query.get("fieldManager").unwrap_or_else(|| agent.split('/').next().unwrap_or(agent)).to_owned()
+    }
+
+    /// Runs one transaction under the lock, then what follows from it.
+    fn write<T>(&self, write: impl FnOnce(&mut State, &mut Writer<'_>) -> Result<T>) -> Result<(T, Vec<String>)> {
+        let (now, manager) = (self.okd.now_text(), self.manager());
+        let unknown = match self.query.get("fieldValidation") {
+            Some("Strict") => Unknown::Refuse,
+            Some("Ignore") => Unknown::Ignore,
+            _ => Unknown::Warn,
+        };
+        let mut writer = Writer {
+            user: &self.user,
+            manager: &manager,
+            dry_run: self.query.dry_run(),
+            unknown,
+            now: &now,
+            warnings: Vec::new(),
+        };
+        let result = write(&mut self.okd.lock(), &mut writer)?;
+        Ok((result, writer.warnings))
+    }
+
+    fn written(&self, kind: &Kind, code: u16, stored: &Arc<Stored>, warnings: Vec<String>) -> Result<Answer> {
+        let body = list::one(kind, stored, self.form()?, self.okd.now());
+        Ok(Answer { warnings, ..Answer::json(code, body) })
+    }
+
+    fn settle(&self, kind: &Kind, stored: &Stored) {
+        if !self.query.dry_run() {
+            self.okd.changed(kind, &stored.key.namespace, &stored.key.name);
+        }
+    }
+
+    fn get(&self, kind: &'static Kind) -> Result<Answer> {
+        if self.target.subresource == "scale" {
+            return self.scale(kind);
+        }
+        self.check_subresource(kind)?;
+        if kind.group == USER && kind.plural == "users" && self.target.name == "~" {
+            let body = json!({
+                "kind": "User", "apiVersion": kind.api_version(), "metadata": {"name": self.user.name},
+                "identities": null, "groups": self.user.groups,
+            });
+            return Ok(Answer::value(200, &body));
+        }
+        let state = self.okd.lock();
+        let stored_as = if kind == PROJECTS { NAMESPACES } else { kind };
+        let stored = state.store.table(stored_as).get(&self.key(kind)).cloned();
+        drop(state);
+        let stored = stored.ok_or_else(|| ApiError::not_found(stored_as, &self.target.name))?;
+        self.written(kind, 200, &stored, Vec::new())
+    }
+
+    fn check_subresource(&self, kind: &Kind) -> Result<()> {
+        match self.target.subresource.as_str() {
+            "" => Ok(()),
+            "status" if kind.status => Ok(()),
+            "finalize" if kind == NAMESPACES => Ok(()),
+            "scale" if has_scale(kind) => Ok(()),
+            _ => Err(ApiError::no_resource()),
+        }
+    }
+
+    fn list(&self, kind: &'static Kind) -> Result<Answer> {
+        let (form, now) = (self.form()?, self.okd.now());
+        let selection = Selection::parse(kind, &self.target.namespace, &self.query)?;
+        if kind == PROJECTS {
+            // Neither paged nor selected by field: both are taken and ignored.
+            let items = projects_view::visible(&self.okd.lock(), self.okd, &self.user);
+            let items: Vec<_> = items.into_iter().filter(|stored| selection.labels.matches(&stored.labels)).collect();
+            return Ok(Answer::json(200, list::render(kind, &items, &json!({}), form, now)));
+        }
+        let page = list::select(&self.okd.lock().store, kind, &selection, &self.query)?;
+        Ok(Answer::json(200, list::answer(kind, &page, form, now)))
+    }
+
+    fn watch(&self, kind: &'static Kind) -> Result<Answer> {
+        let mut selection = Selection::parse(kind, &self.target.namespace, &self.query)?;
+        let form = self.form()?;
+        if !self.target.name.is_empty() {
+            let field = format!("metadata.name={}", self.target.name);
+            selection.fields = super::selector::FieldSelector::parse(&field, &[])?;
+        }
+        let body = if kind == PROJECTS {
+            Body::from_stream(watch::start_projects(self.okd, &self.user, selection, &self.query, form)?)
+        } else {
+            Body::from_stream(watch::start(self.okd, kind, selection, &self.query, form)?)
+        };
+        Ok(Answer::json(200, body))
+    }
+
+    fn create(&self, kind: &'static Kind) -> Result<Answer> {
+        if kind == SERVICE_ACCOUNTS && self.target.subresource == "token" {
+            return self.create_token();
+        }
+        if !self.target.name.is_empty() || (kind.namespaced && self.target.namespace.is_empty()) {
+            return Err(ApiError::method_not_allowed());
+        }
+        let mut body = self.json_body(kind.kind)?;
+        let (stored, warnings) = self.write(|state, writer| {
+            if kind == PROJECTS {
+                return projects::create(&mut state.store, body, writer);
+            }
+            objects::take_type(kind, &mut body)?;
+            objects::create(&mut state.store, kind, &self.target.namespace, body, writer)
+        })?;
+        let stored_as = if kind == PROJECTS { NAMESPACES } else { kind };
+        if stored_as == NAMESPACES && !self.query.dry_run() {
+            self.okd.note_birth(&stored.key.name);
+        }
+        let answer = self.written(kind, 201, &stored, warnings);
+        self.settle(stored_as, &stored);
+        answer
+    }
+
+    fn project_request(&self) -> Result<Answer> {
+        match self.target.verb {
+            "list" if self.target.name.is_empty() => {
+                let access = Access {
+                    verb: "create", group: PROJECT, resource: PROJECT_REQUESTS.plural, ..Access::default()
+                };
+                if !rbac::allowed(&self.okd.lock().store, &self.user, &access) {
+                    return Err(ApiError::no_project_requests());
+                }
+                Ok(Answer::value(200, &success()))
+            }
+            "create" => {
+                let body = self.json_body(PROJECT_REQUESTS.kind)?;
+                let (stored, warnings) = self.write(|state, writer| projects::request(&mut state.store, body, writer))?;
+                self.okd.note_birth(&stored.key.name);
+                let answer = self.written(PROJECTS, 201, &stored, warnings);
+                self.okd.changed(NAMESPACES, "", &stored.key.name);
+                answer
+            }
+            _ => Err(ApiError::no_resource()),
+        }
+    }
+
+    fn create_token(&self) -> Result<Answer> {
+        let mut body = self.json_body("TokenRequest")?;
+        let seconds = reviews::token_seconds(&body)?;
+        let (namespace, name) = (&self.target.namespace, &self.target.name);
+        let account = self.okd.lock().store.get(SERVICE_ACCOUNTS, namespace, name).cloned();
+        let account = account.ok_or_else(|| ApiError::not_found(SERVICE_ACCOUNTS, name))?;
+        let expires = self.okd.now().saturating_add(jiff::SignedDuration::from_secs(seconds)).unwrap_or(jiff::Timestamp::MAX);
+        let user = User::service_account(namespace, name, &account.uid);
+        let token = self.okd.issue_token(&user, Some(expires));
+        body["kind"] = "TokenRequest".into();
+        body["apiVersion"] = "authentication.k8s.io/v1".into();
+        body["status"] = json!({
+            "token": token, "expirationTimestamp": expires.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        });
+        Ok(Answer::value(201, &body))
+    }
+
+    fn update(&self, kind: &'static Kind) -> Result<Answer> {
+        if self.target.subresource == "scale" {
+            return self.scale(kind);
+        }
+        self.check_subresource(kind)?;
+        let mut body = self.json_body(kind.kind)?;
+        let ((stored, created), warnings) = self.write(|state, writer| {
+            if kind == PROJECTS {
+                return projects::update(&mut state.store, &self.target.name, body, writer).map(|stored| (stored, false));
+            }
+            objects::take_type(kind, &mut body)?;
+            objects::update(&mut state.store, kind, &self.key(kind), &self.target.subresource, body, writer)
+        })?;
+        let answer = self.written(kind, if created { 201 } else { 200 }, &stored, warnings);
+        self.settle(if kind == PROJECTS { NAMESPACES } else { kind }, &stored);
+        answer
+    }
+
+    fn read_patch(&self) -> Result<Patch> {
+        let apply = match self.content_type() {
+            "application/merge-patch+json" => return self.json_body("patch").map(Patch::Merge),
+            "application/strategic-merge-patch+json" => return self.json_body("patch").map(Patch::Strategic),
+            "application/json-patch+json" => return self.json_body("patch").map(Patch::Json),
+            "application/apply-patch+yaml" | "application/apply-patch+json" => self.json_body("patch")?,
+            _ => return Err(ApiError::unsupported_patch()),
+        };
+        if self.query.get("fieldManager").is_none() {
+            let cause = status::Cause::required("fieldManager", "is required for apply patch");
+            return Err(ApiError::invalid("meta.k8s.io", "PatchOptions", "", &[cause]));
+        }
+        Ok(Patch::Apply { config: apply, force: self.query.get("force") == Some("true") })
+    }
+
+    fn patch(&self, kind: &'static Kind) -> Result<Answer> {
+        if self.target.subresource == "scale" {
+            return self.scale(kind);
+        }
+        self.check_subresource(kind)?;
+        let patch = self.read_patch()?;
+        let ((stored, created), warnings) = self.write(|state, writer| {
+            if kind == PROJECTS {
+                return projects::patch(&mut state.store, &self.target.name, patch, writer).map(|stored| (stored, false));
+            }
+            objects::patch(&mut state.store, kind, &self.key(kind), &self.target.subresource, patch, writer)
+        })?;
+        let stored_as = if kind == PROJECTS { NAMESPACES } else { kind };
+        if created && stored_as == NAMESPACES && !self.query.dry_run() {
+            self.okd.note_birth(&stored.key.name);
+        }
+        let answer = self.written(kind, if created { 201 } else { 200 }, &stored, warnings);
+        self.settle(stored_as, &stored);
+        answer
+    }
+
+    /// The `scale` subresource, as a view on `spec.replicas`.
+    fn scale(&self, kind: &'static Kind) -> Result<Answer> {
+        self.check_subresource(kind)?;
+        let key = self.key(kind);
+        let show = |stored: &Stored| {
+            let object = stored.value();
+            json!({
+                "kind": "Scale", "apiVersion": "autoscaling/v1",
+                "metadata": {
+                    "name": &*stored.key.name, "namespace": &*stored.key.namespace, "uid": &*stored.uid,
+                    "resourceVersion": stored.version.to_string(),
+                },
+                "spec": {"replicas": object["spec"]["replicas"]},
+                "status": {"replicas": object["status"]["replicas"].as_u64().unwrap_or(0)},
+            })
+        };
+        let live = self.okd.lock().store.table(kind).get(&key).cloned();
+        let live = live.ok_or_else(|| ApiError::not_found(kind, &self.target.name))?;
+        let mut scale = show(&live);
+        match self.method {
+            Method::PUT => scale = self.json_body("Scale")?,
+            Method::PATCH => objects::patched(&mut scale, &self.read_patch()?)?,
+            _ => return Ok(Answer::value(200, &scale)),
+        }
+        let change = Patch::Merge(json!({"spec": {"replicas": scale["spec"]["replicas"]}}));
+        let ((stored, _), warnings) =
+            self.write(|state, writer| objects::patch(&mut state.store, kind, &key, "", change, writer))?;
+        Ok(Answer { warnings, ..Answer::value(200, &show(&stored)) })
+    }
+
+    fn delete_options(&self) -> Result<DeleteOptions> {
+        let body = if self.body.is_empty() { json!({}) } else { self.json_body("DeleteOptions")? };
+        let text = |pointer: &str| body.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let dry_run = body["dryRun"].as_array().is_some_and(|list| list.contains(&json!("All")));
+        Ok(DeleteOptions {
+            uid: text("/preconditions/uid"),
+            version: text("/preconditions/resourceVersion"),
+            dry_run: dry_run || self.query.dry_run(),
+        })
+    }
+
+    fn delete(&self, kind: &'static Kind) -> Result<Answer> {
+        self.check_subresource(kind)?;
+        let options = self.delete_options()?;
+        let stored_as = if kind == PROJECTS { NAMESPACES } else { kind };
+        let (deleted, _) = self.write(|state, writer| {
+            objects::delete(&mut state.store, stored_as, &self.key(kind), &options, writer.now)
+        })?;
+        let answer = if kind == PROJECTS {
+            Ok(Answer::value(200, &success()))
+        } else if kind.returns_deleted || !deleted.gone {
+            self.written(kind, 200, &deleted.last, Vec::new())
+        } else {
+            Ok(Answer::value(200, &deletion(kind, &deleted)))
+        };
+        if !options.dry_run {
+            self.settle(stored_as, &deleted.last);
+        }
+        answer
+    }
+
+    fn delete_collection(&self, kind: &'static Kind) -> Result<Answer> {
+        let options = self.delete_options()?;
+        if kind == PROJECTS || kind == NAMESPACES || (kind.namespaced && self.target.namespace.is_empty()) {
+            return Err(ApiError::method_not_allowed());
+        }
+        let selection = Selection::parse(kind, &self.target.namespace, &self.query)?;
+        let (page, _) = self.write(|state, writer| {
+            let page = list::select(&state.store, kind, &selection, &self.query)?;
+            for stored in &page.items {
+                objects::delete(&mut state.store, kind, &stored.key, &options, writer.now)?;
+            }
+            Ok(page)
+        })?;
+        if let Some(first) = page.items.first()
+            && !options.dry_run
+        {
+            self.settle(kind, first);
+        }
+        Ok(Answer::json(200, list::answer(kind, &page, self.form()?, self.okd.now())))
+    }
+}
+
+fn has_scale(kind: &Kind) -> bool {
+    kind.group == "apps"
+}
+
+fn success() -> Value {
+    json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"})
+}
+
+fn deletion(kind: &Kind, deleted: &Deleted) -> Value {
+    let mut body = success();
+    body["details"] = json!({"name": &*deleted.last.key.name, "kind": kind.plural, "uid": &*deleted.last.uid});
+    if !kind.group.is_empty() {
+        body["details"]["group"] = kind.group.into();
+    }
+    body
+}
