@@ -20,13 +20,15 @@ pub(crate) fn settings(document: &Document<'_>, context: &mut Context<'_, '_>) -
         .iter()
         .map(|(path, node)| offering::settings(path, node, document, agent_mode, context))
         .collect();
+    let log_level = log_level(&view, context);
+    let periods = periods(&view, context);
     let settings = Settings {
         offerings: offerings.into_iter().collect::<Option<_>>()?,
         agent_mode,
-        log_level: log_level(&view, context)?,
+        log_level: log_level?,
         log_file: view.file("log_file"),
         dry_run: view.truth("dry_run"),
-        periods: periods(&view, context)?,
+        periods: periods?,
         timezone: jiff::tz::TimeZone::get(&view.text("timezone")?).ok()?,
         global_proxy: view.credential_url("global_proxy"),
         sentry_dsn: view.credential_url("sentry_dsn"),

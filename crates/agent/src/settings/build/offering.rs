@@ -52,6 +52,7 @@ pub(crate) fn settings(
     let verify_ssl = tls(&view, "verify_ssl");
     let stomp = stomp(&view, document.form, mode, url.as_ref(), &verify_ssl, context);
     let cluster = cluster::settings(&backend, context);
+    let roles = cluster::roles(&backend, context);
     let components = component::settings(&view, context);
     let limit_range = template::limit_range(&backend, context);
     let project_template = template::project_template(&view, context);
@@ -77,7 +78,7 @@ pub(crate) fn settings(
         username_reconciliation_enabled: view.truth("username_reconciliation_enabled"),
         omit_anomalous_usage_components: view.truth("omit_anomalous_usage_components"),
         naming: cluster::naming(&backend),
-        roles: cluster::roles(&backend, context),
+        roles,
         subjects: cluster::subjects(&backend)?,
         uniqueness: cluster::uniqueness(&backend)?,
         cluster: cluster?,
