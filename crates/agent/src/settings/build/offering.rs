@@ -59,6 +59,7 @@ pub(crate) fn settings(
     let lifecycle = lifecycle::settings(&backend, &components, context);
     let default_quotas = lifecycle::amounts(&view, "default_quotas", &components, context);
     let offering_uuid_text = view.text("waldur_offering_uuid");
+    let naming = cluster::naming(&backend, context);
     warn_username_management(&view, context);
 
     Some(OfferingSettings {
@@ -77,7 +78,7 @@ pub(crate) fn settings(
         resource_import_enabled: view.truth("resource_import_enabled"),
         username_reconciliation_enabled: view.truth("username_reconciliation_enabled"),
         omit_anomalous_usage_components: view.truth("omit_anomalous_usage_components"),
-        naming: cluster::naming(&backend),
+        naming,
         roles,
         subjects: cluster::subjects(&backend)?,
         uniqueness: cluster::uniqueness(&backend)?,

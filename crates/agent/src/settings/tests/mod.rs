@@ -4,6 +4,8 @@ mod examples;
 mod faults;
 mod forms;
 mod generated;
+mod quota;
+mod robust;
 mod secrets;
 mod values;
 
