@@ -336,11 +336,15 @@ fn prefix_fault(text: &str) -> Option<Fault> {
             "at most 40 letters, digits and `-`, not beginning with `-`",
         );
     }
-    let reserved = ["openshift-", "kube-", "kubernetes-"].iter().any(|taken| lower.starts_with(taken));
-    reserved.then(|| Fault {
+    is_reserved(&lower).then(|| Fault {
         expected: Some("a prefix outside of openshift-, kube- and kubernetes-".to_owned()),
         hint: "OpenShift keeps such namespaces for itself; the agent makes none".to_owned(),
     })
+}
+
+/// Whether names with this beginning belong to OpenShift or Kubernetes.
+pub(crate) fn is_reserved(prefix: &str) -> bool {
+    ["openshift-", "kube-", "kubernetes-"].iter().any(|taken| prefix.starts_with(taken))
 }
 
 /// Kubernetes: names of RBAC objects are path segments.

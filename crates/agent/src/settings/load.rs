@@ -82,6 +82,14 @@ pub fn check_text(
     let mut skipped = Vec::new();
     let settings = configuration(text, &mut findings)
         .and_then(|root| read(root, &mut skipped, &mut Context { environment, findings: &mut findings }));
+    if settings.is_none() && !findings.has_errors() {
+        findings.error(
+            Place::default(),
+            "",
+            "the configuration was not understood",
+            "this is a bug; please report it",
+        );
+    }
     match settings {
         Some(settings) if !findings.has_errors() => {
             Ok(Loaded { settings, warnings: findings.into_sorted(), skipped })

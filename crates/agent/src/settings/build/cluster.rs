@@ -1,6 +1,7 @@
 //! The cluster of an offering. Waldur contract §1.5.
 
 use super::{Context, offering};
+use crate::settings::check::is_reserved;
 use crate::settings::keys::{OAUTH, SUBJECTS, TOKEN_CONFIG};
 use crate::settings::model::{
     ClusterSettings, ClusterToken, Naming, RoleSettings, SubjectAttribute, SubjectSettings, TlsVerify,
@@ -105,13 +106,33 @@ fn token_config(backend: &View<'_>, context: &mut Context<'_, '_>) -> Option<Clu
 }
 
 /// Prefixes of namespaces are put in lower case, as the names are.
-pub(super) fn naming(view: &View<'_>) -> Naming {
-    Naming {
+pub(super) fn naming(view: &View<'_>, context: &mut Context<'_, '_>) -> Naming {
+    let naming = Naming {
         namespace_prefix: view.text_or_empty("namespace_prefix").to_ascii_lowercase(),
         allocation_prefix: view.text_or_empty("allocation_prefix").to_ascii_lowercase(),
         customer_prefix: view.text_or_empty("customer_prefix"),
         project_prefix: view.text_or_empty("project_prefix"),
+    };
+    let (place, path) = (view.place("allocation_prefix"), view.path("allocation_prefix"));
+    let whole = format!("{}{}", naming.namespace_prefix, naming.allocation_prefix);
+    if whole.is_empty() {
+        let message = "namespaces get the bare slug as their name, as both prefixes are empty";
+        context.findings.warning(
+            place,
+            &path,
+            message,
+            "give namespace_prefix, so that they can be told from others",
+        );
+    } else if is_reserved(&whole)
+        && !is_reserved(&naming.namespace_prefix)
+        && !naming.namespace_prefix.is_empty()
+    {
+        let message = format!(
+            "together with namespace_prefix, names begin with `{whole}`, which OpenShift keeps for itself"
+        );
+        context.findings.error(place, &path, message, "choose another prefix");
     }
+    naming
 }
 
 pub(super) fn roles(view: &View<'_>, context: &mut Context<'_, '_>) -> RoleSettings {

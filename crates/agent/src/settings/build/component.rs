@@ -6,7 +6,7 @@ use crate::settings::model::{AccountingType, ComponentSettings, LimitPeriod, Por
 use crate::settings::quantity::{unit_names, unit_value};
 use crate::settings::view::View;
 use crate::settings::yaml::{Node, Place, Value};
-use crate::settings::{ExactDecimal, QuotaKey};
+use crate::settings::{ExactDecimal, Quantity, QuotaKey};
 
 /// A target with the place it was written at.
 struct Placed {
@@ -253,6 +253,13 @@ fn check_targets(
         let Some(limits) = targets.iter().find(|placed| placed.target.key.as_str() == limits_key) else {
             continue;
         };
+        let fixed =
+            |target: &QuotaTarget| target.static_part.as_ref().map_or(ExactDecimal::ZERO, Quantity::value);
+        if fixed(&limits.target) < fixed(&requests.target) {
+            let message =
+                format!("`static` of `{limits_key}` is smaller than that of `{}`", requests.target.key);
+            context.findings.error(limits.place, &limits.path, message, "make it at least as large");
+        }
         if amount(&limits.target) < amount(&requests.target) {
             let message = format!("`{limits_key}` is smaller than `{}`", requests.target.key);
             let hint = format!("give {limits_key} a ratio of at least {}", requests.target.ratio);
@@ -277,7 +284,7 @@ fn check_whole(
         return;
     }
     let step = amount(target).and_then(|amount| amount.checked_mul(unit_factor));
-    let base = target.static_part.as_ref().map_or(ExactDecimal::ZERO, crate::settings::Quantity::value);
+    let base = target.static_part.as_ref().map_or(ExactDecimal::ZERO, Quantity::value);
     if !step.is_none_or(ExactDecimal::is_whole) || !base.is_whole() {
         let message =
             format!("`{}` counts whole things, and this component would set fractions of them", target.key);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Context, Document, offering};
 use crate::settings::keys::{ALERT_THRESHOLDS_KIND, Kind, LOG_SHIPPING, MONITORING};
-use crate::settings::model::{LogLevel, LogShipping, Mode, Monitoring, Periods, Settings};
+use crate::settings::model::{LogLevel, LogShipping, Mode, Monitoring, OfferingSettings, Periods, Settings};
 use crate::settings::scalar;
 use crate::settings::view::View;
 
@@ -20,13 +20,16 @@ pub(crate) fn settings(document: &Document<'_>, context: &mut Context<'_, '_>) -
         .iter()
         .map(|(path, node)| offering::settings(path, node, document, agent_mode, context))
         .collect();
+    warn_mode(&view, agent_mode, offerings.iter().flatten(), context);
+    let log_level = log_level(&view, context);
+    let periods = periods(&view, context);
     let settings = Settings {
         offerings: offerings.into_iter().collect::<Option<_>>()?,
         agent_mode,
-        log_level: log_level(&view, context)?,
+        log_level: log_level?,
         log_file: view.file("log_file"),
         dry_run: view.truth("dry_run"),
-        periods: periods(&view, context)?,
+        periods: periods?,
         timezone: jiff::tz::TimeZone::get(&view.text("timezone")?).ok()?,
         global_proxy: view.credential_url("global_proxy"),
         sentry_dsn: view.credential_url("sentry_dsn"),
@@ -38,6 +41,20 @@ pub(crate) fn settings(document: &Document<'_>, context: &mut Context<'_, '_>) -
         monitoring: monitoring(&view),
     };
     Some(settings)
+}
+
+/// Without events there is nothing to do for the mode that lives on them.
+fn warn_mode<'a>(
+    view: &View<'_>,
+    mode: Option<Mode>,
+    mut offerings: impl Iterator<Item = &'a OfferingSettings>,
+    context: &mut Context<'_, '_>,
+) {
+    if mode == Some(Mode::EventProcess) && !offerings.any(|offering| offering.stomp.enabled) {
+        let message = "no offering gets events, so that this mode has nothing to do";
+        let hint = "set stomp_enabled of the offering to true, or choose another mode";
+        context.findings.warning(view.place("agent_mode"), "agent_mode", message, hint);
+    }
 }
 
 fn log_level(view: &View<'_>, context: &mut Context<'_, '_>) -> Option<LogLevel> {

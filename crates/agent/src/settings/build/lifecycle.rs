@@ -4,7 +4,9 @@ use super::Context;
 use crate::settings::ExactDecimal;
 use crate::settings::keys::LIFECYCLE;
 use crate::settings::model::{ComponentSettings, Lifecycle, RestoreTo};
+use crate::settings::scalar;
 use crate::settings::view::View;
+use crate::settings::yaml::Node;
 
 pub(super) fn settings(
     backend: &View<'_>,
@@ -35,7 +37,8 @@ pub(super) fn settings(
     })
 }
 
-/// Amounts by component; one for a component that the offering does not have is reported.
+/// Amounts by component. One for a component that the offering lacks is reported, and one that would set a fraction
+/// of a thing.
 pub(super) fn amounts(
     view: &View<'_>,
     key: &str,
@@ -44,15 +47,37 @@ pub(super) fn amounts(
 ) -> Vec<(String, ExactDecimal)> {
     if view.is_set(key) && !components.is_empty() {
         for (name, path, node) in view.entries(key) {
-            if components.iter().any(|component| component.name == name) {
-                continue;
+            match components.iter().find(|component| component.name == name) {
+                Some(component) => check_fraction(component, &path, &node, context),
+                None => warn_unknown(&name, components, &path, &node, context),
             }
-            let names = components.iter().map(|component| component.name.as_str());
-            let hint =
-                crate::settings::suggest::nearest(&name, names).map(|name| format!("did you mean `{name}`?"));
-            let message = "backend_components has no such component, so that this has no effect";
-            context.findings.warning(node.place, &path, message, hint);
         }
     }
     view.decimals(key)
+}
+
+fn check_fraction(component: &ComponentSettings, path: &str, node: &Node, context: &mut Context<'_, '_>) {
+    let Some(amount) = node.text().and_then(scalar::decimal) else { return };
+    for target in component.quota.iter().filter(|target| target.key.is_whole()) {
+        let factor =
+            component.unit_factor.checked_mul(target.ratio).and_then(|factor| factor.checked_mul(amount));
+        if factor.is_some_and(|set| !set.is_whole()) {
+            let message =
+                format!("`{}` counts whole things, and `{amount}` would set a fraction of them", target.key);
+            context.findings.error(node.place, path, message, "write a whole number");
+        }
+    }
+}
+
+fn warn_unknown(
+    name: &str,
+    components: &[ComponentSettings],
+    path: &str,
+    node: &Node,
+    context: &mut Context<'_, '_>,
+) {
+    let names = components.iter().map(|component| component.name.as_str());
+    let hint = crate::settings::suggest::nearest(name, names).map(|name| format!("did you mean `{name}`?"));
+    let message = "backend_components has no such component, so that this has no effect";
+    context.findings.warning(node.place, path, message, hint);
 }

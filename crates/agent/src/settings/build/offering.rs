@@ -52,12 +52,14 @@ pub(crate) fn settings(
     let verify_ssl = tls(&view, "verify_ssl");
     let stomp = stomp(&view, document.form, mode, url.as_ref(), &verify_ssl, context);
     let cluster = cluster::settings(&backend, context);
+    let roles = cluster::roles(&backend, context);
     let components = component::settings(&view, context);
     let limit_range = template::limit_range(&backend, context);
     let project_template = template::project_template(&view, context);
     let lifecycle = lifecycle::settings(&backend, &components, context);
     let default_quotas = lifecycle::amounts(&view, "default_quotas", &components, context);
     let offering_uuid_text = view.text("waldur_offering_uuid");
+    let naming = cluster::naming(&backend, context);
     warn_username_management(&view, context);
 
     Some(OfferingSettings {
@@ -76,8 +78,8 @@ pub(crate) fn settings(
         resource_import_enabled: view.truth("resource_import_enabled"),
         username_reconciliation_enabled: view.truth("username_reconciliation_enabled"),
         omit_anomalous_usage_components: view.truth("omit_anomalous_usage_components"),
-        naming: cluster::naming(&backend),
-        roles: cluster::roles(&backend, context),
+        naming,
+        roles,
         subjects: cluster::subjects(&backend)?,
         uniqueness: cluster::uniqueness(&backend)?,
         cluster: cluster?,

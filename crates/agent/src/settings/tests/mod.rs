@@ -1,9 +1,15 @@
 //! The configuration as its writer sees it: texts in, findings and settings out.
 
 mod examples;
+mod faults;
+mod forms;
 mod generated;
+mod quota;
+mod robust;
+mod secrets;
+mod values;
 
-use super::{Environment, Finding, Loaded, Strictness, check_text, render};
+use super::{Environment, Finding, Loaded, Severity, Strictness, check_text, render};
 
 /// An environment with these variables, and with a file for every path that begins with `/etc/`.
 fn environment<'a>(variables: &'a [(&'a str, &'a str)]) -> Environment<'a> {
@@ -51,3 +57,48 @@ offerings:
         measured_unit: Core
         accounting_type: limit
 ";
+
+/// The shortest offering with `from` replaced by `to`.
+fn with(from: &str, to: &str) -> String {
+    assert!(OFFERING.contains(from), "{from}");
+    OFFERING.replacen(from, to, 1)
+}
+
+/// The shortest offering with lines added to `backend_settings`.
+fn with_backend(lines: &str) -> String {
+    with("      token: okd-token\n", &format!("      token: okd-token\n{}", shifted(lines, 6)))
+}
+
+/// The shortest offering with components added.
+fn with_components(lines: &str) -> String {
+    format!("{OFFERING}{}", shifted(lines, 6))
+}
+
+/// The shortest offering with lines added to it.
+fn with_offering(lines: &str) -> String {
+    format!("{OFFERING}{}", shifted(lines, 4))
+}
+
+fn shifted(lines: &str, by: usize) -> String {
+    lines.lines().map(|line| format!("{:by$}{line}\n", "")).collect()
+}
+
+/// The findings in short: `line: path: message (hint)`, one a line.
+fn short(text: &str) -> String {
+    let one = |finding: &Finding| {
+        let hint = finding.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
+        let severity = match finding.severity {
+            Severity::Error => "",
+            Severity::Warning => "warning: ",
+            Severity::Note => "note: ",
+        };
+        format!("{}: {severity}{}: {}{hint}", finding.line, finding.path, finding.message)
+    };
+    findings(text, &[], Strictness::Lenient).iter().map(one).collect::<Vec<_>>().join("\n")
+}
+
+/// Holds the findings of a text, in short form and without the path of the offering, against the expected ones.
+fn check_short(text: &str, expected: &[&str]) {
+    let shown = short(text).replace("offerings[0].", "");
+    assert_eq!(shown.lines().collect::<Vec<_>>(), expected, "\n{text}");
+}
