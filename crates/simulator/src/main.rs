@@ -72,7 +72,8 @@ async fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
     let seed = match &cli.seed_file {
         Some(path) => {
-            let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+            let text =
+                std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
             serde_json::from_str(&text).with_context(|| format!("{} is no seed", path.display()))?
         }
         None => Seed::demo(),
@@ -91,7 +92,11 @@ async fn main() -> anyhow::Result<()> {
             termination_delay: Duration::from_millis(cli.termination_ms),
             ..OkdOptions::default()
         },
-        agent_rules: if cli.documented_role { okd::documented_agent_rules() } else { okd::extended_agent_rules() },
+        agent_rules: if cli.documented_role {
+            okd::documented_agent_rules()
+        } else {
+            okd::extended_agent_rules()
+        },
         seed,
         random_seed: cli.random_seed,
         latency: Duration::from_millis(cli.latency_ms),

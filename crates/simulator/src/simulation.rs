@@ -143,8 +143,11 @@ impl Simulation {
     #[must_use]
     pub fn traffic(&self) -> Value {
         let counts = |traffic: &Traffic| {
-            let by_shape: serde_json::Map<String, Value> =
-                traffic.counts().into_iter().map(|((method, path), count)| (format!("{method} {path}"), count.into())).collect();
+            let by_shape: serde_json::Map<String, Value> = traffic
+                .counts()
+                .into_iter()
+                .map(|((method, path), count)| (format!("{method} {path}"), count.into()))
+                .collect();
             json!({"total": traffic.total(), "by_path": by_shape})
         };
         json!({"waldur": counts(&self.waldur_server.traffic), "okd": counts(&self.okd_server.traffic)})

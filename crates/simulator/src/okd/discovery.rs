@@ -9,7 +9,12 @@ use super::kinds::{KINDS, Kind, PROJECT, PROJECT_REQUESTS, PROJECTS, USER, group
 
 /// Groups with resources that are only created, never stored.
 const REVIEWS: [(&str, &str, &str, &str); 5] = [
-    ("authorization.k8s.io", "selfsubjectaccessreviews", "selfsubjectaccessreview", "SelfSubjectAccessReview"),
+    (
+        "authorization.k8s.io",
+        "selfsubjectaccessreviews",
+        "selfsubjectaccessreview",
+        "SelfSubjectAccessReview",
+    ),
     ("authorization.k8s.io", "subjectaccessreviews", "subjectaccessreview", "SubjectAccessReview"),
     ("authorization.k8s.io", "selfsubjectrulesreviews", "selfsubjectrulesreview", "SelfSubjectRulesReview"),
     ("authentication.k8s.io", "selfsubjectreviews", "selfsubjectreview", "SelfSubjectReview"),
@@ -35,7 +40,8 @@ pub(crate) fn versions() -> Value {
 }
 
 fn groups(flavour: Flavour) -> Vec<&'static str> {
-    let mut groups: Vec<&str> = kinds(flavour).map(|kind| kind.group).filter(|group| !group.is_empty()).collect();
+    let mut groups: Vec<&str> =
+        kinds(flavour).map(|kind| kind.group).filter(|group| !group.is_empty()).collect();
     groups.extend(REVIEWS.iter().map(|review| review.0));
     groups.sort_unstable();
     groups.dedup();

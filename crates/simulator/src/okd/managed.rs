@@ -81,7 +81,9 @@ fn leaves(kind: &Kind, value: &Value, path: &mut Path, into: &mut Fields) {
             List::Atomic => {
                 into.insert(path.clone());
             }
-            List::Set => into.extend(items.iter().map(|item| [path.as_slice(), &[format!("v:{item}")]].concat())),
+            List::Set => {
+                into.extend(items.iter().map(|item| [path.as_slice(), &[format!("v:{item}")]].concat()))
+            }
             List::Map(keys) => {
                 for item in items {
                     path.push(item_step(item, keys));
@@ -98,8 +100,15 @@ fn leaves(kind: &Kind, value: &Value, path: &mut Path, into: &mut Fields) {
 }
 
 const SERVER_SET: [&str; 9] = [
-    "name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp",
-    "deletionGracePeriodSeconds", "managedFields",
+    "name",
+    "namespace",
+    "uid",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "managedFields",
 ];
 
 /// The fields of an object that can have an owner.
@@ -322,7 +331,9 @@ pub(crate) fn record_update(kind: &Kind, old: Option<&Value>, new: &mut Value, a
     if !changed.is_empty() {
         let api_version = kind.api_version();
         let own = entries.iter_mut().find(|entry| {
-            entry.manager == author.manager && entry.operation == "Update" && entry.subresource == author.subresource
+            entry.manager == author.manager
+                && entry.operation == "Update"
+                && entry.subresource == author.subresource
         });
         match own {
             Some(entry) => {
@@ -347,7 +358,13 @@ pub(crate) fn record_update(kind: &Kind, old: Option<&Value>, new: &mut Value, a
 ///
 /// # Errors
 /// 409 if another manager owns a field at another value and `force` is not set.
-pub(crate) fn apply(kind: &Kind, live: Option<&Value>, applied: &Value, author: &Author<'_>, force: bool) -> Result<Value> {
+pub(crate) fn apply(
+    kind: &Kind,
+    live: Option<&Value>,
+    applied: &Value,
+    author: &Author<'_>,
+    force: bool,
+) -> Result<Value> {
     let mut entries = entries(live);
     let wanted = owned_fields(kind, applied);
     let contested = |entry: &Entry| -> Vec<Path> {
@@ -355,7 +372,9 @@ pub(crate) fn apply(kind: &Kind, live: Option<&Value>, applied: &Value, author: 
         entry.fields.intersection(&wanted).filter(other).cloned().collect()
     };
     let own = |entry: &Entry| {
-        entry.manager == author.manager && entry.operation == "Apply" && entry.subresource == author.subresource
+        entry.manager == author.manager
+            && entry.operation == "Apply"
+            && entry.subresource == author.subresource
     };
     let mut conflicts = Vec::new();
     for entry in entries.iter_mut().filter(|entry| !own(entry)) {
@@ -363,7 +382,11 @@ pub(crate) fn apply(kind: &Kind, live: Option<&Value>, applied: &Value, author: 
         if force {
             entry.fields.retain(|path| !fields.contains(path));
         } else {
-            let using = if entry.operation == "Apply" { String::new() } else { format!(" using {}", entry.api_version) };
+            let using = if entry.operation == "Apply" {
+                String::new()
+            } else {
+                format!(" using {}", entry.api_version)
+            };
             let with = format!("\"{}\"{using}", entry.manager);
             conflicts.extend(fields.iter().map(|path| (with.clone(), shown(path))));
         }
@@ -377,7 +400,8 @@ pub(crate) fn apply(kind: &Kind, live: Option<&Value>, applied: &Value, author: 
     let previous = entries.iter().position(own);
     if let Some(at) = previous {
         for path in entries[at].fields.difference(&wanted) {
-            let shared = entries.iter().enumerate().any(|(other, entry)| other != at && entry.fields.contains(path));
+            let shared =
+                entries.iter().enumerate().any(|(other, entry)| other != at && entry.fields.contains(path));
             if !shared {
                 remove(&mut result, path);
             }
@@ -387,14 +411,17 @@ pub(crate) fn apply(kind: &Kind, live: Option<&Value>, applied: &Value, author: 
         Some(at) if entries[at].fields == wanted => {}
         _ => {
             entries.retain(|entry| !own(entry));
-            entries.insert(0, Entry {
-                manager: author.manager.to_owned(),
-                operation: "Apply".to_owned(),
-                subresource: author.subresource.to_owned(),
-                api_version: kind.api_version(),
-                time: author.time.to_owned(),
-                fields: wanted,
-            });
+            entries.insert(
+                0,
+                Entry {
+                    manager: author.manager.to_owned(),
+                    operation: "Apply".to_owned(),
+                    subresource: author.subresource.to_owned(),
+                    api_version: kind.api_version(),
+                    time: author.time.to_owned(),
+                    fields: wanted,
+                },
+            );
         }
     }
     store(&mut result, entries);
@@ -434,7 +461,10 @@ mod tests {
         let shared = json!({"metadata": {"name": "q"}, "spec": {"hard": {"limits.cpu": "1"}}});
         let second = json!({"metadata": {"name": "q"}, "spec": {"hard": {"pods": "5"}}});
         let alone = apply(QUOTAS, None, &first, &author("a"), false).unwrap();
-        assert_eq!(apply(QUOTAS, Some(&alone), &second, &author("a"), false).unwrap()["spec"], second["spec"]);
+        assert_eq!(
+            apply(QUOTAS, Some(&alone), &second, &author("a"), false).unwrap()["spec"],
+            second["spec"]
+        );
         let both = apply(QUOTAS, Some(&alone), &shared, &author("b"), false).unwrap();
         let kept = apply(QUOTAS, Some(&both), &second, &author("a"), false).unwrap();
         assert_eq!(kept["spec"]["hard"], json!({"pods": "5", "limits.cpu": "1"}));
@@ -442,7 +472,8 @@ mod tests {
 
     #[test]
     fn repeating_an_apply_changes_nothing() {
-        let config = json!({"metadata": {"name": "q", "labels": {"a": "b"}}, "spec": {"hard": {"pods": "4"}}});
+        let config =
+            json!({"metadata": {"name": "q", "labels": {"a": "b"}}, "spec": {"hard": {"pods": "4"}}});
         let once = apply(QUOTAS, None, &config, &author("a"), false).unwrap();
         let later = Author { time: "2027-01-01T00:00:00Z", ..author("a") };
         assert_eq!(apply(QUOTAS, Some(&once), &config, &later, false).unwrap(), once);
@@ -469,7 +500,10 @@ mod tests {
         record_update(QUOTAS, Some(&live), &mut edited, &author("kubectl-edit"));
         let error = apply(QUOTAS, Some(&edited), &config, &author("a"), false).unwrap_err();
         let message = error.body()["message"].as_str().unwrap().to_owned();
-        assert_eq!(message, "Apply failed with 1 conflict: conflict with \"kubectl-edit\" using v1: .spec.hard.pods");
+        assert_eq!(
+            message,
+            "Apply failed with 1 conflict: conflict with \"kubectl-edit\" using v1: .spec.hard.pods"
+        );
         let healed = apply(QUOTAS, Some(&edited), &config, &author("a"), true).unwrap();
         assert_eq!(healed["spec"], config["spec"]);
     }
