@@ -2,6 +2,7 @@
 //!
 //! [`plan`] is total, deterministic and pure. Planning again after its actions were applied gives no actions.
 
+mod access;
 mod namespace;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,8 @@ use crate::observed::{Lookup, Namespace, Observed, Ownership};
 use crate::policy::Flavour;
 use namespace::Site;
 
+pub use access::losses;
+
 /// How soon to look again at a namespace that is going away.
 const WHILE_TERMINATING: SignedDuration = SignedDuration::from_secs(2);
 
@@ -31,6 +34,8 @@ pub struct Plan {
     pub look_again_at: Option<Timestamp>,
     /// A namespace whose existence has to be known first; then plan again.
     pub look_up: Option<String>,
+    /// Users who would lose access were left in, since they are too many at once.
+    pub removal_held: bool,
 }
 
 /// What has to be done.
@@ -63,8 +68,10 @@ impl Plan {
             Site::Create(name) => {
                 self.approve(desired);
                 self.create(desired, project, &name);
-                self.fill(project, &Target { name: name.clone(), uid: None }, None, observed);
-                self.write_back(project, &name);
+                let target = Target { name: name.clone(), uid: None };
+                self.fill(project, &target, None, observed);
+                self.bind(project, &target, true, observed);
+                self.write_back(desired, project, &name);
                 self.done(desired);
             }
             Site::Use(namespace) => {
@@ -72,7 +79,8 @@ impl Plan {
                 let target = Target { name: namespace.name.clone(), uid: Some(namespace.uid.clone()) };
                 self.label(project, &target, Some(namespace), &desired.requester);
                 self.fill(project, &target, Some(namespace), observed);
-                self.write_back(project, &namespace.name);
+                self.bind(project, &target, false, observed);
+                self.write_back(desired, project, &namespace.name);
                 self.done(desired);
             }
         }
@@ -101,7 +109,7 @@ impl Plan {
     fn refuse(&mut self, desired: &Desired, reason: &str) {
         let Some(order) = desired.order else {
             self.findings.push(Finding::error(reason));
-            return;
+            return self.resource_erred(desired, reason);
         };
         self.actions.clear();
         let asks_for_something = order.kind != OrderKind::Terminate;
@@ -111,6 +119,20 @@ impl Plan {
         }
         self.approve(desired);
         self.erred(order, reason);
+    }
+
+    /// Without an order the resource itself says what is wrong; once.
+    fn resource_erred(&mut self, desired: &Desired, reason: &str) {
+        if let (Some(standing), false) = (&desired.standing, desired.legacy_waldur)
+            && (!standing.erred || standing.error_message != reason)
+        {
+            let message = reason.to_owned();
+            self.actions.push(Action::SetResourceErred {
+                resource: standing.resource,
+                message,
+                traceback: String::new(),
+            });
+        }
     }
 
     fn erred(&mut self, order: OpenOrder, reason: &str) {
@@ -182,7 +204,7 @@ impl Plan {
         }
     }
 
-    fn write_back(&mut self, project: &Project, name: &str) {
+    fn write_back(&mut self, desired: &Desired, project: &Project, name: &str) {
         let resource = project.resource;
         if project.backend_id != name {
             self.actions.push(Action::SetBackendId { resource, backend_id: name.to_owned() });
@@ -190,6 +212,18 @@ impl Plan {
         let metadata = project.metadata(name);
         if metadata != project.backend_metadata {
             self.actions.push(Action::SetBackendMetadata { resource, metadata });
+        }
+        if let Some(statuses) = project.unreported() {
+            self.actions.push(Action::SetMembershipStatuses { resource, statuses: statuses.to_vec() });
+        }
+        if desired.order.is_some() || desired.legacy_waldur {
+            return;
+        }
+        if project.erred {
+            self.actions.push(Action::SetResourceOk { resource });
+        }
+        if !self.actions.is_empty() {
+            self.actions.push(Action::RefreshLastSync { resource });
         }
     }
 
