@@ -199,8 +199,6 @@ pub struct DesiredAccess {
     pub statuses: Vec<GrantStatus>,
     /// For the operator.
     pub findings: Vec<Finding>,
-    /// When the first grant ends.
-    pub next_expiry: Option<Timestamp>,
 }
 
 /// Values for the names of external groups.
@@ -254,7 +252,6 @@ impl DesiredAccess {
     ) {
         let live = member.grants.iter().filter(|grant| grant.expires.is_none_or(|end| end > now));
         for grant in live {
-            self.next_expiry = [self.next_expiry, grant.expires].into_iter().flatten().min();
             let role = grant.role.clone().unwrap_or_default();
             if !role.is_empty() && !policy.roles.knows(&role) {
                 let given = policy.roles.default_role.as_deref().unwrap_or("no access");
@@ -432,8 +429,7 @@ mod tests {
         check(&AccessPolicy::default(), vec![both.clone()], &["edit User(\"max\")", "view User(\"max\")"]);
         both.grants[0].expires = Some(Timestamp::UNIX_EPOCH);
         both.grants[1].expires = Timestamp::from_second(60).ok();
-        let access = check(&AccessPolicy::default(), vec![both], &["view User(\"max\")"]);
-        assert_eq!(access.next_expiry, Timestamp::from_second(60).ok());
+        check(&AccessPolicy::default(), vec![both], &["view User(\"max\")"]);
     }
 
     #[test]

@@ -213,12 +213,23 @@ impl Action {
         )
     }
 
+    /// True if the action tells Waldur that everything is as it should be.
+    #[must_use]
+    pub const fn reports_success(&self) -> bool {
+        matches!(
+            self,
+            Self::SetMembershipStatuses { .. } | Self::SetResourceOk { .. } | Self::SetBackendMetadata { .. }
+        )
+    }
+
     /// True if the plan goes on when the cluster forbids this action.
     #[must_use]
     pub const fn is_optional(&self) -> bool {
         matches!(
             self,
             Self::ApplyLimitRange { .. }
+                | Self::ApplyRoleBinding { .. }
+                | Self::DeleteRoleBinding { .. }
                 | Self::SetBackendMetadata { .. }
                 | Self::SetMembershipStatuses { .. }
                 | Self::SetResourceOk { .. }

@@ -191,10 +191,10 @@ fn goal(
         // Without a name in Waldur and without an order nothing was promised to anybody yet.
         None if resource.backend_id.is_empty() => Ok(Goal::Nothing),
         None => match resource.state {
-            ResourceState::Ok | ResourceState::Erred | ResourceState::Updating => {
-                project(policy, offering, facts, resource, None, now)
-            }
-            ResourceState::Creating
+            ResourceState::Ok | ResourceState::Erred => project(policy, offering, facts, resource, None, now),
+            // An order that is not seen here is changing it: what it wants is not known.
+            ResourceState::Updating
+            | ResourceState::Creating
             | ResourceState::Terminating
             | ResourceState::Terminated
             | ResourceState::Unknown => Ok(Goal::Nothing),
