@@ -160,7 +160,9 @@ async fn connection(tcp: TcpStream, site: Arc<Site>, stop: CancellationToken) {
             Pin::new(&mut served).await
         }
     };
-    if result.is_err_and(|error| error.is_user()) {
+    // Only an answer withheld: a body cut short must arrive as far as it goes, which a reset would undo.
+    let withheld = |error: hyper::Error| std::error::Error::source(&error).is_some_and(|source| source.is::<Reset>());
+    if result.is_err_and(withheld) {
         served.into_parts().io.into_inner().reset_on_close();
     }
 }

@@ -14,4 +14,5 @@ mod okd_projects;
 mod okd_quotas;
 mod okd_role_bindings;
 mod okd_watch;
+mod serving;
 mod target;
