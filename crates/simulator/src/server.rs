@@ -261,7 +261,12 @@ async fn truncate(response: Response<Body>) -> Response<Body> {
     let whole = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(whole.len()));
     let half = whole.slice(..whole.len() / 2);
-    let broken = futures::stream::iter([Ok(half), Err(io::Error::other(Reset))]);
+    let cut = async {
+        // The first half leaves when nothing more is at hand; without this pause it would be dropped unsent.
+        tokio::task::yield_now().await;
+        Err(io::Error::other(Reset))
+    };
+    let broken = futures::StreamExt::chain(futures::stream::iter([Ok(half)]), futures::stream::once(cut));
     Response::from_parts(parts, Body::from_stream(broken))
 }
 
