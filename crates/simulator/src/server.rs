@@ -161,7 +161,8 @@ async fn connection(tcp: TcpStream, site: Arc<Site>, stop: CancellationToken) {
         }
     };
     // Only an answer withheld: a body cut short must arrive as far as it goes, which a reset would undo.
-    let withheld = |error: hyper::Error| std::error::Error::source(&error).is_some_and(|source| source.is::<Reset>());
+    let withheld =
+        |error: hyper::Error| std::error::Error::source(&error).is_some_and(|source| source.is::<Reset>());
     if result.is_err_and(withheld) {
         served.into_parts().io.into_inner().reset_on_close();
     }

@@ -17,7 +17,8 @@ use super::{Flavour, Okd, State, Token, controllers, roles};
 const AGENT: (&str, &str) = ("waldur-system", "waldur-site-agent");
 
 const SYSTEM_NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
-const OPENSHIFT_NAMESPACES: [&str; 4] = ["openshift", "openshift-apiserver", "openshift-infra", "openshift-node"];
+const OPENSHIFT_NAMESPACES: [&str; 4] =
+    ["openshift", "openshift-apiserver", "openshift-infra", "openshift-node"];
 
 impl State {
     /// The user of a token that has not expired.
@@ -149,7 +150,8 @@ impl Okd {
         let Some(kind) = kind_named(resource) else { return false };
         let now = self.now_text();
         let key = Key::new(namespace, name);
-        let deleted = objects::delete(&mut self.lock().store, kind, &key, &DeleteOptions::default(), &now).is_ok();
+        let deleted =
+            objects::delete(&mut self.lock().store, kind, &key, &DeleteOptions::default(), &now).is_ok();
         self.changed(kind, namespace, name);
         deleted
     }
@@ -194,7 +196,11 @@ impl Okd {
         let uid = match self.get(SERVICE_ACCOUNTS.plural, namespace, name) {
             Some(account) => account["metadata"]["uid"].as_str().unwrap_or_default().to_owned(),
             None => self
-                .put_as(SERVICE_ACCOUNTS, namespace, json!({"metadata": {"name": name, "namespace": namespace}}))
+                .put_as(
+                    SERVICE_ACCOUNTS,
+                    namespace,
+                    json!({"metadata": {"name": name, "namespace": namespace}}),
+                )
                 .and_then(|account| account["metadata"]["uid"].as_str().map(str::to_owned))
                 .unwrap_or_default(),
         };
@@ -217,7 +223,11 @@ impl Okd {
         let (namespace, name) = AGENT;
         let token = self.add_service_account(namespace, name);
         self.put_cluster_role(name, rules);
-        self.bind_cluster_role(name, name, &json!({"kind": "ServiceAccount", "name": name, "namespace": namespace}));
+        self.bind_cluster_role(
+            name,
+            name,
+            &json!({"kind": "ServiceAccount", "name": name, "namespace": namespace}),
+        );
         token
     }
 
@@ -272,7 +282,8 @@ pub fn kubeconfig(url: &str, ca_pem: &str, token: &str) -> String {
     use base64::Engine as _;
     let mut cluster = json!({"server": url});
     if !ca_pem.is_empty() {
-        cluster["certificate-authority-data"] = base64::engine::general_purpose::STANDARD.encode(ca_pem).into();
+        cluster["certificate-authority-data"] =
+            base64::engine::general_purpose::STANDARD.encode(ca_pem).into();
     }
     // JSON is YAML.
     let config = json!({

@@ -5,11 +5,12 @@
 use serde_json::{Value, json};
 
 use super::kinds::{
-    CONFIG_MAPS, KINDS, Kind, NAMESPACES, PROJECT_REQUESTS, PROJECTS, QUOTAS, RBAC, ROLE_BINDINGS, SERVICE_ACCOUNTS,
+    CONFIG_MAPS, KINDS, Kind, NAMESPACES, PROJECT_REQUESTS, PROJECTS, QUOTAS, RBAC, ROLE_BINDINGS,
+    SERVICE_ACCOUNTS,
 };
 use super::projects::ORIGIN;
-use super::store::{Key, Store};
 use super::quota;
+use super::store::{Key, Store};
 
 /// Something to be done after a write.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -48,10 +49,15 @@ fn stamp(store: &mut Store, now: &str, mut object: Value) -> Value {
 
 /// kube-controller-manager's objects, and openshift-controller-manager's if `openshift`.
 pub(crate) fn furnish(store: &mut Store, namespace: &str, openshift: bool, now: &str) {
-    let Some(live) = store.get(NAMESPACES, "", namespace).filter(|stored| !stored.deleting).cloned() else { return };
+    let Some(live) = store.get(NAMESPACES, "", namespace).filter(|stored| !stored.deleting).cloned() else {
+        return;
+    };
     let furnishings = [
         (SERVICE_ACCOUNTS, json!({"metadata": {"name": "default", "namespace": namespace}})),
-        (CONFIG_MAPS, json!({"metadata": {"name": "kube-root-ca.crt", "namespace": namespace}, "data": {"ca.crt": ""}})),
+        (
+            CONFIG_MAPS,
+            json!({"metadata": {"name": "kube-root-ca.crt", "namespace": namespace}, "data": {"ca.crt": ""}}),
+        ),
     ];
     for (kind, object) in furnishings {
         put_missing(store, kind, object, now);
@@ -87,7 +93,8 @@ fn furnish_openshift(namespace: &mut Value, number: u64) -> bool {
     let annotations = &mut namespace["metadata"]["annotations"];
     if annotations["openshift.io/sa.scc.uid-range"].is_null() {
         let block = format!("{}/10000", 1_000_000_000 + number * 10_000);
-        annotations["openshift.io/sa.scc.mcs"] = format!("s0:c{},c{}", 27 + number / 1024, number % 1024).into();
+        annotations["openshift.io/sa.scc.mcs"] =
+            format!("s0:c{},c{}", 27 + number / 1024, number % 1024).into();
         annotations["openshift.io/sa.scc.supplemental-groups"] = block.clone().into();
         annotations["openshift.io/sa.scc.uid-range"] = block.into();
     }
@@ -108,7 +115,8 @@ fn furnish_openshift(namespace: &mut Value, number: u64) -> bool {
 
 fn system_bindings(namespace: &str) -> [(&'static str, &'static str, Value); 3] {
     let account = |name: &str| json!({"kind": "ServiceAccount", "name": name, "namespace": namespace});
-    let group = json!({"kind": "Group", "apiGroup": RBAC, "name": format!("system:serviceaccounts:{namespace}")});
+    let group =
+        json!({"kind": "Group", "apiGroup": RBAC, "name": format!("system:serviceaccounts:{namespace}")});
     [
         ("system:image-pullers", "system:image-puller", group),
         ("system:image-builders", "system:image-builder", account("builder")),
@@ -157,7 +165,9 @@ pub(crate) fn empty(store: &mut Store, namespace: &str, now: &str) {
 /// Removes an emptied namespace, or writes into its conditions what holds it.
 pub(crate) fn finish(store: &mut Store, namespace: &str, aggregated_down: bool, now: &str) {
     let key = Key::new("", namespace);
-    let Some(live) = store.table(NAMESPACES).get(&key).filter(|stored| stored.deleting).cloned() else { return };
+    let Some(live) = store.table(NAMESPACES).get(&key).filter(|stored| stored.deleting).cloned() else {
+        return;
+    };
     let mut remaining: Vec<(&Kind, usize)> = Vec::new();
     let mut finalizers: Vec<(String, usize)> = Vec::new();
     for kind in content_kinds() {
@@ -202,7 +212,12 @@ fn same_conditions(before: &Value, after: &Value) -> bool {
     told(before) == told(after)
 }
 
-fn conditions(remaining: &[(&Kind, usize)], finalizers: &[(String, usize)], aggregated_down: bool, now: &str) -> Value {
+fn conditions(
+    remaining: &[(&Kind, usize)],
+    finalizers: &[(String, usize)],
+    aggregated_down: bool,
+    now: &str,
+) -> Value {
     let condition = |kind: &str, fault: bool, reason: [&str; 2], message: [String; 2]| {
         let [good, bad] = message;
         json!({
@@ -214,7 +229,12 @@ fn conditions(remaining: &[(&Kind, usize)], finalizers: &[(String, usize)], aggr
         })
     };
     let list = |parts: Vec<String>| parts.join(", ");
-    let remain = list(remaining.iter().map(|(k, n)| format!("{}.{} has {n} resource instances", k.plural, k.group)).collect());
+    let remain = list(
+        remaining
+            .iter()
+            .map(|(k, n)| format!("{}.{} has {n} resource instances", k.plural, k.group))
+            .collect(),
+    );
     let held = list(finalizers.iter().map(|(name, n)| format!("{name} in {n} resource instances")).collect());
     let stale = "project.openshift.io/v1: stale GroupVersion discovery: project.openshift.io/v1";
     json!([
@@ -224,7 +244,9 @@ fn conditions(remaining: &[(&Kind, usize)], finalizers: &[(String, usize)], aggr
             ["ResourcesDiscovered", "DiscoveryFailed"],
             [
                 "All resources successfully discovered".into(),
-                format!("Discovery failed for some groups, 1 failing: unable to retrieve the complete list of server APIs: {stale}"),
+                format!(
+                    "Discovery failed for some groups, 1 failing: unable to retrieve the complete list of server APIs: {stale}"
+                ),
             ],
         ),
         condition(
@@ -249,7 +271,10 @@ fn conditions(remaining: &[(&Kind, usize)], finalizers: &[(String, usize)], aggr
             "NamespaceFinalizersRemaining",
             !finalizers.is_empty(),
             ["ContentHasNoFinalizers", "SomeFinalizersRemain"],
-            ["All content-preserving finalizers finished".into(), format!("Some content in the namespace has finalizers remaining: {held}")],
+            [
+                "All content-preserving finalizers finished".into(),
+                format!("Some content in the namespace has finalizers remaining: {held}")
+            ],
         ),
     ])
 }

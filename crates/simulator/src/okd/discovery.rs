@@ -2,14 +2,19 @@
 //!
 //! Made from the table of kinds; nothing here depends on stored objects.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::Flavour;
 use super::kinds::{KINDS, Kind, PROJECT, PROJECT_REQUESTS, PROJECTS, USER, group_version};
 
 /// Groups with resources that are only created, never stored.
 const REVIEWS: [(&str, &str, &str, &str); 5] = [
-    ("authorization.k8s.io", "selfsubjectaccessreviews", "selfsubjectaccessreview", "SelfSubjectAccessReview"),
+    (
+        "authorization.k8s.io",
+        "selfsubjectaccessreviews",
+        "selfsubjectaccessreview",
+        "SelfSubjectAccessReview",
+    ),
     ("authorization.k8s.io", "subjectaccessreviews", "subjectaccessreview", "SubjectAccessReview"),
     ("authorization.k8s.io", "selfsubjectrulesreviews", "selfsubjectrulesreview", "SelfSubjectRulesReview"),
     ("authentication.k8s.io", "selfsubjectreviews", "selfsubjectreview", "SelfSubjectReview"),
@@ -35,7 +40,8 @@ pub(crate) fn versions() -> Value {
 }
 
 fn groups(flavour: Flavour) -> Vec<&'static str> {
-    let mut groups: Vec<&str> = kinds(flavour).map(|kind| kind.group).filter(|group| !group.is_empty()).collect();
+    let mut groups: Vec<&str> =
+        kinds(flavour).map(|kind| kind.group).filter(|group| !group.is_empty()).collect();
     groups.extend(REVIEWS.iter().map(|review| review.0));
     groups.sort_unstable();
     groups.dedup();
@@ -108,6 +114,40 @@ fn resource(kind: &Kind) -> Value {
         body["shortNames"] = json!(kind.short);
     }
     body
+}
+
+/// `/openapi/v3`: where the documents of the groups are.
+pub(crate) fn openapi_paths(flavour: Flavour) -> Value {
+    let mut paths = Map::new();
+    let groups = groups(flavour).into_iter().map(|group| format!("apis/{group}/v1"));
+    for path in groups.chain(["api/v1".to_owned()]) {
+        paths.insert(path.clone(), json!({"serverRelativeURL": format!("/openapi/v3/{path}?hash=0")}));
+    }
+    json!({"paths": paths})
+}
+
+/// `/openapi/v3/…`: no schemas, only that every PATCH knows `fieldValidation`, by which kubectl leaves validation to the
+/// server.
+pub(crate) fn openapi(flavour: Flavour, group: &str, version: &str) -> Option<Value> {
+    let mut paths = Map::new();
+    for kind in kinds(flavour).filter(|kind| kind.group == group && kind.version == version) {
+        let root = if group.is_empty() { "api/v1".to_owned() } else { format!("apis/{group}/{version}") };
+        let place = if kind.namespaced { "namespaces/{namespace}/" } else { "" };
+        let parameter = |name: &str| json!({"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": true}});
+        let patch = json!({
+            "operationId": format!("patch{}", kind.kind),
+            "parameters": [parameter("dryRun"), parameter("fieldManager"), parameter("fieldValidation"), parameter("force")],
+            "responses": {"200": {"description": "OK"}},
+            "x-kubernetes-action": "patch",
+            "x-kubernetes-group-version-kind": {"group": group, "version": version, "kind": kind.kind},
+        });
+        paths.insert(format!("/{root}/{place}{}/{{name}}", kind.plural), json!({"patch": patch}));
+    }
+    if paths.is_empty() {
+        return None;
+    }
+    let info = json!({"title": "Kubernetes", "version": "v1.33.6"});
+    Some(json!({"openapi": "3.0.0", "info": info, "paths": paths, "components": {"schemas": {}}}))
 }
 
 /// `/version`

@@ -119,8 +119,11 @@ fn authenticate(okd: &Okd, headers: &HeaderMap) -> Result<User> {
     if !rbac::allowed(&state.store, &user, &access) {
         return Err(rbac::denied(&user, &access));
     }
-    let mut groups: Vec<String> =
-        headers.get_all("impersonate-group").iter().filter_map(|value| value.to_str().ok().map(str::to_owned)).collect();
+    let mut groups: Vec<String> = headers
+        .get_all("impersonate-group")
+        .iter()
+        .filter_map(|value| value.to_str().ok().map(str::to_owned))
+        .collect();
     groups.push("system:authenticated".to_owned());
     Ok(User { name: name.to_owned(), groups, uid: String::new() })
 }
@@ -138,8 +141,13 @@ fn authorise(okd: &Okd, user: &User, target: &Target, query: &Query) -> Result<(
     // A list of one name is authorised for that name.
     let selected = query.get("fieldSelector").and_then(|text| text.strip_prefix("metadata.name="));
     let name = if target.name.is_empty() { selected.unwrap_or_default() } else { &target.name };
-    let access =
-        Access { verb: target.verb, group: &target.group, resource: &resource, name, namespace: &target.namespace };
+    let access = Access {
+        verb: target.verb,
+        group: &target.group,
+        resource: &resource,
+        name,
+        namespace: &target.namespace,
+    };
     if rbac::allowed(&state.store, user, &access) {
         return Ok(());
     }
@@ -154,6 +162,9 @@ fn document(flavour: Flavour, path: &str) -> Result<Answer> {
         ["version"] => Some(discovery::version()),
         ["api"] => Some(discovery::versions()),
         ["api", version] => discovery::resources(flavour, "", version),
+        ["openapi", "v3"] => Some(discovery::openapi_paths(flavour)),
+        ["openapi", "v3", "api", version] => discovery::openapi(flavour, "", version),
+        ["openapi", "v3", "apis", group, version] => discovery::openapi(flavour, group, version),
         ["apis"] => Some(discovery::group_list(flavour)),
         ["apis", group] => discovery::group(flavour, group),
         ["apis", group, version] => discovery::resources(flavour, group, version),
@@ -219,6 +230,9 @@ impl Call<'_> {
 
     fn json_body(&self, kind: &str) -> Result<Value> {
         let content_type = self.content_type();
+        if content_type == "application/vnd.kubernetes.protobuf" {
+            return super::protobuf::decode(&self.body).ok_or_else(ApiError::unknown_format);
+        }
         if !matches!(content_type, "" | "application/json" | "application/json-patch+json")
             && !content_type.ends_with("+json")
             && !content_type.ends_with("+yaml")
@@ -236,7 +250,8 @@ impl Call<'_> {
     }
 
     fn content_type(&self) -> &str {
-        let value = self.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let value =
+            self.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         value.split(';').next().unwrap_or_default().trim()
     }
 
@@ -249,12 +264,16 @@ impl Call<'_> {
     }
 
     fn manager(&self) -> String {
-        let agent = self.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or("unknown");
+        let agent =
+            self.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or("unknown");
         self.query.get("fieldManager").unwrap_or_else(|| agent.split('/').next().unwrap_or(agent)).to_owned()
     }
 
     /// Runs one transaction under the lock, then what follows from it.
-    fn write<T>(&self, write: impl FnOnce(&mut State, &mut Writer<'_>) -> Result<T>) -> Result<(T, Vec<String>)> {
+    fn write<T>(
+        &self,
+        write: impl FnOnce(&mut State, &mut Writer<'_>) -> Result<T>,
+    ) -> Result<(T, Vec<String>)> {
         let (now, manager) = (self.okd.now_text(), self.manager());
         let unknown = match self.query.get("fieldValidation") {
             Some("Strict") => Unknown::Refuse,
@@ -320,7 +339,8 @@ impl Call<'_> {
         if kind == PROJECTS {
             // Neither paged nor selected by field: both are taken and ignored.
             let items = projects_view::visible(&self.okd.lock(), self.okd, &self.user);
-            let items: Vec<_> = items.into_iter().filter(|stored| selection.labels.matches(&stored.labels)).collect();
+            let items: Vec<_> =
+                items.into_iter().filter(|stored| selection.labels.matches(&stored.labels)).collect();
             return Ok(Answer::json(200, list::render(kind, &items, &json!({}), form, now)));
         }
         let page = list::select(&self.okd.lock().store, kind, &selection, &self.query)?;
@@ -370,7 +390,10 @@ impl Call<'_> {
         match self.target.verb {
             "list" if self.target.name.is_empty() => {
                 let access = Access {
-                    verb: "create", group: PROJECT, resource: PROJECT_REQUESTS.plural, ..Access::default()
+                    verb: "create",
+                    group: PROJECT,
+                    resource: PROJECT_REQUESTS.plural,
+                    ..Access::default()
                 };
                 if !rbac::allowed(&self.okd.lock().store, &self.user, &access) {
                     return Err(ApiError::no_project_requests());
@@ -379,7 +402,8 @@ impl Call<'_> {
             }
             "create" => {
                 let body = self.json_body(PROJECT_REQUESTS.kind)?;
-                let (stored, warnings) = self.write(|state, writer| projects::request(&mut state.store, body, writer))?;
+                let (stored, warnings) =
+                    self.write(|state, writer| projects::request(&mut state.store, body, writer))?;
                 self.okd.note_birth(&stored.key.name);
                 let answer = self.written(PROJECTS, 201, &stored, warnings);
                 self.okd.changed(NAMESPACES, "", &stored.key.name);
@@ -395,7 +419,11 @@ impl Call<'_> {
         let (namespace, name) = (&self.target.namespace, &self.target.name);
         let account = self.okd.lock().store.get(SERVICE_ACCOUNTS, namespace, name).cloned();
         let account = account.ok_or_else(|| ApiError::not_found(SERVICE_ACCOUNTS, name))?;
-        let expires = self.okd.now().saturating_add(jiff::SignedDuration::from_secs(seconds)).unwrap_or(jiff::Timestamp::MAX);
+        let expires = self
+            .okd
+            .now()
+            .saturating_add(jiff::SignedDuration::from_secs(seconds))
+            .unwrap_or(jiff::Timestamp::MAX);
         let user = User::service_account(namespace, name, &account.uid);
         let token = self.okd.issue_token(&user, Some(expires));
         body["kind"] = "TokenRequest".into();
@@ -414,7 +442,8 @@ impl Call<'_> {
         let mut body = self.json_body(kind.kind)?;
         let ((stored, created), warnings) = self.write(|state, writer| {
             if kind == PROJECTS {
-                return projects::update(&mut state.store, &self.target.name, body, writer).map(|stored| (stored, false));
+                return projects::update(&mut state.store, &self.target.name, body, writer)
+                    .map(|stored| (stored, false));
             }
             objects::take_type(kind, &mut body)?;
             objects::update(&mut state.store, kind, &self.key(kind), &self.target.subresource, body, writer)
@@ -447,7 +476,8 @@ impl Call<'_> {
         let patch = self.read_patch()?;
         let ((stored, created), warnings) = self.write(|state, writer| {
             if kind == PROJECTS {
-                return projects::patch(&mut state.store, &self.target.name, patch, writer).map(|stored| (stored, false));
+                return projects::patch(&mut state.store, &self.target.name, patch, writer)
+                    .map(|stored| (stored, false));
             }
             objects::patch(&mut state.store, kind, &self.key(kind), &self.target.subresource, patch, writer)
         })?;
@@ -492,7 +522,8 @@ impl Call<'_> {
 
     fn delete_options(&self) -> Result<DeleteOptions> {
         let body = if self.body.is_empty() { json!({}) } else { self.json_body("DeleteOptions")? };
-        let text = |pointer: &str| body.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let text =
+            |pointer: &str| body.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
         let dry_run = body["dryRun"].as_array().is_some_and(|list| list.contains(&json!("All")));
         Ok(DeleteOptions {
             uid: text("/preconditions/uid"),
@@ -553,7 +584,8 @@ fn success() -> Value {
 
 fn deletion(kind: &Kind, deleted: &Deleted) -> Value {
     let mut body = success();
-    body["details"] = json!({"name": &*deleted.last.key.name, "kind": kind.plural, "uid": &*deleted.last.uid});
+    body["details"] =
+        json!({"name": &*deleted.last.key.name, "kind": kind.plural, "uid": &*deleted.last.uid});
     if !kind.group.is_empty() {
         body["details"]["group"] = kind.group.into();
     }

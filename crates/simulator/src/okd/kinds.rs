@@ -60,7 +60,8 @@ const RETURNS: u8 = 4;
 const GENERATION: u8 = 8;
 const STATUS: u8 = 16;
 
-type Row = (&'static str, &'static str, &'static str, &'static str, &'static str, &'static [&'static str], u8);
+type Row =
+    (&'static str, &'static str, &'static str, &'static str, &'static str, &'static [&'static str], u8);
 
 const ROWS: [Row; 28] = [
     ("", "v1", "namespaces", "namespace", "Namespace", &["ns"], CLUSTER | RETURNS | STATUS),
@@ -74,7 +75,15 @@ const ROWS: [Row; 28] = [
     ("", "v1", "secrets", "secret", "Secret", &[], 0),
     ("", "v1", "configmaps", "configmap", "ConfigMap", &["cm"], 0),
     ("", "v1", "pods", "pod", "Pod", &["po"], RETURNS | STATUS | GENERATION),
-    ("", "v1", "persistentvolumeclaims", "persistentvolumeclaim", "PersistentVolumeClaim", &["pvc"], RETURNS | STATUS),
+    (
+        "",
+        "v1",
+        "persistentvolumeclaims",
+        "persistentvolumeclaim",
+        "PersistentVolumeClaim",
+        &["pvc"],
+        RETURNS | STATUS,
+    ),
     ("", "v1", "services", "service", "Service", &["svc"], UPSERT | RETURNS | STATUS),
     ("", "v1", "events", "event", "Event", &["ev"], UPSERT),
     ("coordination.k8s.io", "v1", "leases", "lease", "Lease", &[], UPSERT),

@@ -32,9 +32,17 @@ impl Selection {
             "namespaces" | "projects" => &["status.phase"],
             "secrets" => &["type"],
             "events" => &[
-                "involvedObject.kind", "involvedObject.name", "involvedObject.namespace", "involvedObject.uid",
-                "involvedObject.apiVersion", "involvedObject.fieldPath", "involvedObject.resourceVersion", "reason",
-                "type", "source", "reportingComponent",
+                "involvedObject.kind",
+                "involvedObject.name",
+                "involvedObject.namespace",
+                "involvedObject.uid",
+                "involvedObject.apiVersion",
+                "involvedObject.fieldPath",
+                "involvedObject.resourceVersion",
+                "reason",
+                "type",
+                "source",
+                "reportingComponent",
             ],
             _ => &[],
         };
@@ -48,11 +56,12 @@ impl Selection {
     pub(crate) fn matches(&self, stored: &Stored) -> bool {
         self.namespace.as_deref().is_none_or(|namespace| namespace == &*stored.key.namespace)
             && self.labels.matches(&stored.labels)
-            && (self.fields.is_empty() || self.fields.matches(&stored.key.namespace, &stored.key.name, |field| {
-                let pointer = format!("/{}", field.replace('.', "/"));
-                let object = stored.value();
-                object.pointer(&pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
-            }))
+            && (self.fields.is_empty()
+                || self.fields.matches(&stored.key.namespace, &stored.key.name, |field| {
+                    let pointer = format!("/{}", field.replace('.', "/"));
+                    let object = stored.value();
+                    object.pointer(&pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
+                }))
     }
 }
 
@@ -67,7 +76,10 @@ pub(crate) struct Page {
 
 /// Selects objects in the order of their keys, at most `limit` from `continue` on.
 pub(crate) fn select(store: &Store, kind: &Kind, selection: &Selection, query: &Query) -> Result<Page> {
-    let limit = query.number("limit")?.filter(|limit| *limit > 0).map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    let limit = query
+        .number("limit")?
+        .filter(|limit| *limit > 0)
+        .map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
     let (start, version) = match query.get("continue") {
         Some(token) => {
             let (start, version) = read_token(kind, token)?;
@@ -85,7 +97,11 @@ pub(crate) fn select(store: &Store, kind: &Kind, selection: &Selection, query: &
     let mut candidates: Box<dyn Iterator<Item = &Arc<Stored>>> = match indexed {
         Some(keys) => {
             let first = start.unwrap_or_else(|| Key::new("", ""));
-            Box::new(keys.into_iter().flat_map(move |keys| keys.range(first.clone()..)).filter_map(|key| table.get(key)))
+            Box::new(
+                keys.into_iter()
+                    .flat_map(move |keys| keys.range(first.clone()..))
+                    .filter_map(|key| table.get(key)),
+            )
         }
         None => Box::new(table.range(selection.namespace.as_deref(), start.as_ref())),
     };
@@ -111,12 +127,19 @@ pub(crate) fn select(store: &Store, kind: &Kind, selection: &Selection, query: &
 }
 
 fn write_token(next: &Key, version: u64) -> String {
-    let start = if next.namespace.is_empty() { format!("/{}", next.name) } else { format!("/{}/{}", next.namespace, next.name) };
-    STANDARD_NO_PAD.encode(json!({"v": "meta.k8s.io/v1", "rv": version, "start": format!("{start}\0")}).to_string())
+    let start = if next.namespace.is_empty() {
+        format!("/{}", next.name)
+    } else {
+        format!("/{}/{}", next.namespace, next.name)
+    };
+    STANDARD_NO_PAD
+        .encode(json!({"v": "meta.k8s.io/v1", "rv": version, "start": format!("{start}\0")}).to_string())
 }
 
 fn read_token(kind: &Kind, token: &str) -> Result<(Key, u64)> {
-    let invalid = |why: &str| ApiError::bad_request(format!("invalid continue token: continue key is not valid: {why}"));
+    let invalid = |why: &str| {
+        ApiError::bad_request(format!("invalid continue token: continue key is not valid: {why}"))
+    };
     let bytes = STANDARD_NO_PAD.decode(token.trim_end_matches('=')).unwrap_or_default();
     let first = bytes.first().map_or(' ', |byte| char::from(*byte));
     let value: Value = serde_json::from_slice(&bytes)
@@ -143,7 +166,13 @@ pub(crate) fn answer(kind: &Kind, page: &Page, form: Form, now: Timestamp) -> By
 }
 
 /// Items under a list's head.
-pub(crate) fn render(kind: &Kind, items: &[Arc<Stored>], metadata: &Value, form: Form, now: Timestamp) -> Bytes {
+pub(crate) fn render(
+    kind: &Kind,
+    items: &[Arc<Stored>],
+    metadata: &Value,
+    form: Form,
+    now: Timestamp,
+) -> Bytes {
     match form {
         Form::Table => Bytes::from(table(kind, items, metadata, now).to_string()),
         Form::Object => {

@@ -81,7 +81,9 @@ fn leaves(kind: &Kind, value: &Value, path: &mut Path, into: &mut Fields) {
             List::Atomic => {
                 into.insert(path.clone());
             }
-            List::Set => into.extend(items.iter().map(|item| [path.as_slice(), &[format!("v:{item}")]].concat())),
+            List::Set => {
+                into.extend(items.iter().map(|item| [path.as_slice(), &[format!("v:{item}")]].concat()))
+            }
             List::Map(keys) => {
                 for item in items {
                     path.push(item_step(item, keys));
@@ -98,8 +100,15 @@ fn leaves(kind: &Kind, value: &Value, path: &mut Path, into: &mut Fields) {
 }
 
 const SERVER_SET: [&str; 9] = [
-    "name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp",
-    "deletionGracePeriodSeconds", "managedFields",
+    "name",
+    "namespace",
+    "uid",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "managedFields",
 ];
 
 /// The fields of an object that can have an owner.
@@ -110,7 +119,7 @@ fn owned_fields(kind: &Kind, object: &Value) -> Fields {
         let metadata = path.first().is_some_and(|step| step == "f:metadata");
         let second = path.get(1).and_then(|step| step.strip_prefix("f:"));
         let typed = path.len() == 1 && matches!(path[0].as_str(), "f:apiVersion" | "f:kind" | "f:metadata");
-        !typed && !(metadata && second.is_some_and(|name| SERVER_SET.contains(&name)))
+        !(typed || metadata && second.is_some_and(|name| SERVER_SET.contains(&name)))
     });
     fields
 }
@@ -119,7 +128,7 @@ fn find<'a>(value: &'a Value, path: &[String]) -> Option<&'a Value> {
     path.iter().try_fold(value, |at, step| match step.split_once(':') {
         Some(("f", name)) => at.get(name),
         Some(("k", keys)) => at.as_array()?.iter().find(|item| has_keys(item, keys)),
-        Some(("v", wanted)) => at.as_array()?.iter().find(|item| item.to_string() == wanted),
+        Some(("v", wanted)) => at.as_array()?.iter().find(|item| is_value(item, wanted)),
         _ => Some(at),
     })
 }
@@ -128,6 +137,10 @@ fn find<'a>(value: &'a Value, path: &[String]) -> Option<&'a Value> {
 fn differs(one: &Value, other: &Value, path: &[String]) -> bool {
     let (one, other) = (find(one, path), find(other, path));
     if path.last().is_some_and(|step| step == ".") { one.is_some() != other.is_some() } else { one != other }
+}
+
+fn is_value(item: &Value, json: &str) -> bool {
+    serde_json::from_str::<Value>(json).is_ok_and(|wanted| wanted == *item)
 }
 
 fn has_keys(item: &Value, keys: &str) -> bool {
@@ -158,7 +171,7 @@ fn remove(value: &mut Value, path: &[String]) {
             let Some(items) = value.as_array_mut() else { return };
             let at = items.iter().position(|item| match how {
                 "k" => has_keys(item, wanted),
-                _ => item.to_string() == wanted,
+                _ => is_value(item, wanted),
             });
             let Some(at) = at else { return };
             if last {
@@ -322,7 +335,9 @@ pub(crate) fn record_update(kind: &Kind, old: Option<&Value>, new: &mut Value, a
     if !changed.is_empty() {
         let api_version = kind.api_version();
         let own = entries.iter_mut().find(|entry| {
-            entry.manager == author.manager && entry.operation == "Update" && entry.subresource == author.subresource
+            entry.manager == author.manager
+                && entry.operation == "Update"
+                && entry.subresource == author.subresource
         });
         match own {
             Some(entry) => {
@@ -347,7 +362,13 @@ pub(crate) fn record_update(kind: &Kind, old: Option<&Value>, new: &mut Value, a
 ///
 /// # Errors
 /// 409 if another manager owns a field at another value and `force` is not set.
-pub(crate) fn apply(kind: &Kind, live: Option<&Value>, applied: &Value, author: &Author<'_>, force: bool) -> Result<Value> {
+pub(crate) fn apply(
+    kind: &Kind,
+    live: Option<&Value>,
+    applied: &Value,
+    author: &Author<'_>,
+    force: bool,
+) -> Result<Value> {
     let mut entries = entries(live);
     let wanted = owned_fields(kind, applied);
     let contested = |entry: &Entry| -> Vec<Path> {
@@ -355,7 +376,9 @@ pub(crate) fn apply(kind: &Kind, live: Option<&Value>, applied: &Value, author: 
         entry.fields.intersection(&wanted).filter(other).cloned().collect()
     };
     let own = |entry: &Entry| {
-        entry.manager == author.manager && entry.operation == "Apply" && entry.subresource == author.subresource
+        entry.manager == author.manager
+            && entry.operation == "Apply"
+            && entry.subresource == author.subresource
     };
     let mut conflicts = Vec::new();
     for entry in entries.iter_mut().filter(|entry| !own(entry)) {
@@ -363,7 +386,11 @@ pub(crate) fn apply(kind: &Kind, live: Option<&Value>, applied: &Value, author: 
         if force {
             entry.fields.retain(|path| !fields.contains(path));
         } else {
-            let using = if entry.operation == "Apply" { String::new() } else { format!(" using {}", entry.api_version) };
+            let using = if entry.operation == "Apply" {
+                String::new()
+            } else {
+                format!(" using {}", entry.api_version)
+            };
             let with = format!("\"{}\"{using}", entry.manager);
             conflicts.extend(fields.iter().map(|path| (with.clone(), shown(path))));
         }
@@ -377,7 +404,8 @@ pub(crate) fn apply(kind: &Kind, live: Option<&Value>, applied: &Value, author: 
     let previous = entries.iter().position(own);
     if let Some(at) = previous {
         for path in entries[at].fields.difference(&wanted) {
-            let shared = entries.iter().enumerate().any(|(other, entry)| other != at && entry.fields.contains(path));
+            let shared =
+                entries.iter().enumerate().any(|(other, entry)| other != at && entry.fields.contains(path));
             if !shared {
                 remove(&mut result, path);
             }
@@ -387,14 +415,17 @@ pub(crate) fn apply(kind: &Kind, live: Option<&Value>, applied: &Value, author: 
         Some(at) if entries[at].fields == wanted => {}
         _ => {
             entries.retain(|entry| !own(entry));
-            entries.insert(0, Entry {
-                manager: author.manager.to_owned(),
-                operation: "Apply".to_owned(),
-                subresource: author.subresource.to_owned(),
-                api_version: kind.api_version(),
-                time: author.time.to_owned(),
-                fields: wanted,
-            });
+            entries.insert(
+                0,
+                Entry {
+                    manager: author.manager.to_owned(),
+                    operation: "Apply".to_owned(),
+                    subresource: author.subresource.to_owned(),
+                    api_version: kind.api_version(),
+                    time: author.time.to_owned(),
+                    fields: wanted,
+                },
+            );
         }
     }
     store(&mut result, entries);
@@ -434,7 +465,10 @@ mod tests {
         let shared = json!({"metadata": {"name": "q"}, "spec": {"hard": {"limits.cpu": "1"}}});
         let second = json!({"metadata": {"name": "q"}, "spec": {"hard": {"pods": "5"}}});
         let alone = apply(QUOTAS, None, &first, &author("a"), false).unwrap();
-        assert_eq!(apply(QUOTAS, Some(&alone), &second, &author("a"), false).unwrap()["spec"], second["spec"]);
+        assert_eq!(
+            apply(QUOTAS, Some(&alone), &second, &author("a"), false).unwrap()["spec"],
+            second["spec"]
+        );
         let both = apply(QUOTAS, Some(&alone), &shared, &author("b"), false).unwrap();
         let kept = apply(QUOTAS, Some(&both), &second, &author("a"), false).unwrap();
         assert_eq!(kept["spec"]["hard"], json!({"pods": "5", "limits.cpu": "1"}));
@@ -442,7 +476,8 @@ mod tests {
 
     #[test]
     fn repeating_an_apply_changes_nothing() {
-        let config = json!({"metadata": {"name": "q", "labels": {"a": "b"}}, "spec": {"hard": {"pods": "4"}}});
+        let config =
+            json!({"metadata": {"name": "q", "labels": {"a": "b"}}, "spec": {"hard": {"pods": "4"}}});
         let once = apply(QUOTAS, None, &config, &author("a"), false).unwrap();
         let later = Author { time: "2027-01-01T00:00:00Z", ..author("a") };
         assert_eq!(apply(QUOTAS, Some(&once), &config, &later, false).unwrap(), once);
@@ -469,7 +504,10 @@ mod tests {
         record_update(QUOTAS, Some(&live), &mut edited, &author("kubectl-edit"));
         let error = apply(QUOTAS, Some(&edited), &config, &author("a"), false).unwrap_err();
         let message = error.body()["message"].as_str().unwrap().to_owned();
-        assert_eq!(message, "Apply failed with 1 conflict: conflict with \"kubectl-edit\" using v1: .spec.hard.pods");
+        assert_eq!(
+            message,
+            "Apply failed with 1 conflict: conflict with \"kubectl-edit\" using v1: .spec.hard.pods"
+        );
         let healed = apply(QUOTAS, Some(&edited), &config, &author("a"), true).unwrap();
         assert_eq!(healed["spec"], config["spec"]);
     }

@@ -16,6 +16,7 @@ mod objects;
 mod patch;
 mod projects;
 mod projects_view;
+mod protobuf;
 mod quantity;
 mod quota;
 mod rbac;

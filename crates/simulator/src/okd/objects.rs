@@ -6,9 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::kinds::{
-    CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, Kind, LEASES, NAMESPACES, ROLE_BINDINGS, ROLES,
-};
+use super::kinds::{CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, Kind, LEASES, NAMESPACES, ROLE_BINDINGS, ROLES};
 use super::managed::{self, Author};
 use super::rbac::{self, User};
 use super::status::{ApiError, Cause, Result};
@@ -65,8 +63,9 @@ pub(crate) fn take_type(kind: &Kind, object: &mut Value) -> Result<()> {
     let (found_kind, found_version) = (take("kind"), take("apiVersion"));
     let expected = kind.api_version();
     if !found_version.is_empty() && found_version != expected {
-        let message =
-            format!("the API version in the data ({found_version}) does not match the expected API version ({expected})");
+        let message = format!(
+            "the API version in the data ({found_version}) does not match the expected API version ({expected})"
+        );
         return Err(ApiError::bad_request(message));
     }
     if !found_kind.is_empty() && found_kind != kind.kind {
@@ -86,10 +85,13 @@ pub(crate) fn drop_unknown(kind: &Kind, object: &mut Value, writer: &mut Writer<
     let unknown = validate::drop_unknown(kind, object);
     match writer.unknown {
         Unknown::Ignore => {}
-        Unknown::Warn => writer.warnings.extend(unknown.iter().map(|name| format!("unknown field \"{name}\""))),
+        Unknown::Warn => {
+            writer.warnings.extend(unknown.iter().map(|name| format!("unknown field \"{name}\"")))
+        }
         Unknown::Refuse => {
             if !unknown.is_empty() {
-                let faults: Vec<String> = unknown.iter().map(|name| format!("unknown field \"{name}\"")).collect();
+                let faults: Vec<String> =
+                    unknown.iter().map(|name| format!("unknown field \"{name}\"")).collect();
                 let why = format!("strict decoding error: {}", faults.join(", "));
                 return Err(validate::undecodable(kind, &why));
             }
@@ -148,7 +150,8 @@ fn place(kind: &Kind, namespace: &str, object: &mut Value) -> Result<()> {
     let given = text(object, "/metadata/namespace");
     if kind.namespaced {
         if !given.is_empty() && given != namespace {
-            let message = "the namespace of the provided object does not match the namespace sent on the request";
+            let message =
+                "the namespace of the provided object does not match the namespace sent on the request";
             return Err(ApiError::bad_request(message));
         }
         object["metadata"]["namespace"] = namespace.into();
@@ -169,7 +172,9 @@ fn insert(
     let namespace = text(&object, "/metadata/namespace").to_owned();
     let name = text(&object, "/metadata/name").to_owned();
     check_namespace_open(store, kind, &namespace, &name)?;
-    if kind.status && let Some(members) = object.as_object_mut() {
+    if kind.status
+        && let Some(members) = object.as_object_mut()
+    {
         members.remove("status");
     }
     validate::normalise(kind, &mut object)?;
@@ -217,7 +222,8 @@ pub(crate) fn update(
     if given.is_empty() {
         object["metadata"]["name"] = (*key.name).into();
     } else if given != &*key.name {
-        let message = format!("the name of the object ({given}) does not match the name on the URL ({})", key.name);
+        let message =
+            format!("the name of the object ({given}) does not match the name on the URL ({})", key.name);
         return Err(ApiError::bad_request(message));
     }
     let Some(live) = store.table(kind).get(key).cloned() else {
@@ -235,7 +241,8 @@ pub(crate) fn update(
         return Err(ApiError::invalid(kind.group, kind.kind, &key.name, &[cause]));
     }
     let old = live.value();
-    replace(store, kind, &live, &old, object, subresource, writer, Owner::Update).map(|stored| (stored, false))
+    replace(store, kind, &live, &old, object, subresource, writer, Owner::Update)
+        .map(|stored| (stored, false))
 }
 
 /// How ownership of fields is noted by a replacement.
@@ -246,7 +253,10 @@ enum Owner {
 }
 
 /// The common end of update, patch and apply of an existing object.
-#[expect(clippy::too_many_arguments, reason = "one private function through which every change of an object goes")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one private function through which every change of an object goes"
+)]
 fn replace(
     store: &mut Store,
     kind: &Kind,
@@ -278,7 +288,15 @@ fn replace(
         }
     }
     let metadata = &mut new["metadata"];
-    for field in ["uid", "creationTimestamp", "resourceVersion", "deletionTimestamp", "generation", "name", "namespace"] {
+    for field in [
+        "uid",
+        "creationTimestamp",
+        "resourceVersion",
+        "deletionTimestamp",
+        "generation",
+        "name",
+        "namespace",
+    ] {
         match old["metadata"].get(field) {
             Some(value) => metadata[field] = value.clone(),
             None => drop(metadata.as_object_mut().and_then(|metadata| metadata.remove(field))),
@@ -310,7 +328,8 @@ fn replace(
 fn preconditions(kind: &Kind, live: &Stored, uid: &str, version: &str) -> Result<()> {
     let name = &live.key.name;
     if !uid.is_empty() && uid != &*live.uid {
-        let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", live.uid);
+        let why =
+            format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", live.uid);
         return Err(ApiError::conflict(kind, name, &why));
     }
     if !version.is_empty() && version != live.version.to_string() {
@@ -397,7 +416,8 @@ fn apply(
         let object = managed::apply(kind, None, &config, &author, force)?;
         return insert(store, kind, object, writer, |_, _| {}).map(|stored| (stored, true));
     };
-    let (uid, version) = (text(&config, "/metadata/uid").to_owned(), text(&config, "/metadata/resourceVersion").to_owned());
+    let (uid, version) =
+        (text(&config, "/metadata/uid").to_owned(), text(&config, "/metadata/resourceVersion").to_owned());
     preconditions(kind, &live, &uid, &version)?;
     if let Some(metadata) = config["metadata"].as_object_mut() {
         metadata.remove("uid");
@@ -426,13 +446,24 @@ pub(crate) struct Deleted {
 }
 
 /// Deletes an object, or marks it for deletion.
-pub(crate) fn delete(store: &mut Store, kind: &Kind, key: &Key, options: &DeleteOptions, now: &str) -> Result<Deleted> {
+pub(crate) fn delete(
+    store: &mut Store,
+    kind: &Kind,
+    key: &Key,
+    options: &DeleteOptions,
+    now: &str,
+) -> Result<Deleted> {
     if kind == NAMESPACES && PROTECTED.contains(&&*key.name) {
         return Err(ApiError::forbidden("", "namespaces", &key.name, "this namespace may not be deleted"));
     }
-    let Some(live) = store.table(kind).get(key).cloned() else { return Err(ApiError::not_found(kind, &key.name)) };
+    let Some(live) = store.table(kind).get(key).cloned() else {
+        return Err(ApiError::not_found(kind, &key.name));
+    };
     if !options.uid.is_empty() && options.uid != *live.uid {
-        let why = format!("Precondition failed: UID in precondition: {}, UID in object meta: {}", options.uid, live.uid);
+        let why = format!(
+            "Precondition failed: UID in precondition: {}, UID in object meta: {}",
+            options.uid, live.uid
+        );
         return Err(ApiError::conflict(kind, &key.name, &why));
     }
     if !options.version.is_empty() && options.version != live.version.to_string() {

@@ -61,9 +61,7 @@ pub(crate) fn strategic(target: &mut Value, patch: &Value) {
             }
         } else if name.starts_with('$') {
             // Directives of order say nothing about content.
-        } else if value.is_null() {
-            members.remove(name);
-        } else if value.get("$patch").is_some_and(|how| how == "delete") {
+        } else if value.is_null() || value.get("$patch").is_some_and(|how| how == "delete") {
             members.remove(name);
         } else if let Value::Array(items) = value {
             strategic_list(members.entry(name.clone()).or_insert(Value::Null), name, items);
@@ -102,7 +100,9 @@ fn strategic_list(target: &mut Value, name: &str, patch: &[Value]) {
 /// 400 for a patch that is none, 422 for one that does not fit the object.
 pub(crate) fn json(target: &mut Value, patch: &Value) -> Result<()> {
     let Value::Array(steps) = patch else {
-        return Err(ApiError::bad_request("error decoding patch: json: cannot unmarshal object into Go value"));
+        return Err(ApiError::bad_request(
+            "error decoding patch: json: cannot unmarshal object into Go value",
+        ));
     };
     for step in steps {
         json_step(target, step).ok_or_else(ApiError::patch_rejected)?;
@@ -149,7 +149,8 @@ fn add(target: &mut Value, path: &str, value: Value) -> Option<()> {
             Some(())
         }
         Value::Array(items) => {
-            let at = if name == "-" { items.len() } else { name.parse().ok().filter(|at| *at <= items.len())? };
+            let at =
+                if name == "-" { items.len() } else { name.parse().ok().filter(|at| *at <= items.len())? };
             items.insert(at, value);
             Some(())
         }
@@ -185,7 +186,8 @@ mod tests {
     #[test]
     fn strategic_lists_merge_by_key_and_others_are_replaced() {
         let mut value = json!({"containers": [{"name": "a", "image": "x"}], "subjects": [{"name": "a"}]});
-        let patch = json!({"containers": [{"name": "b"}, {"name": "a", "image": "y"}], "subjects": [{"name": "b"}]});
+        let patch =
+            json!({"containers": [{"name": "b"}, {"name": "a", "image": "y"}], "subjects": [{"name": "b"}]});
         strategic(&mut value, &patch);
         assert_eq!(value["containers"], json!([{"name": "a", "image": "y"}, {"name": "b"}]));
         assert_eq!(value["subjects"], json!([{"name": "b"}]));

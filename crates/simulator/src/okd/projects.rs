@@ -38,7 +38,8 @@ pub(crate) fn request(store: &mut Store, mut body: Value, writer: &mut Writer<'_
     if store.get(NAMESPACES, "", &name).is_some() {
         return Err(ApiError::already_exists(PROJECT, "project", &name));
     }
-    let annotations = json!({DESCRIPTION: description, DISPLAY_NAME: display_name, REQUESTER: writer.user.name});
+    let annotations =
+        json!({DESCRIPTION: description, DISPLAY_NAME: display_name, REQUESTER: writer.user.name});
     let project = json!({"metadata": {"name": name, "annotations": annotations}});
     check_annotations(&project)?;
     let dry_run = std::mem::replace(&mut writer.dry_run, false);
@@ -58,7 +59,12 @@ pub(crate) fn create(store: &mut Store, mut body: Value, writer: &mut Writer<'_>
     insert_namespace(store, body, "openshift-apiserver", writer)
 }
 
-fn insert_namespace(store: &mut Store, mut project: Value, manager: &str, writer: &mut Writer<'_>) -> Result<Arc<Stored>> {
+fn insert_namespace(
+    store: &mut Store,
+    mut project: Value,
+    manager: &str,
+    writer: &mut Writer<'_>,
+) -> Result<Arc<Stored>> {
     project["spec"] = json!({"finalizers": [ORIGIN, "kubernetes"]});
     let mut inner = Writer { manager, unknown: Unknown::Ignore, warnings: Vec::new(), ..*writer };
     objects::create(store, NAMESPACES, "", project, &mut inner)
@@ -86,7 +92,9 @@ fn text_member(body: &Value, member: &str) -> Result<String> {
                 Value::Array(_) => "array",
                 _ => "object",
             };
-            let why = format!("json: cannot unmarshal {found} into Go struct field ProjectRequest.{member} of type string");
+            let why = format!(
+                "json: cannot unmarshal {found} into Go struct field ProjectRequest.{member} of type string"
+            );
             Err(validate::undecodable(PROJECT_REQUESTS, &why))
         }
     }
@@ -134,7 +142,12 @@ fn check_annotations(project: &Value) -> Result<()> {
 }
 
 /// PUT projects.
-pub(crate) fn update(store: &mut Store, name: &str, mut body: Value, writer: &mut Writer<'_>) -> Result<Arc<Stored>> {
+pub(crate) fn update(
+    store: &mut Store,
+    name: &str,
+    mut body: Value,
+    writer: &mut Writer<'_>,
+) -> Result<Arc<Stored>> {
     objects::take_type(PROJECTS, &mut body)?;
     let live = live(store, name)?;
     let version = body["metadata"]["resourceVersion"].as_str().unwrap_or_default();
@@ -145,7 +158,12 @@ pub(crate) fn update(store: &mut Store, name: &str, mut body: Value, writer: &mu
 }
 
 /// PATCH projects, by any type of patch.
-pub(crate) fn patch(store: &mut Store, name: &str, patch: Patch, writer: &mut Writer<'_>) -> Result<Arc<Stored>> {
+pub(crate) fn patch(
+    store: &mut Store,
+    name: &str,
+    patch: Patch,
+    writer: &mut Writer<'_>,
+) -> Result<Arc<Stored>> {
     let live = live(store, name)?;
     let mut new = live.value();
     let patch = match patch {
@@ -166,7 +184,12 @@ fn live(store: &Store, name: &str) -> Result<Arc<Stored>> {
 }
 
 /// Only the display name and the description can be changed through a project.
-fn write(store: &mut Store, live: &Arc<Stored>, mut new: Value, writer: &mut Writer<'_>) -> Result<Arc<Stored>> {
+fn write(
+    store: &mut Store,
+    live: &Arc<Stored>,
+    mut new: Value,
+    writer: &mut Writer<'_>,
+) -> Result<Arc<Stored>> {
     let old = live.value();
     let name = &live.key.name;
     let mut causes = Vec::new();

@@ -9,7 +9,8 @@ use super::{Okd, State};
 
 /// Whether the project is listed for the user.
 pub(crate) fn may_see(store: &Store, user: &User, namespace: &str) -> bool {
-    let access = Access { verb: "get", resource: "namespaces", name: namespace, namespace, ..Access::default() };
+    let access =
+        Access { verb: "get", resource: "namespaces", name: namespace, namespace, ..Access::default() };
     rbac::allowed(store, user, &access)
 }
 

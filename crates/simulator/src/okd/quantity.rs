@@ -30,9 +30,8 @@ pub(crate) const MALFORMED: &str =
     "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
 
 const BINARY: [(&str, u32); 6] = [("Ki", 1), ("Mi", 2), ("Gi", 3), ("Ti", 4), ("Pi", 5), ("Ei", 6)];
-const DECIMAL: [(&str, i32); 10] = [
-    ("n", -9), ("u", -6), ("m", -3), ("", 0), ("k", 3), ("M", 6), ("G", 9), ("T", 12), ("P", 15), ("E", 18),
-];
+const DECIMAL: [(&str, i32); 10] =
+    [("n", -9), ("u", -6), ("m", -3), ("", 0), ("k", 3), ("M", 6), ("G", 9), ("T", 12), ("P", 15), ("E", 18)];
 
 impl Quantity {
     pub(crate) fn from_nano(nano: Nano, like: &Self) -> Self {
@@ -65,7 +64,8 @@ impl Quantity {
         }
         let mantissa: i128 = format!("{whole}{fraction}").parse().ok()?;
         let (form, numerator, denominator) = scale(suffix)?;
-        let denominator = denominator.checked_mul(10_i128.checked_pow(u32::try_from(fraction.len()).ok()?)?)?;
+        let denominator =
+            denominator.checked_mul(10_i128.checked_pow(u32::try_from(fraction.len()).ok()?)?)?;
         let scaled = mantissa.checked_mul(numerator)?.checked_mul(NANO)?;
         // What is finer than a nano unit is rounded up, away from zero.
         let nano = scaled.div_euclid(denominator) + i128::from(scaled % denominator != 0);
@@ -90,8 +90,12 @@ impl Quantity {
         let value = milli / 1000;
         match self.form {
             Form::Binary if value.abs() >= 1024 => {
-                let (suffix, power) =
-                    BINARY.iter().rev().find(|(_, power)| value % (1_i128 << (10 * power)) == 0).copied().unwrap_or(("", 0));
+                let (suffix, power) = BINARY
+                    .iter()
+                    .rev()
+                    .find(|(_, power)| value % (1_i128 << (10 * power)) == 0)
+                    .copied()
+                    .unwrap_or(("", 0));
                 format!("{}{suffix}", value / (1_i128 << (10 * power)))
             }
             Form::Binary => value.to_string(),
@@ -129,10 +133,28 @@ mod tests {
     #[test]
     fn quantities_are_canonicalised_as_measured() {
         for (written, returned) in [
-            ("8", "8"), ("1500m", "1500m"), ("16Gi", "16Gi"), ("17179869184", "17179869184"), ("0", "0"), ("1k", "1k"),
-            ("1e3", "1e3"), ("500M", "500M"), ("1Ki", "1Ki"), ("1500", "1500"), ("1024Mi", "1Gi"), ("1024Gi", "1Ti"),
-            ("1.5Gi", "1536Mi"), ("1000m", "1"), ("2000m", "2"), ("0.5", "500m"), ("0.1Gi", "107374182400m"),
-            ("0Gi", "0"), ("8.5", "8500m"), ("100n", "1m"), ("08", "08"), ("+3", "+3"),
+            ("8", "8"),
+            ("1500m", "1500m"),
+            ("16Gi", "16Gi"),
+            ("17179869184", "17179869184"),
+            ("0", "0"),
+            ("1k", "1k"),
+            ("1e3", "1e3"),
+            ("500M", "500M"),
+            ("1Ki", "1Ki"),
+            ("1500", "1500"),
+            ("1024Mi", "1Gi"),
+            ("1024Gi", "1Ti"),
+            ("1.5Gi", "1536Mi"),
+            ("1000m", "1"),
+            ("2000m", "2"),
+            ("0.5", "500m"),
+            ("0.1Gi", "107374182400m"),
+            ("0Gi", "0"),
+            ("8.5", "8500m"),
+            ("100n", "1m"),
+            ("08", "08"),
+            ("+3", "+3"),
         ] {
             let canonical = Quantity::parse(written).map(|quantity| quantity.canonical());
             assert_eq!(canonical.as_deref(), Some(returned), "{written}");

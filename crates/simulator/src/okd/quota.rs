@@ -16,7 +16,9 @@ type Amounts = BTreeMap<String, Quantity>;
 
 fn add(amounts: &mut Amounts, key: &str, quantity: &Quantity) {
     let sum = match amounts.get(key) {
-        Some(so_far) => Quantity::from_nano(so_far.nano().saturating_add(quantity.nano()), so_far_form(so_far, quantity)),
+        Some(so_far) => {
+            Quantity::from_nano(so_far.nano().saturating_add(quantity.nano()), so_far_form(so_far, quantity))
+        }
         None => Quantity::from_nano(quantity.nano(), quantity),
     };
     amounts.insert(key.to_owned(), sum);
@@ -121,7 +123,12 @@ pub(crate) fn concerns(kind: &Kind) -> bool {
 ///
 /// # Errors
 /// 403 if a container or claim is outside `min` and `max`.
-pub(crate) fn apply_limit_ranges(store: &Store, namespace: &str, kind: &Kind, object: &mut Value) -> Result<()> {
+pub(crate) fn apply_limit_ranges(
+    store: &Store,
+    namespace: &str,
+    kind: &Kind,
+    object: &mut Value,
+) -> Result<()> {
     if kind != PODS && kind != CLAIMS {
         return Ok(());
     }
@@ -133,8 +140,9 @@ pub(crate) fn apply_limit_ranges(store: &Store, namespace: &str, kind: &Kind, ob
     if kind == CLAIMS {
         let name = object["metadata"]["name"].as_str().unwrap_or_default();
         let request = &object["spec"]["resources"]["requests"];
-        let limits = ranges.iter().filter(|range| range["type"] == "PersistentVolumeClaim");
-        return limits.map(|range| within(kind, name, "PersistentVolumeClaim", request, request, range)).collect();
+        let mut limits = ranges.iter().filter(|range| range["type"] == "PersistentVolumeClaim");
+        return limits
+            .try_for_each(|range| within(kind, name, "PersistentVolumeClaim", request, request, range));
     }
     let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
     for range in ranges.iter().filter(|range| range["type"] == "Container") {
@@ -155,16 +163,29 @@ pub(crate) fn apply_limit_ranges(store: &Store, namespace: &str, kind: &Kind, ob
     Ok(())
 }
 
-fn within(kind: &Kind, name: &str, what: &str, requests: &Value, limits: &Value, range: &Value) -> Result<()> {
+fn within(
+    kind: &Kind,
+    name: &str,
+    what: &str,
+    requests: &Value,
+    limits: &Value,
+    range: &Value,
+) -> Result<()> {
     for (bound, side, word) in [("max", limits, "maximum"), ("min", requests, "minimum")] {
         for (resource, value) in range[bound].as_object().into_iter().flatten() {
             let Some(edge) = quantity(value) else { continue };
             let usage = value.as_str().unwrap_or_default();
             let why = match quantity(&side[resource]) {
                 None => format!("{word} {resource} usage per {what} is {usage}.  No limit is specified"),
-                Some(actual) if (bound == "max" && actual.nano() > edge.nano()) || (bound == "min" && actual.nano() < edge.nano()) => {
+                Some(actual)
+                    if (bound == "max" && actual.nano() > edge.nano())
+                        || (bound == "min" && actual.nano() < edge.nano()) =>
+                {
                     let verb = if bound == "max" { "limit" } else { "request" };
-                    format!("{word} {resource} usage per {what} is {usage}, but {verb} is {}", actual.canonical())
+                    format!(
+                        "{word} {resource} usage per {what} is {usage}, but {verb} is {}",
+                        actual.canonical()
+                    )
                 }
                 Some(_) => continue,
             };

@@ -27,7 +27,11 @@ impl User {
     /// The user of requests without credentials.
     #[must_use]
     pub fn anonymous() -> Self {
-        Self { name: "system:anonymous".into(), groups: vec!["system:unauthenticated".into()], uid: String::new() }
+        Self {
+            name: "system:anonymous".into(),
+            groups: vec!["system:unauthenticated".into()],
+            uid: String::new(),
+        }
     }
 
     /// A service account with the groups that Kubernetes gives it.
@@ -147,7 +151,8 @@ impl Rule {
         has(&self.verbs, access.verb)
             && has(&self.groups, access.group)
             && self.resources.iter().any(|resource| resource_matches(resource, access.resource))
-            && (self.names.is_empty() || (!access.name.is_empty() && self.names.iter().any(|n| n == access.name)))
+            && (self.names.is_empty()
+                || (!access.name.is_empty() && self.names.iter().any(|n| n == access.name)))
     }
 
     fn allows_path(&self, verb: &str, path: &str) -> bool {
@@ -174,10 +179,15 @@ impl User {
 }
 
 /// The rule lists that hold for `user` in a namespace (or, if empty, in the whole cluster).
-pub(crate) fn rules<'a>(store: &'a Store, user: &'a User, namespace: &'a str) -> impl Iterator<Item = &'a Rule> {
+pub(crate) fn rules<'a>(
+    store: &'a Store,
+    user: &'a User,
+    namespace: &'a str,
+) -> impl Iterator<Item = &'a Rule> {
     let local = (!namespace.is_empty()).then_some(namespace);
     let cluster = store.table(CLUSTER_ROLE_BINDINGS).range(None, None);
-    let local = local.into_iter().flat_map(|namespace| store.table(ROLE_BINDINGS).range(Some(namespace), None));
+    let local =
+        local.into_iter().flat_map(|namespace| store.table(ROLE_BINDINGS).range(Some(namespace), None));
     cluster
         .chain(local)
         .filter_map(move |stored| match &stored.parsed {
@@ -259,7 +269,14 @@ pub(crate) fn check_role(store: &Store, user: &User, subject: &Kind, object: &Va
     check_grant(store, user, subject, namespace, name, &rules_of(object))
 }
 
-fn check_grant(store: &Store, user: &User, subject: &Kind, namespace: &str, name: &str, granted: &[Rule]) -> Result<()> {
+fn check_grant(
+    store: &Store,
+    user: &User,
+    subject: &Kind,
+    namespace: &str,
+    name: &str,
+    granted: &[Rule],
+) -> Result<()> {
     if is_master(user) {
         return Ok(());
     }

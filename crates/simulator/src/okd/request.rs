@@ -119,7 +119,11 @@ impl Query {
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+        self.0
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
+            .filter(|value| !value.is_empty())
     }
 
     /// `watch`, `watch=1` and `watch=true` are all true.
@@ -130,7 +134,11 @@ impl Query {
     pub(crate) fn number(&self, name: &str) -> Result<Option<u64>> {
         self.get(name)
             .map(|text| {
-                text.parse().map_err(|_| ApiError::bad_request(format!("invalid {name}: strconv.ParseInt: parsing \"{text}\": invalid syntax")))
+                text.parse().map_err(|_| {
+                    ApiError::bad_request(format!(
+                        "invalid {name}: strconv.ParseInt: parsing \"{text}\": invalid syntax"
+                    ))
+                })
             })
             .transpose()
     }
@@ -181,7 +189,10 @@ pub fn shape(path: &str) -> String {
         _ => return path.to_owned(),
     };
     let mut at = resources;
-    if parts.get(at) == Some(&"namespaces") && parts.len() > at + 2 && !["status", "finalize"].contains(&parts[at + 2]) {
+    if parts.get(at) == Some(&"namespaces")
+        && parts.len() > at + 2
+        && !["status", "finalize"].contains(&parts[at + 2])
+    {
         parts[at + 1] = "{}";
         at += 2;
     }
@@ -202,14 +213,18 @@ mod tests {
 
     #[test]
     fn an_encoded_slash_starts_a_subresource() {
-        let target = target(Method::GET, "/apis/rbac.authorization.k8s.io/v1/namespaces/p/rolebindings/a%2Fb");
+        let target =
+            target(Method::GET, "/apis/rbac.authorization.k8s.io/v1/namespaces/p/rolebindings/a%2Fb");
         assert_eq!((target.name.as_str(), target.resource_path().as_str()), ("a", "rolebindings/b"));
     }
 
     #[test]
     fn a_namespace_is_in_its_own_namespace() {
         let ns = target(Method::PATCH, "/api/v1/namespaces/a");
-        assert_eq!((ns.verb, ns.resource.as_str(), ns.name.as_str(), ns.namespace.as_str()), ("patch", "namespaces", "a", "a"));
+        assert_eq!(
+            (ns.verb, ns.resource.as_str(), ns.name.as_str(), ns.namespace.as_str()),
+            ("patch", "namespaces", "a", "a")
+        );
         let finalize = target(Method::PUT, "/api/v1/namespaces/a/finalize");
         assert_eq!(finalize.subresource, "finalize");
     }

@@ -10,9 +10,18 @@ use super::rbac::{self, Access, User};
 use super::status::{ApiError, Cause, Result};
 
 /// Answers a review created by `user`; `None` if the resource is no review.
-pub(crate) fn answer(state: &State, user: &User, group: &str, resource: &str, mut body: Value, now: Timestamp) -> Option<Value> {
+pub(crate) fn answer(
+    state: &State,
+    user: &User,
+    group: &str,
+    resource: &str,
+    mut body: Value,
+    now: Timestamp,
+) -> Option<Value> {
     let (kind, status) = match (group, resource) {
-        ("authorization.k8s.io", "selfsubjectaccessreviews") => ("SelfSubjectAccessReview", access(state, user, &body)),
+        ("authorization.k8s.io", "selfsubjectaccessreviews") => {
+            ("SelfSubjectAccessReview", access(state, user, &body))
+        }
         ("authorization.k8s.io", "subjectaccessreviews") => {
             let subject = subject(&body);
             ("SubjectAccessReview", access(state, &subject, &body))
@@ -21,7 +30,9 @@ pub(crate) fn answer(state: &State, user: &User, group: &str, resource: &str, mu
             let namespace = body["spec"]["namespace"].as_str().unwrap_or_default();
             ("SelfSubjectRulesReview", rbac::rules_review(&state.store, user, namespace))
         }
-        ("authentication.k8s.io", "selfsubjectreviews") => ("SelfSubjectReview", json!({"userInfo": user_info(user)})),
+        ("authentication.k8s.io", "selfsubjectreviews") => {
+            ("SelfSubjectReview", json!({"userInfo": user_info(user)}))
+        }
         ("authentication.k8s.io", "tokenreviews") => ("TokenReview", token(state, &body, now)),
         _ => return None,
     };
@@ -97,7 +108,11 @@ pub(crate) fn token_seconds(body: &Value) -> Result<i64> {
     let seconds = body["spec"]["expirationSeconds"].as_i64().unwrap_or(3600);
     if seconds < 600 {
         let shown = json!(seconds);
-        let cause = Cause::invalid("spec.expirationSeconds", &shown, "may not specify a duration less than 10 minutes");
+        let cause = Cause::invalid(
+            "spec.expirationSeconds",
+            &shown,
+            "may not specify a duration less than 10 minutes",
+        );
         return Err(ApiError::invalid("authentication.k8s.io", "TokenRequest", "", &[cause]));
     }
     Ok(seconds)

@@ -32,9 +32,17 @@ const VIEW: &[(&str, &str, &str)] = &[
     ("batch", "cronjobs cronjobs/status jobs jobs/status", READ),
     ("policy", "poddisruptionbudgets poddisruptionbudgets/status", READ),
     ("networking.k8s.io", "ingresses ingresses/status networkpolicies", READ),
-    ("apps.openshift.io", "deploymentconfigs deploymentconfigs/log deploymentconfigs/scale deploymentconfigs/status", READ),
+    (
+        "apps.openshift.io",
+        "deploymentconfigs deploymentconfigs/log deploymentconfigs/scale deploymentconfigs/status",
+        READ,
+    ),
     ("build.openshift.io", "buildconfigs builds builds/log jenkins", READ),
-    ("image.openshift.io", "imagestreamimages imagestreammappings imagestreams imagestreams/status imagestreamtags", READ),
+    (
+        "image.openshift.io",
+        "imagestreamimages imagestreammappings imagestreams imagestreams/status imagestreamtags",
+        READ,
+    ),
     ("project.openshift.io", "projects", "get"),
     ("quota.openshift.io", "appliedclusterresourcequotas", READ),
     ("route.openshift.io", "routes routes/status", READ),
@@ -72,9 +80,17 @@ const EDIT: &[(&str, &str, &str)] = &[
 ];
 
 const ADMIN: &[(&str, &str, &str)] = &[
-    ("rbac.authorization.k8s.io", "rolebindings roles", "create delete deletecollection get list patch update watch"),
+    (
+        "rbac.authorization.k8s.io",
+        "rolebindings roles",
+        "create delete deletecollection get list patch update watch",
+    ),
     ("authorization.k8s.io", "localsubjectaccessreviews", "create"),
-    ("authorization.openshift.io", "rolebindings roles", "create delete deletecollection get list patch update watch"),
+    (
+        "authorization.openshift.io",
+        "rolebindings roles",
+        "create delete deletecollection get list patch update watch",
+    ),
     ("", "projects", "delete get patch update"),
     ("project.openshift.io", "projects", "delete get patch update"),
 ];
@@ -93,7 +109,8 @@ fn role(name: &str, rules: Vec<Value>) -> Value {
 
 /// The ClusterRoles of a fresh cluster.
 pub(crate) fn cluster_roles() -> Vec<Value> {
-    let rules = |tables: &[&[(&str, &str, &str)]]| tables.iter().copied().flatten().map(rule).collect::<Vec<_>>();
+    let rules =
+        |tables: &[&[(&str, &str, &str)]]| tables.iter().copied().flatten().map(rule).collect::<Vec<_>>();
     let paths = |urls: &[&str]| vec![json!({"nonResourceURLs": urls, "verbs": ["get"]})];
     let service = |resource: &str, verbs: &str| vec![rule(&("image.openshift.io", resource, verbs))];
     vec![
@@ -110,13 +127,25 @@ pub(crate) fn cluster_roles() -> Vec<Value> {
         role("basic-user", basic_user()),
         role(
             "self-provisioner",
-            vec![rule(&("", "projectrequests", "create")), rule(&("project.openshift.io", "projectrequests", "create"))],
+            vec![
+                rule(&("", "projectrequests", "create")),
+                rule(&("project.openshift.io", "projectrequests", "create")),
+            ],
         ),
         role(
             "system:discovery",
             paths(&[
-                "/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/openapi", "/openapi/*", "/readyz",
-                "/version", "/version/",
+                "/api",
+                "/api/*",
+                "/apis",
+                "/apis/*",
+                "/healthz",
+                "/livez",
+                "/openapi",
+                "/openapi/*",
+                "/readyz",
+                "/version",
+                "/version/",
             ]),
         ),
         role("system:public-info-viewer", paths(&["/healthz", "/livez", "/readyz", "/version", "/version/"])),

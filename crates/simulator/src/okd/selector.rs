@@ -113,7 +113,9 @@ fn key_of(text: &str) -> Result<String> {
 }
 
 fn unparsable(text: &str) -> Box<ApiError> {
-    ApiError::bad_request(format!("unable to parse requirement: found '{text}', expected: in, notin, =, ==, !="))
+    ApiError::bad_request(format!(
+        "unable to parse requirement: found '{text}', expected: in, notin, =, ==, !="
+    ))
 }
 
 /// A parsed field selector.

@@ -18,12 +18,17 @@ pub(crate) struct Cause {
 impl Cause {
     /// `Invalid value: <shown>: <why>`.
     pub(crate) fn invalid(field: impl Into<String>, shown: &Value, why: &str) -> Self {
-        Self { reason: "FieldValueInvalid", message: format!("Invalid value: {shown}: {why}"), field: field.into() }
+        Self {
+            reason: "FieldValueInvalid",
+            message: format!("Invalid value: {shown}: {why}"),
+            field: field.into(),
+        }
     }
 
     /// `Required value: <why>`, or `Required value` if there is nothing to add.
     pub(crate) fn required(field: impl Into<String>, why: &str) -> Self {
-        let message = if why.is_empty() { "Required value".to_owned() } else { format!("Required value: {why}") };
+        let message =
+            if why.is_empty() { "Required value".to_owned() } else { format!("Required value: {why}") };
         Self { reason: "FieldValueRequired", message, field: field.into() }
     }
 
@@ -93,7 +98,8 @@ impl ApiError {
     }
 
     pub(crate) fn modified(kind: &Kind, name: &str) -> Box<Self> {
-        let why = "the object has been modified; please apply your changes to the latest version and try again";
+        let why =
+            "the object has been modified; please apply your changes to the latest version and try again";
         Self::conflict(kind, name, why)
     }
 
@@ -144,7 +150,8 @@ impl ApiError {
     }
 
     pub(crate) fn namespace_terminating(kind: &Kind, name: &str, namespace: &str) -> Box<Self> {
-        let why = format!("unable to create new content in namespace {namespace} because it is being terminated");
+        let why =
+            format!("unable to create new content in namespace {namespace} because it is being terminated");
         let mut error = Self::forbidden(kind.group, kind.plural, name, &why);
         if let Self::Status { details: Some(details), .. } = &mut *error {
             let message = format!("namespace {namespace} is being terminated");
@@ -158,12 +165,19 @@ impl ApiError {
     /// openshift-apiserver's own refusal of ProjectRequests.
     pub(crate) fn no_project_requests() -> Box<Self> {
         let message = "You may not request a new project via this API.".to_owned();
-        status(403, "Forbidden", message, Some(json!({"group": super::kinds::PROJECT, "kind": "projectrequest"})))
+        status(
+            403,
+            "Forbidden",
+            message,
+            Some(json!({"group": super::kinds::PROJECT, "kind": "projectrequest"})),
+        )
     }
 
     pub(crate) fn invalid(group: &str, kind: &str, name: &str, causes: &[Cause]) -> Box<Self> {
-        let faults: Vec<String> = causes.iter().map(|cause| format!("{}: {}", cause.field, cause.message)).collect();
-        let faults = if let [only] = faults.as_slice() { only.clone() } else { format!("[{}]", faults.join(", ")) };
+        let faults: Vec<String> =
+            causes.iter().map(|cause| format!("{}: {}", cause.field, cause.message)).collect();
+        let faults =
+            if let [only] = faults.as_slice() { only.clone() } else { format!("[{}]", faults.join(", ")) };
         let message = format!("{} \"{name}\" is invalid: {faults}", super::kinds::qualified(group, kind));
         let mut details = about(name, group, kind);
         details["causes"] = causes.iter().map(Cause::value).collect();
@@ -249,7 +263,10 @@ pub(crate) fn injected(code: u16, retry_after: Option<u64>) -> Value {
         401 => ("Unauthorized", "Unauthorized"),
         403 => ("Forbidden", "forbidden: an injected fault"),
         404 => ("NotFound", "the server could not find the requested resource"),
-        409 => ("Conflict", "Operation cannot be fulfilled: the object has been modified; please apply your changes"),
+        409 => (
+            "Conflict",
+            "Operation cannot be fulfilled: the object has been modified; please apply your changes",
+        ),
         429 => ("TooManyRequests", "too many requests, please try again later"),
         500 => ("InternalError", "Internal error occurred: etcdserver: request timed out"),
         503 => ("ServiceUnavailable", "the server is currently unable to handle the request"),

@@ -165,7 +165,11 @@ impl Table {
     }
 
     /// Objects in key order from `start` on, of one namespace or of all.
-    pub(crate) fn range(&self, namespace: Option<&str>, start: Option<&Key>) -> impl Iterator<Item = &Arc<Stored>> {
+    pub(crate) fn range(
+        &self,
+        namespace: Option<&str>,
+        start: Option<&Key>,
+    ) -> impl Iterator<Item = &Arc<Stored>> {
         let first = Key::new(namespace.unwrap_or_default(), "");
         let start = start.filter(|start| **start > first).cloned().unwrap_or(first);
         let namespace: Option<Box<str>> = namespace.map(Into::into);
@@ -292,7 +296,10 @@ fn stored(kind: &Kind, object: &Value, version: u64) -> Stored {
     let metadata = &object["metadata"];
     let text = |field: &str| metadata[field].as_str().unwrap_or_default();
     let labels = metadata["labels"].as_object().map(|labels| {
-        labels.iter().map(|(key, value)| (key.as_str().into(), value.as_str().unwrap_or_default().into())).collect()
+        labels
+            .iter()
+            .map(|(key, value)| (key.as_str().into(), value.as_str().unwrap_or_default().into()))
+            .collect()
     });
     Stored {
         key: Key::new(text("namespace"), text("name")),

@@ -5,7 +5,8 @@
 use serde_json::{Map, Value, json};
 
 use super::kinds::{
-    CLAIMS, CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, Kind, LIMIT_RANGES, NAMESPACES, PODS, QUOTAS, RBAC, ROLE_BINDINGS, ROLES,
+    CLAIMS, CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, Kind, LIMIT_RANGES, NAMESPACES, PODS, QUOTAS, RBAC,
+    ROLE_BINDINGS, ROLES,
 };
 use super::quantity::{MALFORMED, Quantity};
 use super::status::{ApiError, Cause, Result};
@@ -36,7 +37,10 @@ pub(crate) fn label_faults(name: &str) -> Option<&'static str> {
 
 fn is_dns(name: &str, inner: &str) -> bool {
     let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    !name.is_empty() && name.starts_with(edge) && name.ends_with(edge) && name.chars().all(|c| edge(c) || inner.contains(c))
+    !name.is_empty()
+        && name.starts_with(edge)
+        && name.ends_with(edge)
+        && name.chars().all(|c| edge(c) || inner.contains(c))
 }
 
 /// Faults of names that are only parts of a path, as those of roles and bindings.
@@ -117,7 +121,9 @@ fn label_key_fault(key: &str) -> Option<&'static str> {
 /// The members that a resource has at its top, besides `kind`, `apiVersion` and `metadata`; `None` if any are taken.
 fn known_members(kind: &Kind) -> Option<&'static [&'static str]> {
     match kind.plural {
-        "namespaces" | "resourcequotas" | "persistentvolumeclaims" | "pods" | "projects" => Some(&["spec", "status"]),
+        "namespaces" | "resourcequotas" | "persistentvolumeclaims" | "pods" | "projects" => {
+            Some(&["spec", "status"])
+        }
         "limitranges" | "leases" | "networkpolicies" => Some(&["spec"]),
         "rolebindings" | "clusterrolebindings" => Some(&["roleRef", "subjects"]),
         "roles" => Some(&["rules"]),
@@ -134,14 +140,19 @@ pub(crate) fn drop_unknown(kind: &Kind, object: &mut Value) -> Vec<String> {
     let Some(members) = object.as_object_mut() else { return Vec::new() };
     let Some(known) = known_members(kind) else { return Vec::new() };
     let always = ["kind", "apiVersion", "metadata"];
-    let mut unknown: Vec<String> =
-        members.keys().filter(|name| !always.contains(&name.as_str()) && !known.contains(&name.as_str())).cloned().collect();
+    let mut unknown: Vec<String> = members
+        .keys()
+        .filter(|name| !always.contains(&name.as_str()) && !known.contains(&name.as_str()))
+        .cloned()
+        .collect();
     members.retain(|name, _| !unknown.contains(name));
     if kind == QUOTAS
         && let Some(spec) = members.get_mut("spec").and_then(Value::as_object_mut)
     {
         let known = ["hard", "scopes", "scopeSelector"];
-        unknown.extend(spec.keys().filter(|name| !known.contains(&name.as_str())).map(|name| format!("spec.{name}")));
+        unknown.extend(
+            spec.keys().filter(|name| !known.contains(&name.as_str())).map(|name| format!("spec.{name}")),
+        );
         spec.retain(|name, _| known.contains(&name.as_str()));
     }
     unknown
@@ -155,10 +166,15 @@ pub(crate) fn normalise(kind: &Kind, object: &mut Value) -> Result<()> {
     if !object["metadata"].is_object() {
         object["metadata"] = json!({});
     }
-    drop_empty(&mut object["metadata"], &["labels", "annotations", "finalizers", "ownerReferences", "managedFields"]);
+    drop_empty(
+        &mut object["metadata"],
+        &["labels", "annotations", "finalizers", "ownerReferences", "managedFields"],
+    );
     let quantities: &[&str] = match kind.plural {
         "resourcequotas" => &["/spec/hard", "/status/hard", "/status/used"],
-        "persistentvolumeclaims" => &["/spec/resources/requests", "/spec/resources/limits", "/status/capacity"],
+        "persistentvolumeclaims" => {
+            &["/spec/resources/requests", "/spec/resources/limits", "/status/capacity"]
+        }
         _ => &[],
     };
     for pointer in quantities {
@@ -173,11 +189,7 @@ pub(crate) fn normalise(kind: &Kind, object: &mut Value) -> Result<()> {
         }
         "limitranges" => limit_range(kind, object)?,
         "rolebindings" | "clusterrolebindings" => binding(object),
-        "roles" | "clusterroles" => {
-            if object["rules"].is_null() {
-                object["rules"] = Value::Null;
-            }
-        }
+        "roles" | "clusterroles" if object.get("rules").is_none() => object["rules"] = Value::Null,
         "pods" => pod(kind, object)?,
         "persistentvolumeclaims" if object["status"]["phase"].is_null() => {
             object["status"] = json!({"phase": "Pending"});
@@ -228,7 +240,10 @@ fn canonical_map(kind: &Kind, map: Option<&mut Value>) -> Result<()> {
 /// The decoder's 400.
 pub(crate) fn undecodable(kind: &Kind, why: &str) -> Box<ApiError> {
     let name = kind.kind;
-    ApiError::bad_request(format!("{name} in version \"{}\" cannot be handled as a {name}: {why}", kind.version))
+    ApiError::bad_request(format!(
+        "{name} in version \"{}\" cannot be handled as a {name}: {why}",
+        kind.version
+    ))
 }
 
 fn namespace(object: &mut Value) {
@@ -262,7 +277,8 @@ fn limit_range(kind: &Kind, object: &mut Value) -> Result<()> {
 }
 
 fn binding(object: &mut Value) {
-    if object["roleRef"].is_object() && object["roleRef"]["apiGroup"].as_str().unwrap_or_default().is_empty() {
+    if object["roleRef"].is_object() && object["roleRef"]["apiGroup"].as_str().unwrap_or_default().is_empty()
+    {
         object["roleRef"]["apiGroup"] = RBAC.into();
     }
     for subject in object["subjects"].as_array_mut().into_iter().flatten() {
@@ -344,20 +360,47 @@ pub(crate) fn validate(kind: &Kind, object: &Value, old: Option<&Value>) -> Resu
         }
     } else if kind == LIMIT_RANGES {
         limit_range_faults(object, &mut causes);
-    } else if (kind == ROLES || kind == CLUSTER_ROLES) && !(object["rules"].is_array() || object["rules"].is_null()) {
-        return Err(undecodable(kind, "json: cannot unmarshal value into Go struct field .rules of type []v1.PolicyRule"));
+    } else if (kind == ROLES || kind == CLUSTER_ROLES)
+        && !(object["rules"].is_array() || object["rules"].is_null())
+    {
+        return Err(undecodable(
+            kind,
+            "json: cannot unmarshal value into Go struct field .rules of type []v1.PolicyRule",
+        ));
     }
     if causes.is_empty() { Ok(()) } else { Err(ApiError::invalid(kind.group, kind.kind, name, &causes)) }
 }
 
 const STANDARD_QUOTA: [&str; 18] = [
-    "cpu", "memory", "ephemeral-storage", "requests.cpu", "requests.memory", "requests.storage",
-    "requests.ephemeral-storage", "limits.cpu", "limits.memory", "limits.ephemeral-storage", "persistentvolumeclaims",
-    "pods", "resourcequotas", "services", "replicationcontrollers", "secrets", "configmaps", "services.nodeports",
+    "cpu",
+    "memory",
+    "ephemeral-storage",
+    "requests.cpu",
+    "requests.memory",
+    "requests.storage",
+    "requests.ephemeral-storage",
+    "limits.cpu",
+    "limits.memory",
+    "limits.ephemeral-storage",
+    "persistentvolumeclaims",
+    "pods",
+    "resourcequotas",
+    "services",
+    "replicationcontrollers",
+    "secrets",
+    "configmaps",
+    "services.nodeports",
 ];
 const WHOLE: [&str; 9] = [
-    "persistentvolumeclaims", "pods", "resourcequotas", "services", "replicationcontrollers", "secrets", "configmaps",
-    "services.nodeports", "services.loadbalancers",
+    "persistentvolumeclaims",
+    "pods",
+    "resourcequotas",
+    "services",
+    "replicationcontrollers",
+    "secrets",
+    "configmaps",
+    "services.nodeports",
+    "services.loadbalancers",
 ];
 
 fn quota_faults(object: &Value, causes: &mut Vec<Cause>) {
@@ -365,9 +408,16 @@ fn quota_faults(object: &Value, causes: &mut Vec<Cause>) {
     for (resource, value) in hard.into_iter().flatten() {
         let field = format!("spec.hard[{resource}]");
         let shown = json!(resource);
-        if !resource.contains('/') && !STANDARD_QUOTA.contains(&resource.as_str()) && resource != "services.loadbalancers" {
+        if !resource.contains('/')
+            && !STANDARD_QUOTA.contains(&resource.as_str())
+            && resource != "services.loadbalancers"
+        {
             if resource != "storage" {
-                causes.push(Cause::invalid(&*field, &shown, "must be a standard resource type or fully qualified"));
+                causes.push(Cause::invalid(
+                    &*field,
+                    &shown,
+                    "must be a standard resource type or fully qualified",
+                ));
             }
             causes.push(Cause::invalid(&*field, &shown, "must be a standard resource for quota"));
             continue;
@@ -375,7 +425,9 @@ fn quota_faults(object: &Value, causes: &mut Vec<Cause>) {
         let Some(quantity) = value.as_str().and_then(Quantity::parse) else { continue };
         if quantity.nano() < 0 {
             causes.push(Cause::invalid(&*field, value, "must be greater than or equal to 0"));
-        } else if (WHOLE.contains(&resource.as_str()) || resource.starts_with("count/")) && !quantity.is_whole() {
+        } else if (WHOLE.contains(&resource.as_str()) || resource.starts_with("count/"))
+            && !quantity.is_whole()
+        {
             causes.push(Cause::invalid(&*field, value, "must be an integer"));
         }
     }
@@ -404,7 +456,11 @@ fn binding_faults(object: &Value, old: Option<&Value>, causes: &mut Vec<Cause>) 
         if !["ServiceAccount", "User", "Group"].contains(&kind) {
             let supported = "supported values: \"ServiceAccount\", \"User\", \"Group\"";
             let message = format!("Unsupported value: \"{kind}\": {supported}");
-            causes.push(Cause { reason: "FieldValueNotSupported", message, field: format!("subjects[{at}].kind") });
+            causes.push(Cause {
+                reason: "FieldValueNotSupported",
+                message,
+                field: format!("subjects[{at}].kind"),
+            });
         }
         if subject["name"].as_str().unwrap_or_default().is_empty() {
             causes.push(Cause::required(format!("subjects[{at}].name"), ""));
@@ -420,7 +476,10 @@ fn binding_faults(object: &Value, old: Option<&Value>, causes: &mut Vec<Cause>) 
         // The real server shows its internal type, whose members are written with capitals.
         let text = |field: &str| role[field].as_str().unwrap_or_default().to_owned();
         let shown = format!(
-            "{{\"APIGroup\":\"{}\",\"Kind\":\"{}\",\"Name\":\"{}\"}}", text("apiGroup"), text("kind"), text("name")
+            "{{\"APIGroup\":\"{}\",\"Kind\":\"{}\",\"Name\":\"{}\"}}",
+            text("apiGroup"),
+            text("kind"),
+            text("name")
         );
         let message = format!("Invalid value: {shown}: cannot change roleRef");
         causes.push(Cause { reason: "FieldValueInvalid", message, field: "roleRef".to_owned() });
@@ -442,8 +501,13 @@ fn limit_range_faults(object: &Value, causes: &mut Vec<Cause>) {
                 && default > max
             {
                 let max = limit["max"][resource].as_str().unwrap_or_default();
-                causes.push(Cause::invalid(field, shown, &format!("default value is greater than max value {max}")));
-            } else if let (Some(default), Some(request)) = (nano("default", resource), nano("defaultRequest", resource))
+                causes.push(Cause::invalid(
+                    field,
+                    shown,
+                    &format!("default value is greater than max value {max}"),
+                ));
+            } else if let (Some(default), Some(request)) =
+                (nano("default", resource), nano("defaultRequest", resource))
                 && request > default
             {
                 let field = format!("spec.limits[{at}].defaultRequest[{resource}]");
@@ -462,7 +526,8 @@ pub(crate) fn warnings(kind: &Kind, object: &Value) -> Vec<String> {
     if kind == QUOTAS {
         let hard = &object["spec"]["hard"];
         for resource in ["cpu", "memory"] {
-            let (request, limit) = (&hard[format!("requests.{resource}")], &hard[format!("limits.{resource}")]);
+            let (request, limit) =
+                (&hard[format!("requests.{resource}")], &hard[format!("limits.{resource}")]);
             let (Some(request), Some(limit)) = (request.as_str(), limit.as_str()) else { continue };
             let nano = |text| Quantity::parse(text).map_or(0, |quantity| quantity.nano());
             if nano(request) > nano(limit) {

@@ -57,8 +57,9 @@ pub(crate) fn start(
     form: Form,
 ) -> Result<impl Stream<Item = std::io::Result<Bytes>> + use<>> {
     let from = query.get("resourceVersion").unwrap_or("0");
-    let from: u64 =
-        from.parse().map_err(|_| ApiError::bad_request(format!("resourceVersion: Invalid value: \"{from}\": must be a number")))?;
+    let from: u64 = from.parse().map_err(|_| {
+        ApiError::bad_request(format!("resourceVersion: Invalid value: \"{from}\": must be a number"))
+    })?;
     let bookmarks = query.flag("allowWatchBookmarks");
     let initial_events = match query.get("sendInitialEvents") {
         Some(wanted) => wanted == "true",
@@ -248,7 +249,8 @@ impl ProjectWatcher {
         let state = okd.lock();
         let events = state.store.table(NAMESPACES).since(self.position, usize::MAX);
         self.position = state.store.version();
-        let mut names: Vec<Arc<str>> = events.iter().map(|event| Arc::clone(&event.object.key.name)).collect();
+        let mut names: Vec<Arc<str>> =
+            events.iter().map(|event| Arc::clone(&event.object.key.name)).collect();
         names.dedup();
         for name in names {
             self.compare(&state.store, &name);

@@ -5,7 +5,7 @@
 //! cluster with a token and a CA, of a user that may do everything) the same functions run against that cluster; those that
 //! need a switch of the simulator (delays, faults, expiry) pass over it. The tests make projects named `conf-*` and delete
 //! them.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod okd_access;
 mod okd_apply;

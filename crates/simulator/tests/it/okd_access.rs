@@ -22,7 +22,11 @@ async fn a_bad_token_is_401_and_none_is_anonymous() {
     anonymous.get("/api/v1").await.fails(403, "Forbidden", why);
     let list = anonymous.get(PROJECTS).await;
     let why = "cannot list resource \"projects\" in API group \"project.openshift.io\" at the cluster scope";
-    list.fails(403, "Forbidden", &format!("projects.project.openshift.io is forbidden: User \"system:anonymous\" {why}"));
+    list.fails(
+        403,
+        "Forbidden",
+        &format!("projects.project.openshift.io is forbidden: User \"system:anonymous\" {why}"),
+    );
     assert_eq!(list.body["details"], json!({"group": "project.openshift.io", "kind": "projects"}));
 }
 
@@ -32,7 +36,8 @@ async fn a_token_expires_with_the_clock() {
     let okd = &target.simulated.as_ref().unwrap().okd;
     let clock = okd.options().clock.clone();
     let expires = clock.now() + SignedDuration::from_mins(10);
-    let token = okd.issue_token(&User::service_account("waldur-system", "waldur-site-agent", ""), Some(expires));
+    let token =
+        okd.issue_token(&User::service_account("waldur-system", "waldur-site-agent", ""), Some(expires));
     let api = target.with_token(&token);
     api.get("/api/v1").await.is(200);
     clock.step(SignedDuration::from_mins(11));
@@ -54,7 +59,8 @@ async fn a_token_can_be_requested_for_ten_minutes_or_more() {
 #[tokio::test]
 async fn discovery_and_health_prove_the_token_and_not_the_role() {
     let target = Target::new().await;
-    for path in ["/api/v1", "/api", "/apis", "/version", "/healthz", "/readyz", "/apis/project.openshift.io"] {
+    for path in ["/api/v1", "/api", "/apis", "/version", "/healthz", "/readyz", "/apis/project.openshift.io"]
+    {
         target.agent.get(path).await.is(200);
         assert_eq!(target.as_user("nobody-at-all", path).await.code, 200, "{path}");
     }
@@ -66,7 +72,8 @@ async fn discovery_and_health_prove_the_token_and_not_the_role() {
     let why = "User \"nobody-at-all\" cannot get resource \"projects\" in API group \"project.openshift.io\" in the namespace \"default\"";
     one.fails(403, "Forbidden", &format!("projects.project.openshift.io \"default\" is forbidden: {why}"));
     let namespaces = target.as_user("nobody-at-all", "/api/v1/namespaces").await;
-    let why = "User \"nobody-at-all\" cannot list resource \"namespaces\" in API group \"\" at the cluster scope";
+    let why =
+        "User \"nobody-at-all\" cannot list resource \"namespaces\" in API group \"\" at the cluster scope";
     namespaces.fails(403, "Forbidden", &format!("namespaces is forbidden: {why}"));
     assert_eq!(namespaces.body["details"], json!({"kind": "namespaces"}));
 }
@@ -79,7 +86,9 @@ async fn the_documented_role_allows_what_was_measured_and_no_more() {
     for path in [role, "/api/v1/namespaces/waldur-system/secrets", "/api/v1/nodes"] {
         assert_eq!(agent.get(path).await.code, 403, "{path}");
     }
-    for path in ["/api/v1/pods", "/api/v1/services", "/api/v1/persistentvolumeclaims", "/api/v1/resourcequotas"] {
+    for path in
+        ["/api/v1/pods", "/api/v1/services", "/api/v1/persistentvolumeclaims", "/api/v1/resourcequotas"]
+    {
         agent.get(path).await.is(200);
     }
     for path in ["/api/v1/namespaces?watch=true", "/api/v1/namespaces/default/resourcequotas?watch=1"] {
@@ -88,10 +97,14 @@ async fn the_documented_role_allows_what_was_measured_and_no_more() {
     let namespace = agent.project("conf-own-secrets").await;
     agent.get(&format!("{namespace}/secrets")).await.is(200);
     let pods = agent.delete("/api/v1/namespaces/default/pods/a").await;
-    let why = format!("User \"{AGENT}\" cannot delete resource \"pods\" in API group \"\" in the namespace \"default\"");
+    let why = format!(
+        "User \"{AGENT}\" cannot delete resource \"pods\" in API group \"\" in the namespace \"default\""
+    );
     pods.fails(403, "Forbidden", &format!("pods \"a\" is forbidden: {why}"));
     let nope = agent.post("/apis/project.openshift.io/v1/nope", &json!({"metadata": {"name": "x"}})).await;
-    let why = format!("User \"{AGENT}\" cannot create resource \"nope\" in API group \"project.openshift.io\" at the cluster scope");
+    let why = format!(
+        "User \"{AGENT}\" cannot create resource \"nope\" in API group \"project.openshift.io\" at the cluster scope"
+    );
     nope.fails(403, "Forbidden", &format!("nope.project.openshift.io is forbidden: {why}"));
     agent.delete(&namespace).await.is(200);
 }
@@ -101,7 +114,8 @@ async fn can(target: &Target, attributes: Value) -> bool {
         "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
         "spec": {"resourceAttributes": attributes},
     });
-    let answer = target.agent.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", &review).await.is(201);
+    let answer =
+        target.agent.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", &review).await.is(201);
     assert_eq!(answer["spec"], review["spec"]);
     answer["status"]["allowed"].as_bool().unwrap()
 }
@@ -109,12 +123,22 @@ async fn can(target: &Target, attributes: Value) -> bool {
 #[tokio::test]
 async fn an_access_review_answers_as_the_authoriser_does() {
     let target = Target::new().await;
-    assert!(can(&target, json!({"verb": "create", "group": "project.openshift.io", "resource": "projectrequests"})).await);
-    assert!(can(&target, json!({"verb": "patch", "resource": "resourcequotas", "namespace": "anything"})).await);
+    assert!(
+        can(
+            &target,
+            json!({"verb": "create", "group": "project.openshift.io", "resource": "projectrequests"})
+        )
+        .await
+    );
+    assert!(
+        can(&target, json!({"verb": "patch", "resource": "resourcequotas", "namespace": "anything"})).await
+    );
     assert!(!can(&target, json!({"verb": "watch", "resource": "namespaces"})).await);
     let bind = json!({"verb": "bind", "group": "rbac.authorization.k8s.io", "resource": "clusterroles", "name": "view"});
     assert!(!can(&target, bind).await);
-    assert!(!can(&target, json!({"verb": "get", "resource": "resourcequotas", "subresource": "status"})).await);
+    assert!(
+        !can(&target, json!({"verb": "get", "resource": "resourcequotas", "subresource": "status"})).await
+    );
     target.agent.project("conf-review").await;
     let secrets = json!({"verb": "list", "resource": "secrets", "namespace": "conf-review"});
     assert!(can(&target, secrets).await, "the requester is admin of the project");
@@ -142,7 +166,10 @@ async fn subjects_of_all_kinds_get_what_their_binding_says() {
         target.with_token(token).get(list).await.is(200);
         let quotas = "/api/v1/namespaces/conf-kinds/resourcequotas";
         target.with_token(token).get(quotas).await.is(200);
-        assert_eq!(target.with_token(token).post(quotas, &json!({"metadata": {"name": "q"}})).await.code, 403);
+        assert_eq!(
+            target.with_token(token).post(quotas, &json!({"metadata": {"name": "q"}})).await.code,
+            403
+        );
     }
 }
 
@@ -181,6 +208,9 @@ async fn lists_are_paged_with_a_token_that_is_checked() {
     let bad = target.agent.get("/api/v1/namespaces?limit=5&continue=abc").await;
     let why = "continue key is not valid: invalid character 'i' looking for beginning of value";
     bad.fails(400, "BadRequest", &format!("invalid continue token: {why}"));
-    let form = target.agent.request(reqwest::Method::GET, "/api/v1/namespaces/default").header("accept", "image/png");
+    let form = target
+        .agent
+        .request(reqwest::Method::GET, "/api/v1/namespaces/default")
+        .header("accept", "image/png");
     assert_eq!(form.send().await.unwrap().status(), 406);
 }

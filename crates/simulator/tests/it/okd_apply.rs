@@ -13,7 +13,11 @@ async fn a_manager_owns_what_it_applies_and_leaving_out_removes() {
     let target = Target::new().await;
     let path = format!("{}/ssa", quotas(&target, "conf-own").await);
     let waldur = format!("{path}?fieldManager=waldur");
-    let made = target.agent.patch(&waldur, APPLY, &quota("ssa", &json!({"pods": "4", "limits.cpu": "1000m"}))).await.is(201);
+    let made = target
+        .agent
+        .patch(&waldur, APPLY, &quota("ssa", &json!({"pods": "4", "limits.cpu": "1000m"})))
+        .await
+        .is(201);
     assert_eq!(made["spec"]["hard"], json!({"limits.cpu": "1", "pods": "4"}));
     let entry = &made["metadata"]["managedFields"][0];
     assert_eq!((&entry["manager"], &entry["operation"]), (&json!("waldur"), &json!("Apply")));
@@ -21,7 +25,10 @@ async fn a_manager_owns_what_it_applies_and_leaving_out_removes() {
     let less = target.agent.patch(&waldur, APPLY, &quota("ssa", &json!({"pods": "5"}))).await.is(200);
     assert_eq!(less["spec"]["hard"], json!({"pods": "5"}));
 
-    let other = target.agent.patch(&format!("{path}?fieldManager=other"), APPLY, &quota("ssa", &json!({"pods": "6"}))).await;
+    let other = target
+        .agent
+        .patch(&format!("{path}?fieldManager=other"), APPLY, &quota("ssa", &json!({"pods": "6"})))
+        .await;
     other.fails(409, "Conflict", "Apply failed with 1 conflict: conflict with \"waldur\": .spec.hard.pods");
     let cause = json!({"reason": "FieldManagerConflict", "message": "conflict with \"waldur\"", "field": ".spec.hard.pods"});
     assert_eq!(other.body["details"], json!({"causes": [cause]}));
@@ -65,9 +72,7 @@ async fn a_change_by_hand_is_a_conflict_until_forced() {
 async fn metadata_is_applied_next_to_what_others_wrote() {
     let target = Target::new().await;
     let namespace = target.agent.project("conf-beside").await;
-    let config = |labels: Value| {
-        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "conf-beside", "labels": labels}})
-    };
+    let config = |labels: Value| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "conf-beside", "labels": labels}});
     let path = format!("{namespace}?fieldManager=waldur-site-agent&force=true");
     let labels = json!({"app.kubernetes.io/managed-by": "waldur-site-agent", "waldur/resource-uuid": "u1"});
     let applied = target.agent.patch(&path, APPLY, &config(labels)).await.is(200);
@@ -105,16 +110,15 @@ async fn limit_ranges_are_applied_whole() {
     let target = Target::new().await;
     let namespace = target.agent.project("conf-range").await;
     let path = format!("{namespace}/limitranges/waldur-limits?fieldManager=waldur");
-    let range = |limits: Value| {
-        json!({"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "waldur-limits"}, "spec": {"limits": limits}})
-    };
+    let range = |limits: Value| json!({"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "waldur-limits"}, "spec": {"limits": limits}});
     let two = json!([
         {"type": "Container", "default": {"cpu": "1"}}, {"type": "PersistentVolumeClaim", "max": {"storage": "5Gi"}},
     ]);
     target.extended.patch(&path, APPLY, &range(two)).await.is(201);
     let one = json!([{"type": "Container", "default": {"memory": "1Gi"}}]);
     let applied = target.extended.patch(&path, APPLY, &range(one)).await.is(200);
-    let expected = json!([{"type": "Container", "default": {"memory": "1Gi"}, "defaultRequest": {"memory": "1Gi"}}]);
+    let expected =
+        json!([{"type": "Container", "default": {"memory": "1Gi"}, "defaultRequest": {"memory": "1Gi"}}]);
     assert_eq!(applied["spec"]["limits"], expected);
     target.agent.delete(&format!("{PROJECTS}/conf-range")).await.is(200);
 }

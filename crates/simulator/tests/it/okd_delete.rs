@@ -38,10 +38,15 @@ async fn a_uid_that_is_not_the_objects_stops_the_delete() {
     let namespace = target.agent.project("conf-uid").await;
     let uid = target.agent.get(&namespace).await.is(200)["metadata"]["uid"].as_str().unwrap().to_owned();
     let path = format!("{PROJECTS}/conf-uid");
-    let options = |uid: &str| json!({"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": uid}});
+    let options =
+        |uid: &str| json!({"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": uid}});
     let refused = target.agent.delete_with(&path, &options("0000")).await;
     let why = format!("Precondition failed: UID in precondition: 0000, UID in object meta: {uid}");
-    refused.fails(409, "Conflict", &format!("Operation cannot be fulfilled on namespaces \"conf-uid\": {why}"));
+    refused.fails(
+        409,
+        "Conflict",
+        &format!("Operation cannot be fulfilled on namespaces \"conf-uid\": {why}"),
+    );
     assert_eq!(refused.body["details"], json!({"name": "conf-uid", "kind": "namespaces"}));
     let quotas = format!("{namespace}/resourcequotas");
     target.agent.post(&quotas, &quota("q", &json!({"pods": "1"}))).await.is(201);
@@ -76,7 +81,11 @@ async fn system_namespaces_are_kept_by_the_server_only_in_part() {
     let all = target.agent.delete(PROJECTS).await;
     let user = "system:serviceaccount:waldur-system:waldur-site-agent";
     let why = "cannot deletecollection resource \"projects\" in API group \"project.openshift.io\" at the cluster scope";
-    all.fails(403, "Forbidden", &format!("projects.project.openshift.io is forbidden: User \"{user}\" {why}"));
+    all.fails(
+        403,
+        "Forbidden",
+        &format!("projects.project.openshift.io is forbidden: User \"{user}\" {why}"),
+    );
 }
 
 #[tokio::test]
@@ -102,7 +111,8 @@ async fn a_terminating_namespace_takes_nothing_new_and_keeps_its_name() {
     let message = "object is being deleted: namespaces \"conf-term\" already exists";
     agent.post("/api/v1/namespaces", &request).await.fails(409, "AlreadyExists", message);
     let why = "unable to create new content in namespace conf-term because it is being terminated";
-    let refused = agent.post(&format!("{namespace}/resourcequotas"), &quota("z", &json!({"pods": "1"}))).await;
+    let refused =
+        agent.post(&format!("{namespace}/resourcequotas"), &quota("z", &json!({"pods": "1"}))).await;
     refused.fails(403, "Forbidden", &format!("resourcequotas \"z\" is forbidden: {why}"));
     let cause = json!({
         "reason": "NamespaceTerminating", "message": "namespace conf-term is being terminated",

@@ -17,12 +17,16 @@ fn request(name: &str) -> Value {
 async fn a_project_request_keeps_only_name_display_name_and_description() {
     let target = Target::new().await;
     let mut body = request("conf-keeps");
-    body["metadata"]["annotations"] = json!({"waldur/organization": "acme", "openshift.io/display-name": "FROM-ANN"});
+    body["metadata"]["annotations"] =
+        json!({"waldur/organization": "acme", "openshift.io/display-name": "FROM-ANN"});
     body["metadata"]["labels"] = json!({"waldur/project": "p1"});
     body["displayName"] = "Projekt Ä 1".into();
     body["description"] = "line1\nline2\t${PROJECT_REQUESTING_USER}".into();
     let project = target.agent.post(REQUESTS, &body).await.is(201);
-    assert_eq!((&project["kind"], &project["apiVersion"]), (&json!("Project"), &json!("project.openshift.io/v1")));
+    assert_eq!(
+        (&project["kind"], &project["apiVersion"]),
+        (&json!("Project"), &json!("project.openshift.io/v1"))
+    );
     let annotations = project["metadata"]["annotations"].as_object().unwrap();
     assert_eq!(annotations["openshift.io/display-name"], "Projekt Ä 1");
     assert_eq!(annotations["openshift.io/description"], "line1\nline2\t${PROJECT_REQUESTING_USER}");
@@ -40,8 +44,12 @@ async fn the_requester_becomes_admin_as_a_user_and_the_controllers_add_theirs() 
     target.agent.project("conf-admin").await;
     let all = |answer: &Answer| answer.body["items"].as_array().is_some_and(|items| items.len() >= 4);
     let list = target.agent.until(&bindings("conf-admin"), all).await.is(200);
-    let names: Vec<&str> =
-        list["items"].as_array().unwrap().iter().filter_map(|item| item["metadata"]["name"].as_str()).collect();
+    let names: Vec<&str> = list["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|item| item["metadata"]["name"].as_str())
+        .collect();
     assert_eq!(names, ["admin", "system:deployers", "system:image-builders", "system:image-pullers"]);
     let subject = json!([{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": AGENT}]);
     assert_eq!(list["items"][0]["subjects"], subject);
@@ -76,18 +84,25 @@ async fn reserved_and_malformed_names_are_refused() {
         ("openshift", "cannot request a project with the name \"openshift\""),
     ] {
         let answer = target.agent.post(REQUESTS, &request(name)).await;
-        answer.fails(403, "Forbidden", &format!("project.project.openshift.io \"{name}\" is forbidden: {why}"));
+        answer.fails(
+            403,
+            "Forbidden",
+            &format!("project.project.openshift.io \"{name}\" is forbidden: {why}"),
+        );
     }
     let label = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and \
                  end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is \
                  '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
     let long = "x".repeat(64);
-    for (name, why) in
-        [("Bad_Name", label), ("a", "must be at least 2 characters long"), (&long, "must be no more than 63 characters")]
-    {
+    for (name, why) in [
+        ("Bad_Name", label),
+        ("a", "must be at least 2 characters long"),
+        (&long, "must be no more than 63 characters"),
+    ] {
         let answer = target.agent.post(REQUESTS, &request(name)).await;
         let kind = "ProjectRequest.project.openshift.io";
-        let message = format!("{kind} \"{name}\" is invalid: metadata.name: Invalid value: \"{name}\": {why}");
+        let message =
+            format!("{kind} \"{name}\" is invalid: metadata.name: Invalid value: \"{name}\": {why}");
         answer.fails(422, "Invalid", &message);
         assert_eq!(answer.body["details"]["causes"][0]["field"], "metadata.name");
         assert_eq!(answer.body["details"]["causes"][0]["reason"], "FieldValueInvalid");
@@ -127,9 +142,16 @@ async fn bodies_are_decoded_as_strictly_as_measured() {
     unknown["foo"] = "bar".into();
     let strict = agent.post(&format!("{REQUESTS}?fieldValidation=Strict"), &unknown).await;
     let cannot = "in version \"v1\" cannot be handled as a ProjectRequest";
-    strict.fails(400, "BadRequest", &format!("ProjectRequest {cannot}: strict decoding error: unknown field \"foo\""));
+    strict.fails(
+        400,
+        "BadRequest",
+        &format!("ProjectRequest {cannot}: strict decoding error: unknown field \"foo\""),
+    );
     let warned = agent.post(REQUESTS, &unknown).await;
-    assert_eq!((warned.code, warned.warnings.as_slice()), (201, ["299 - \"unknown field \\\"foo\\\"\"".to_owned()].as_slice()));
+    assert_eq!(
+        (warned.code, warned.warnings.as_slice()),
+        (201, ["299 - \"unknown field \\\"foo\\\"\"".to_owned()].as_slice())
+    );
     let mut kind = request("conf-kind");
     kind["kind"] = "Project".into();
     let conversion = "converting (v1.Project) to (project.ProjectRequest): unknown conversion";
@@ -190,9 +212,11 @@ async fn a_missing_project_is_a_missing_namespace() {
     let target = Target::new().await;
     let path = format!("{PROJECTS}/conf-none");
     let change = json!({"metadata": {"annotations": {"openshift.io/display-name": "x"}}});
-    for answer in
-        [target.agent.get(&path).await, target.agent.delete(&path).await, target.agent.patch(&path, MERGE, &change).await]
-    {
+    for answer in [
+        target.agent.get(&path).await,
+        target.agent.delete(&path).await,
+        target.agent.patch(&path, MERGE, &change).await,
+    ] {
         answer.fails(404, "NotFound", "namespaces \"conf-none\" not found");
         assert_eq!(answer.body["details"], json!({"name": "conf-none", "kind": "namespaces"}));
     }
@@ -208,7 +232,8 @@ async fn a_patch_of_a_project_changes_display_name_and_description_only() {
     let shown = |project: &Value| project["metadata"]["annotations"]["openshift.io/display-name"].clone();
     assert_eq!(shown(&agent.patch(&path, MERGE, &display("New")).await.is(200)), "New");
     assert_eq!(shown(&agent.patch(&path, STRATEGIC, &display("strategic")).await.is(200)), "strategic");
-    let steps = json!([{"op": "add", "path": "/metadata/annotations/openshift.io~1display-name", "value": "json"}]);
+    let steps =
+        json!([{"op": "add", "path": "/metadata/annotations/openshift.io~1display-name", "value": "json"}]);
     assert_eq!(shown(&agent.patch(&path, JSON_PATCH, &steps).await.is(200)), "json");
     let mut applied = display("ssa");
     applied["apiVersion"] = "project.openshift.io/v1".into();
@@ -222,12 +247,22 @@ async fn a_patch_of_a_project_changes_display_name_and_description_only() {
     assert_eq!(shown(&agent.patch(&path, MERGE, &removed).await.is(200)), "");
     for (change, field, value) in [
         (json!({"annotations": {"waldur/organization": "acme"}}), "annotations[waldur/organization]", "acme"),
-        (json!({"annotations": {"openshift.io/requester": "john"}}), "annotations[openshift.io/requester]", "john"),
+        (
+            json!({"annotations": {"openshift.io/requester": "john"}}),
+            "annotations[openshift.io/requester]",
+            "john",
+        ),
         (json!({"labels": {"waldur/x": "y"}}), "labels[waldur/x]", "y"),
     ] {
         let answer = agent.patch(&path, MERGE, &json!({"metadata": change})).await;
-        let why = format!("metadata.{field}: Invalid value: \"{value}\": field is immutable, try updating the namespace");
-        answer.fails(422, "Invalid", &format!("Project.project.openshift.io \"conf-patch\" is invalid: {why}"));
+        let why = format!(
+            "metadata.{field}: Invalid value: \"{value}\": field is immutable, try updating the namespace"
+        );
+        answer.fails(
+            422,
+            "Invalid",
+            &format!("Project.project.openshift.io \"conf-patch\" is invalid: {why}"),
+        );
         assert_eq!(answer.body["details"]["kind"], "Project");
     }
     agent.delete(&path).await.is(200);
@@ -237,7 +272,8 @@ async fn a_patch_of_a_project_changes_display_name_and_description_only() {
 async fn metadata_written_to_the_namespace_shows_on_the_project() {
     let target = Target::new().await;
     let namespace = target.agent.project("conf-meta").await;
-    let change = json!({"metadata": {"annotations": {"waldur/organization": "acme"}, "labels": {"waldur/x": "y"}}});
+    let change =
+        json!({"metadata": {"annotations": {"waldur/organization": "acme"}, "labels": {"waldur/x": "y"}}});
     target.agent.patch(&namespace, MERGE, &change).await.is(200);
     let project = target.agent.get(&format!("{PROJECTS}/conf-meta")).await.is(200);
     assert_eq!(project["metadata"]["annotations"]["waldur/organization"], "acme");
@@ -246,7 +282,11 @@ async fn metadata_written_to_the_namespace_shows_on_the_project() {
     old["metadata"]["resourceVersion"] = "1".into();
     let conflict = target.agent.put(&format!("{PROJECTS}/conf-meta"), &old).await;
     let why = "the object has been modified; please apply your changes to the latest version and try again";
-    conflict.fails(409, "Conflict", &format!("Operation cannot be fulfilled on namespaces \"conf-meta\": {why}"));
+    conflict.fails(
+        409,
+        "Conflict",
+        &format!("Operation cannot be fulfilled on namespaces \"conf-meta\": {why}"),
+    );
     target.agent.delete(&format!("{PROJECTS}/conf-meta")).await.is(200);
 }
 
@@ -258,8 +298,12 @@ async fn a_list_of_projects_is_neither_versioned_nor_paged() {
     let count = all["items"].as_array().unwrap().len();
     assert!(count > 5, "the agent sees the projects of the whole cluster");
     assert!(all["items"][0].get("kind").is_none());
-    for query in ["limit=2", "limit=2&continue=abc", "fieldSelector=metadata.name%3Ddefault", "fieldSelector=status.phase%3DActive"]
-    {
+    for query in [
+        "limit=2",
+        "limit=2&continue=abc",
+        "fieldSelector=metadata.name%3Ddefault",
+        "fieldSelector=status.phase%3DActive",
+    ] {
         let list = target.agent.get(&format!("{PROJECTS}?{query}")).await.is(200);
         assert!(list["items"].as_array().unwrap().len() >= count, "{query}");
     }

@@ -7,18 +7,34 @@ use simulator::okd::OkdOptions;
 
 use crate::target::{APPLY, Answer, JSON_PATCH, MERGE, PROJECTS, STRATEGIC, Target, quota};
 
-const MODIFIED: &str = "the object has been modified; please apply your changes to the latest version and try again";
+const MODIFIED: &str =
+    "the object has been modified; please apply your changes to the latest version and try again";
 
 #[tokio::test]
 async fn quantities_come_back_canonical() {
     let target = Target::new().await;
     let quotas = format!("{}/resourcequotas?dryRun=All", target.agent.project("conf-canon").await);
     for (written, returned) in [
-        (json!("1024Mi"), "1Gi"), (json!("1000m"), "1"), (json!("0.5"), "500m"), (json!("1.5Gi"), "1536Mi"),
-        (json!("500M"), "500M"), (json!("1e3"), "1e3"), (json!("0.1Gi"), "107374182400m"), (json!("2000m"), "2"),
-        (json!("1Ki"), "1Ki"), (json!(8), "8"), (json!(8.5), "8500m"), (json!("08"), "08"), (json!("+3"), "+3"),
-        (json!("1024Gi"), "1Ti"), (json!("0Gi"), "0"), (json!("1500"), "1500"), (json!("100n"), "1m"),
-        (json!("17179869184"), "17179869184"), (json!("1500m"), "1500m"), (json!("1k"), "1k"),
+        (json!("1024Mi"), "1Gi"),
+        (json!("1000m"), "1"),
+        (json!("0.5"), "500m"),
+        (json!("1.5Gi"), "1536Mi"),
+        (json!("500M"), "500M"),
+        (json!("1e3"), "1e3"),
+        (json!("0.1Gi"), "107374182400m"),
+        (json!("2000m"), "2"),
+        (json!("1Ki"), "1Ki"),
+        (json!(8), "8"),
+        (json!(8.5), "8500m"),
+        (json!("08"), "08"),
+        (json!("+3"), "+3"),
+        (json!("1024Gi"), "1Ti"),
+        (json!("0Gi"), "0"),
+        (json!("1500"), "1500"),
+        (json!("100n"), "1m"),
+        (json!("17179869184"), "17179869184"),
+        (json!("1500m"), "1500m"),
+        (json!("1k"), "1k"),
     ] {
         let made = target.agent.post(&quotas, &quota("q", &json!({"limits.cpu": written}))).await.is(201);
         assert_eq!(made["spec"]["hard"]["limits.cpu"], returned, "{written}");
@@ -47,7 +63,11 @@ async fn hard_limits_are_checked() {
     let negative = "spec.hard[limits.cpu]: Invalid value: \"-1\": must be greater than or equal to 0";
     invalid(json!({"limits.cpu": "-1"}), negative).await;
     invalid(json!({"pods": "1500m"}), "spec.hard[pods]: Invalid value: \"1500m\": must be an integer").await;
-    invalid(json!({"storage": "1Gi"}), "spec.hard[storage]: Invalid value: \"storage\": must be a standard resource for quota").await;
+    invalid(
+        json!({"storage": "1Gi"}),
+        "spec.hard[storage]: Invalid value: \"storage\": must be a standard resource for quota",
+    )
+    .await;
     let gpu = "[spec.hard[gpu]: Invalid value: \"gpu\": must be a standard resource type or fully qualified, spec.hard[gpu]: \
                Invalid value: \"gpu\": must be a standard resource for quota]";
     invalid(json!({"gpu": "1"}), gpu).await;
@@ -62,7 +82,8 @@ async fn hard_limits_are_checked() {
     let why = "spec.scopes: Invalid value: [\"NotTerminating\"]: unsupported scope applied to resource";
     let answer = target.agent.post(&quotas, &scoped).await;
     answer.fails(422, "Invalid", &format!("ResourceQuota \"odd\" is invalid: {why}"));
-    let warned = target.agent.post(&quotas, &quota("odd", &json!({"requests.cpu": "8", "limits.cpu": "1500m"}))).await;
+    let warned =
+        target.agent.post(&quotas, &quota("odd", &json!({"requests.cpu": "8", "limits.cpu": "1500m"}))).await;
     let warning = "299 - \"ResourceQuota requests.cpu (8) should be less than limits.cpu (1500m)\"";
     assert_eq!((warned.code, warned.warnings.as_slice()), (201, [warning.to_owned()].as_slice()));
     target.agent.delete(&format!("{PROJECTS}/conf-hard")).await.is(200);
@@ -80,8 +101,12 @@ async fn the_status_is_empty_then_old_then_right() {
     assert_eq!(target.agent.get(&path).await.is(200)["status"], json!({}));
     let first = json!({"hard": {"pods": "3"}, "used": {"pods": "0"}});
     target.agent.until(&path, |answer| answer.body["status"] == first).await;
-    let changed = target.agent.patch(&path, MERGE, &json!({"spec": {"hard": {"limits.cpu": "4"}}})).await.is(200);
-    assert_eq!((&changed["spec"]["hard"], &changed["status"]), (&json!({"limits.cpu": "4", "pods": "3"}), &first));
+    let changed =
+        target.agent.patch(&path, MERGE, &json!({"spec": {"hard": {"limits.cpu": "4"}}})).await.is(200);
+    assert_eq!(
+        (&changed["spec"]["hard"], &changed["status"]),
+        (&json!({"limits.cpu": "4", "pods": "3"}), &first)
+    );
     let second = json!({"hard": {"limits.cpu": "4", "pods": "3"}, "used": {"limits.cpu": "0", "pods": "0"}});
     target.agent.until(&path, |answer| answer.body["status"] == second).await;
 }
@@ -94,7 +119,11 @@ async fn a_put_does_not_create_and_overwrites_without_a_version() {
     let missing = target.agent.put(&path, &quota("waldur-quota", &json!({"pods": "3"}))).await;
     missing.fails(404, "NotFound", "resourcequotas \"waldur-quota\" not found");
     assert_eq!(missing.body["details"], json!({"name": "waldur-quota", "kind": "resourcequotas"}));
-    target.agent.post(&quotas, &quota("waldur-quota", &json!({"pods": "3", "limits.cpu": "1"}))).await.is(201);
+    target
+        .agent
+        .post(&quotas, &quota("waldur-quota", &json!({"pods": "3", "limits.cpu": "1"})))
+        .await
+        .is(201);
     let again = target.agent.post(&quotas, &quota("waldur-quota", &json!({"pods": "1"}))).await;
     again.fails(409, "AlreadyExists", "resourcequotas \"waldur-quota\" already exists");
     let put = target.agent.put(&path, &quota("waldur-quota", &json!({"pods": "5"}))).await.is(200);
@@ -105,7 +134,10 @@ async fn a_put_does_not_create_and_overwrites_without_a_version() {
     let message = format!("Operation cannot be fulfilled on resourcequotas \"waldur-quota\": {MODIFIED}");
     conflict.fails(409, "Conflict", &message);
     let deleted = target.agent.delete(&path).await.is(200);
-    assert_eq!((&deleted["kind"], &deleted["spec"]["hard"]), (&json!("ResourceQuota"), &json!({"pods": "5"})));
+    assert_eq!(
+        (&deleted["kind"], &deleted["spec"]["hard"]),
+        (&json!("ResourceQuota"), &json!({"pods": "5"}))
+    );
     target.agent.delete(&path).await.fails(404, "NotFound", "resourcequotas \"waldur-quota\" not found");
     target.agent.delete(&format!("{PROJECTS}/conf-put")).await.is(200);
 }
@@ -133,7 +165,8 @@ async fn patches_add_keys_and_remove_only_what_is_null() {
     let none = target.agent.patch(&format!("{quotas}/none"), MERGE, &change(json!("4"))).await;
     none.fails(404, "NotFound", "resourcequotas \"none\" not found");
     let manager = target.agent.patch(&path, APPLY, &quota("q", &json!({"pods": "1"}))).await;
-    let why = "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch";
+    let why =
+        "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch";
     manager.fails(422, "Invalid", why);
     target.agent.delete(&format!("{PROJECTS}/conf-merge")).await.is(200);
 }
@@ -188,9 +221,15 @@ async fn a_quota_counts_and_limits_pods_and_claims() {
         "requests.nvidia.com/gpu": "0", "requests.storage": "3Gi",
     });
     target.agent.until(&path, |answer| answer.body["status"]["used"] == used).await;
-    let lowered = target.agent.patch(&path, MERGE, &json!({"spec": {"hard": {"limits.cpu": "1", "pods": "0"}}})).await.is(200);
+    let lowered = target
+        .agent
+        .patch(&path, MERGE, &json!({"spec": {"hard": {"limits.cpu": "1", "pods": "0"}}}))
+        .await
+        .is(200);
     assert_eq!(lowered["spec"]["hard"]["pods"], "0");
-    let kept = |answer: &Answer| answer.body["status"]["hard"]["pods"] == "0" && answer.body["status"]["used"]["pods"] == "2";
+    let kept = |answer: &Answer| {
+        answer.body["status"]["hard"]["pods"] == "0" && answer.body["status"]["used"]["pods"] == "2"
+    };
     target.agent.until(&path, kept).await;
     target.agent.delete(&format!("{PROJECTS}/conf-used")).await.is(200);
 }

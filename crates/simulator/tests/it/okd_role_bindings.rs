@@ -10,7 +10,8 @@ const KIND: &str = "RoleBinding.rbac.authorization.k8s.io";
 #[track_caller]
 fn escalates(answer: &Answer, name: &str, user: &str) {
     let message = answer.body["message"].as_str().unwrap();
-    let groups = "\"system:serviceaccounts\" \"system:serviceaccounts:waldur-system\" \"system:authenticated\"";
+    let groups =
+        "\"system:serviceaccounts\" \"system:serviceaccounts:waldur-system\" \"system:authenticated\"";
     let start = format!(
         "{RBAC} \"{name}\" is forbidden: user \"system:serviceaccount:waldur-system:{user}\" (groups=[{groups}]) is attempting to \
          grant RBAC permissions not currently held:\n{{APIGroups:[\""
@@ -36,7 +37,8 @@ async fn the_requester_of_a_project_grants_view_edit_and_admin_but_not_cluster_a
     }
     let refused = target.agent.post(&path, &binding("x-cluster-admin", "cluster-admin", "john")).await;
     escalates(&refused, "x-cluster-admin", "waldur-site-agent");
-    let rules = "{APIGroups:[\"*\"], Resources:[\"*\"], Verbs:[\"*\"]}\n{NonResourceURLs:[\"*\"], Verbs:[\"*\"]}";
+    let rules =
+        "{APIGroups:[\"*\"], Resources:[\"*\"], Verbs:[\"*\"]}\n{NonResourceURLs:[\"*\"], Verbs:[\"*\"]}";
     assert!(refused.body["message"].as_str().unwrap().ends_with(rules));
     let again = target.agent.post(&path, &binding("waldur-view", "view", "john@acme.com")).await;
     again.fails(409, "AlreadyExists", &format!("{RBAC} \"waldur-view\" already exists"));
@@ -76,7 +78,8 @@ async fn bind_on_named_roles_grants_them_everywhere_and_no_others() {
     for role in ["view", "edit", "admin", "basic-user"] {
         target.extended.post(&path, &binding(&format!("waldur-{role}"), role, "john")).await.is(201);
     }
-    let refused = target.extended.post(&path, &binding("waldur-cluster-admin", "cluster-admin", "john")).await;
+    let refused =
+        target.extended.post(&path, &binding("waldur-cluster-admin", "cluster-admin", "john")).await;
     escalates(&refused, "waldur-cluster-admin", "waldur-site-agent-bind");
     target.agent.delete("/api/v1/namespaces/conf-bind").await.is(200);
 }
@@ -110,17 +113,30 @@ async fn names_follow_the_rules_of_path_segments_only() {
     target.agent.project("conf-names").await;
     let long = format!("waldur-{}", "x".repeat(260));
     for name in [
-        "waldur-john@acme.com", "waldur-John.Doe@Acme.COM", "waldur-oidc:john", "waldur-acme\\john", "waldur-a b",
-        "waldur-jürgen", "waldur-.", "waldur-a#b?c", "waldur-a_b~c+d=e,f;g", "waldur-kube:admin", &long,
+        "waldur-john@acme.com",
+        "waldur-John.Doe@Acme.COM",
+        "waldur-oidc:john",
+        "waldur-acme\\john",
+        "waldur-a b",
+        "waldur-jürgen",
+        "waldur-.",
+        "waldur-a#b?c",
+        "waldur-a_b~c+d=e,f;g",
+        "waldur-kube:admin",
+        &long,
     ] {
         let answer = created(&target.agent, "conf-names", name).await.is(201);
         assert_eq!(answer["metadata"]["name"], name);
         assert!(answer["metadata"].get("resourceVersion").is_none(), "a dry run has no version");
     }
     for (name, why) in [
-        ("waldur-a/b", "may not contain '/'"), ("a%b", "may not contain '%'"), (".", "may not be '.'"), ("..", "may not be '..'"),
+        ("waldur-a/b", "may not contain '/'"),
+        ("a%b", "may not contain '%'"),
+        (".", "may not be '.'"),
+        ("..", "may not be '..'"),
     ] {
-        let message = format!("{KIND} \"{name}\" is invalid: metadata.name: Invalid value: \"{name}\": {why}");
+        let message =
+            format!("{KIND} \"{name}\" is invalid: metadata.name: Invalid value: \"{name}\": {why}");
         created(&target.agent, "conf-names", name).await.fails(422, "Invalid", &message);
     }
     let empty = created(&target.agent, "conf-names", "").await;
@@ -135,7 +151,9 @@ async fn names_in_urls_are_decoded_once() {
     let target = Target::new().await;
     target.agent.project("conf-urls").await;
     let path = bindings("conf-urls");
-    for (name, encoded) in [("waldur-John@Acme.com:x", "waldur-John%40Acme.com%3Ax"), ("waldur-a b+c", "waldur-a%20b%2Bc")] {
+    for (name, encoded) in
+        [("waldur-John@Acme.com:x", "waldur-John%40Acme.com%3Ax"), ("waldur-a b+c", "waldur-a%20b%2Bc")]
+    {
         let made = target.agent.post(&path, &binding(name, "view", "john")).await.is(201);
         target.agent.get(&format!("{path}/{encoded}")).await.is(200);
         let deleted = target.agent.delete(&format!("{path}/{encoded}")).await.is(200);
@@ -166,9 +184,14 @@ async fn a_role_reference_cannot_be_changed() {
     let one = format!("{path}/waldur-view");
     live["roleRef"]["name"] = "edit".into();
     let shown = "{\"APIGroup\":\"rbac.authorization.k8s.io\",\"Kind\":\"ClusterRole\",\"Name\":\"edit\"}";
-    let message = format!("{KIND} \"waldur-view\" is invalid: roleRef: Invalid value: {shown}: cannot change roleRef");
+    let message =
+        format!("{KIND} \"waldur-view\" is invalid: roleRef: Invalid value: {shown}: cannot change roleRef");
     target.agent.put(&one, &live).await.fails(422, "Invalid", &message);
-    target.agent.patch(&one, MERGE, &json!({"roleRef": {"name": "edit"}})).await.fails(422, "Invalid", &message);
+    target
+        .agent
+        .patch(&one, MERGE, &json!({"roleRef": {"name": "edit"}}))
+        .await
+        .fails(422, "Invalid", &message);
     let apply = format!("{one}?fieldManager=w&force=true");
     let edit = binding("waldur-view", "edit", "john");
     target.agent.patch(&apply, APPLY, &edit).await.fails(422, "Invalid", &message);
@@ -194,7 +217,10 @@ async fn lists_of_subjects_are_replaced_whole() {
     stale.fails(409, "Conflict", &format!("Operation cannot be fulfilled on {RBAC} \"waldur-view\": {why}"));
     for (content_type, name) in [(MERGE, "mary"), (STRATEGIC, "bob")] {
         let change = json!({"subjects": [user(name)]});
-        assert_eq!(target.agent.patch(&one, content_type, &change).await.is(200)["subjects"], change["subjects"]);
+        assert_eq!(
+            target.agent.patch(&one, content_type, &change).await.is(200)["subjects"],
+            change["subjects"]
+        );
     }
     let apply = format!("{one}?fieldManager=waldur&force=true");
     for name in ["a", "b"] {
@@ -212,8 +238,12 @@ async fn a_put_of_a_missing_binding_creates_it() {
     target.agent.project("conf-upsert").await;
     let path = format!("{}/put-new", bindings("conf-upsert"));
     target.agent.put(&path, &binding("put-new", "view", "john")).await.is(201);
-    let same = target.agent.put(&format!("{path}?dryRun=All"), &binding("put-new", "view", "john")).await.is(200);
-    assert_eq!(same["metadata"]["resourceVersion"], target.agent.get(&path).await.is(200)["metadata"]["resourceVersion"]);
+    let same =
+        target.agent.put(&format!("{path}?dryRun=All"), &binding("put-new", "view", "john")).await.is(200);
+    assert_eq!(
+        same["metadata"]["resourceVersion"],
+        target.agent.get(&path).await.is(200)["metadata"]["resourceVersion"]
+    );
     target.agent.delete(&format!("{PROJECTS}/conf-upsert")).await.is(200);
 }
 
@@ -229,7 +259,8 @@ async fn subjects_are_defaulted_and_checked() {
     };
     let made = target.agent.post(&path, &with(json!([{"kind": "User", "name": "x"}]))).await.is(201);
     assert_eq!(made["subjects"], json!([user("x")]));
-    let made = target.agent.post(&path, &with(json!([{"kind": "ServiceAccount", "name": "x"}]))).await.is(201);
+    let made =
+        target.agent.post(&path, &with(json!([{"kind": "ServiceAccount", "name": "x"}]))).await.is(201);
     assert_eq!(made["subjects"], json!([{"kind": "ServiceAccount", "name": "x"}]));
     assert!(target.agent.post(&path, &with(json!([]))).await.is(201).get("subjects").is_none());
     let mut no_group = binding("b", "view", "x");
@@ -262,11 +293,16 @@ async fn labels_are_strict_and_select_while_annotations_take_anything() {
     bad["metadata"]["labels"] = json!({"waldur/user": "john@acme.com"});
     let refused = target.agent.post(&path, &bad).await;
     assert_eq!(refused.code, 422);
-    let start = format!("{KIND} \"lab2\" is invalid: metadata.labels: Invalid value: \"john@acme.com\": a valid label must be");
+    let start = format!(
+        "{KIND} \"lab2\" is invalid: metadata.labels: Invalid value: \"john@acme.com\": a valid label must be"
+    );
     assert!(refused.body["message"].as_str().unwrap().starts_with(&start));
-    for selector in ["labelSelector=app.kubernetes.io/managed-by%3Dwaldur", "fieldSelector=metadata.name%3Dlab"] {
+    for selector in
+        ["labelSelector=app.kubernetes.io/managed-by%3Dwaldur", "fieldSelector=metadata.name%3Dlab"]
+    {
         let list = target.agent.get(&format!("{path}?{selector}")).await.is(200);
-        let names: Vec<&Value> = list["items"].as_array().unwrap().iter().map(|item| &item["metadata"]["name"]).collect();
+        let names: Vec<&Value> =
+            list["items"].as_array().unwrap().iter().map(|item| &item["metadata"]["name"]).collect();
         assert_eq!(names, ["lab"]);
     }
     let one = format!("{path}/lab");
@@ -279,7 +315,11 @@ async fn labels_are_strict_and_select_while_annotations_take_anything() {
 async fn a_binding_gives_access_to_exactly_the_user_it_names() {
     let target = Target::new().await;
     let namespace = target.agent.project("conf-exact").await;
-    target.agent.post(&bindings("conf-exact"), &binding("waldur-edit", "edit", "john@acme.com")).await.is(201);
+    target
+        .agent
+        .post(&bindings("conf-exact"), &binding("waldur-edit", "edit", "john@acme.com"))
+        .await
+        .is(201);
     let config_maps = format!("{namespace}/configmaps");
     target.as_user("john@acme.com", &config_maps).await.is(200);
     target.as_user("john@acme.com", &format!("{PROJECTS}/conf-exact")).await.is(200);

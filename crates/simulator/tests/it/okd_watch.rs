@@ -55,8 +55,14 @@ async fn a_watch_tells_of_each_change_from_a_version_on() {
     target.agent.post(&quotas, &quota("q", &json!({"pods": "1"}))).await.is(201);
     assert_eq!(watch.told().await, said("ADDED", "q"));
     let event = watch.next().await.unwrap();
-    assert_eq!((&event["type"], &event["object"]["status"]["used"]["pods"]), (&json!("MODIFIED"), &json!("0")));
-    assert_eq!((&event["object"]["kind"], &event["object"]["apiVersion"]), (&json!("ResourceQuota"), &json!("v1")));
+    assert_eq!(
+        (&event["type"], &event["object"]["status"]["used"]["pods"]),
+        (&json!("MODIFIED"), &json!("0"))
+    );
+    assert_eq!(
+        (&event["object"]["kind"], &event["object"]["apiVersion"]),
+        (&json!("ResourceQuota"), &json!("v1"))
+    );
     target.agent.delete(&format!("{quotas}/q")).await.is(200);
     assert_eq!(watch.told().await, said("DELETED", "q"));
     let mut again = Watch::open(&target.extended, &format!("{quotas}?watch=1&resourceVersion={from}")).await;
@@ -105,7 +111,11 @@ async fn initial_events_end_with_a_bookmark() {
 async fn bookmarks_come_to_those_who_asked() {
     let options = OkdOptions { bookmark_interval: Duration::from_millis(50), ..OkdOptions::immediate() };
     let target = Target::simulator(options).await;
-    let mut watch = Watch::open(&target.extended, "/api/v1/namespaces?watch=1&allowWatchBookmarks=true&resourceVersion=999999").await;
+    let mut watch = Watch::open(
+        &target.extended,
+        "/api/v1/namespaces?watch=1&allowWatchBookmarks=true&resourceVersion=999999",
+    )
+    .await;
     assert_eq!(watch.next().await.unwrap()["type"], "BOOKMARK");
 }
 
@@ -148,7 +158,9 @@ async fn projects_are_watched_without_versions_or_bookmarks() {
     let all = format!("{PROJECTS}?watch=true&resourceVersion=0&allowWatchBookmarks=true");
     let mut from_zero = Watch::open(&target.agent, &all).await;
     assert_eq!(from_zero.next().await.unwrap()["type"], "ADDED");
-    let mut stale = Watch::open(&target.agent, &format!("{PROJECTS}?watch=true&resourceVersion=1&timeoutSeconds=1")).await;
+    let mut stale =
+        Watch::open(&target.agent, &format!("{PROJECTS}?watch=true&resourceVersion=1&timeoutSeconds=1"))
+            .await;
     assert_eq!(stale.next().await, None, "neither events nor 410");
 
     let mut watch = Watch::open(&target.agent, &format!("{PROJECTS}?watch=true")).await;
@@ -173,7 +185,8 @@ async fn a_watch_ends_with_the_server() {
     let target = Target::simulator(OkdOptions::immediate()).await;
     let mut watch = Watch::open(&target.extended, "/api/v1/namespaces?watch=1&resourceVersion=999999").await;
     target.simulated.unwrap().server.shutdown().await;
-    let end = tokio::time::timeout(Duration::from_secs(5), watch.response.chunk()).await.expect("the stream ends");
+    let end =
+        tokio::time::timeout(Duration::from_secs(5), watch.response.chunk()).await.expect("the stream ends");
     assert!(end.is_err() || end.is_ok_and(|chunk| chunk.is_none()));
     assert!(watch.buffer.is_empty());
 }

@@ -22,7 +22,8 @@ async fn cluster() -> Cluster {
     let _installed = rustls::crypto::ring::default_provider().install_default();
     let okd = Okd::new(OkdOptions::immediate());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let server = serve(okd.router(), listener, ServeOptions { traffic: Traffic::recording(), ..Okd::serve_options() });
+    let server =
+        serve(okd.router(), listener, ServeOptions { traffic: Traffic::recording(), ..Okd::serve_options() });
     let client = Client::builder().no_proxy().user_agent("probe/1").tls_certs_only([]).build().unwrap();
     Cluster { token: okd.admin_token(), okd, server, client }
 }
@@ -63,7 +64,8 @@ async fn injected_statuses_look_like_the_servers_own() {
 #[tokio::test]
 async fn a_reset_comes_before_or_after_the_effect() {
     let cluster = cluster().await;
-    let rule = cluster.server.faults.add(Rule::all(Fault::ResetBefore).method(Method::POST).when(When::First(1)));
+    let rule =
+        cluster.server.faults.add(Rule::all(Fault::ResetBefore).method(Method::POST).when(When::First(1)));
     assert!(cluster.create("before").await.is_err());
     assert!(!cluster.exists("before"));
     assert_eq!(cluster.server.faults.struck(rule), 1);
@@ -117,9 +119,12 @@ async fn traffic_is_counted_by_shape_and_awaited() {
     }
     tokio::time::timeout(Duration::from_secs(5), waiting).await.unwrap().unwrap();
     let requests = cluster.server.traffic.requests();
-    let seen: Vec<_> = requests.iter().map(|r| (r.sequence, r.path.as_str(), r.query.as_str(), r.status)).collect();
-    let expected =
-        [(1, "/api/v1/namespaces/default", "x=1", Some(200)), (2, "/api/v1/namespaces/none", "x=1", Some(404))];
+    let seen: Vec<_> =
+        requests.iter().map(|r| (r.sequence, r.path.as_str(), r.query.as_str(), r.status)).collect();
+    let expected = [
+        (1, "/api/v1/namespaces/default", "x=1", Some(200)),
+        (2, "/api/v1/namespaces/none", "x=1", Some(404)),
+    ];
     assert_eq!(seen, expected);
     assert_eq!(requests[0].user_agent, "probe/1");
     cluster.server.traffic.reset();

@@ -27,8 +27,14 @@ impl Answer {
     #[track_caller]
     pub(crate) fn fails(&self, code: u16, reason: &str, message: &str) {
         let body = &self.body;
-        assert_eq!((self.code, body["reason"].as_str(), body["message"].as_str()), (code, Some(reason), Some(message)));
-        assert_eq!((&body["kind"], &body["status"], &body["code"]), (&json!("Status"), &json!("Failure"), &json!(code)));
+        assert_eq!(
+            (self.code, body["reason"].as_str(), body["message"].as_str()),
+            (code, Some(reason), Some(message))
+        );
+        assert_eq!(
+            (&body["kind"], &body["status"], &body["code"]),
+            (&json!("Status"), &json!("Failure"), &json!(code))
+        );
     }
 
     #[track_caller]
@@ -76,7 +82,8 @@ impl Api {
     }
 
     pub(crate) async fn patch(&self, path: &str, content_type: &str, body: &Value) -> Answer {
-        let request = self.request(Method::PATCH, path).header("content-type", content_type).body(body.to_string());
+        let request =
+            self.request(Method::PATCH, path).header("content-type", content_type).body(body.to_string());
         self.send(request).await
     }
 
@@ -90,7 +97,8 @@ impl Api {
 
     /// A POST of text that need not be JSON.
     pub(crate) async fn post_text(&self, path: &str, content_type: &str, body: &str) -> Answer {
-        let request = self.request(Method::POST, path).header("content-type", content_type).body(body.to_owned());
+        let request =
+            self.request(Method::POST, path).header("content-type", content_type).body(body.to_owned());
         self.send(request).await
     }
 
@@ -171,7 +179,8 @@ impl Target {
         let agent = okd.add_agent(documented_agent_rules());
         let extended = okd.add_service_account("waldur-system", "waldur-site-agent-bind");
         okd.put_cluster_role("waldur-site-agent-bind", extended_agent_rules());
-        let subject = json!({"kind": "ServiceAccount", "name": "waldur-site-agent-bind", "namespace": "waldur-system"});
+        let subject =
+            json!({"kind": "ServiceAccount", "name": "waldur-site-agent-bind", "namespace": "waldur-system"});
         okd.bind_cluster_role("waldur-site-agent-bind", "waldur-site-agent-bind", &subject);
         let client = client(None);
         let api = |token: String| Api { client: client.clone(), url: server.url.clone(), token };
@@ -183,9 +192,10 @@ impl Target {
         let (url, ca, token) = read_kubeconfig(path);
         let admin = Api { client: client(Some(&ca)), url, token };
         let mut agents = Vec::new();
-        for (name, rules) in
-            [("waldur-site-agent", documented_agent_rules()), ("waldur-site-agent-bind", extended_agent_rules())]
-        {
+        for (name, rules) in [
+            ("waldur-site-agent", documented_agent_rules()),
+            ("waldur-site-agent-bind", extended_agent_rules()),
+        ] {
             let token = service_account(&admin, name, rules).await;
             agents.push(Api { token, ..admin.clone() });
         }
@@ -207,9 +217,9 @@ impl Target {
 fn client(ca: Option<&[u8]>) -> Client {
     // Another test may have been first; the provider is the same.
     let _installed = rustls::crypto::ring::default_provider().install_default();
-    let builder = Client::builder().no_proxy().tls_certs_only(
-        ca.map(|pem| reqwest::Certificate::from_pem(pem).unwrap()),
-    );
+    let builder = Client::builder()
+        .no_proxy()
+        .tls_certs_only(ca.map(|pem| reqwest::Certificate::from_pem(pem).unwrap()));
     builder.build().unwrap()
 }
 
@@ -234,7 +244,9 @@ async fn service_account(admin: &Api, name: &str, rules: Value) -> String {
     admin.post("/api/v1/namespaces", &json!({"metadata": {"name": namespace}})).await;
     let accounts = format!("/api/v1/namespaces/{namespace}/serviceaccounts");
     admin.post(&accounts, &json!({"metadata": {"name": name}})).await;
-    admin.put(&format!("{rbac}/clusterroles/{name}"), &json!({"metadata": {"name": name}, "rules": rules})).await;
+    admin
+        .put(&format!("{rbac}/clusterroles/{name}"), &json!({"metadata": {"name": name}, "rules": rules}))
+        .await;
     let binding = json!({
         "metadata": {"name": name},
         "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": namespace}],
