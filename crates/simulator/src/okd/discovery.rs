@@ -89,6 +89,7 @@ pub(crate) fn resources(flavour: Flavour, group: &str, version: &str) -> Option<
     if list.is_empty() {
         return None;
     }
+    list.sort_by(|one: &Value, other| one["name"].as_str().cmp(&other["name"].as_str()));
     let group_version = group_version(group, version);
     let mut body = json!({"kind": "APIResourceList", "groupVersion": group_version, "resources": list});
     // The core group's list is older than the field.

@@ -402,8 +402,9 @@ impl Call<'_> {
             }
             "create" => {
                 let body = self.json_body(PROJECT_REQUESTS.kind)?;
+                let bind = self.okd.options().bind_requester;
                 let (stored, warnings) =
-                    self.write(|state, writer| projects::request(&mut state.store, body, writer))?;
+                    self.write(|state, writer| projects::request(&mut state.store, body, bind, writer))?;
                 self.okd.note_birth(&stored.key.name);
                 let answer = self.written(PROJECTS, 201, &stored, warnings);
                 self.okd.changed(NAMESPACES, "", &stored.key.name);

@@ -73,6 +73,8 @@ pub struct OkdOptions {
     pub settle_delay: Duration,
     /// How old the list of projects may be; a real cluster refreshes it each second.
     pub project_list_staleness: Duration,
+    /// Whether a project request makes its requester `admin`; a custom project template may not.
+    pub bind_requester: bool,
     /// How many changes per resource watches can look back on.
     pub watch_history: usize,
     /// Time between bookmarks of a watch that asked for them.
@@ -88,6 +90,7 @@ impl Default for OkdOptions {
             termination_delay: Duration::from_secs(5),
             settle_delay: Duration::from_millis(50),
             project_list_staleness: Duration::from_secs(1),
+            bind_requester: true,
             watch_history: 10_000,
             bookmark_interval: Duration::from_secs(60),
         }

@@ -24,8 +24,13 @@ const RESERVED: [&str; 3] = ["openshift", "kubernetes", "kube"];
 
 /// POST projectrequests: makes the namespace and the requester's `admin` binding.
 ///
-/// `dryRun` is ignored, as on the real server.
-pub(crate) fn request(store: &mut Store, mut body: Value, writer: &mut Writer<'_>) -> Result<Arc<Stored>> {
+/// `dryRun` is ignored, as on the real server. Without `bind` nobody becomes admin, as under some project templates.
+pub(crate) fn request(
+    store: &mut Store,
+    mut body: Value,
+    bind: bool,
+    writer: &mut Writer<'_>,
+) -> Result<Arc<Stored>> {
     objects::take_type(PROJECT_REQUESTS, &mut body)?;
     objects::drop_unknown(PROJECT_REQUESTS, &mut body, writer)?;
     let display_name = text_member(&body, "displayName")?;
@@ -44,7 +49,7 @@ pub(crate) fn request(store: &mut Store, mut body: Value, writer: &mut Writer<'_
     check_annotations(&project)?;
     let dry_run = std::mem::replace(&mut writer.dry_run, false);
     let stored = insert_namespace(store, project, "openshift-apiserver", writer);
-    if stored.is_ok() {
+    if bind && stored.is_ok() {
         bind_requester(store, &name, writer);
     }
     writer.dry_run = dry_run;

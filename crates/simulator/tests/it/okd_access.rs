@@ -146,6 +146,35 @@ async fn an_access_review_answers_as_the_authoriser_does() {
 }
 
 #[tokio::test]
+async fn an_access_review_says_which_binding_allows() {
+    let target = Target::new().await;
+    target.agent.project("conf-reason").await;
+    let review = |attributes: Value| json!({"spec": {"resourceAttributes": attributes}});
+    let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+    let quota = json!({"namespace": "", "verb": "create", "group": "project.openshift.io", "resource": "projectrequests"});
+    let answer = target.agent.post(path, &review(quota)).await.is(201);
+    let reason = "RBAC: allowed by ClusterRoleBinding \"waldur-site-agent\" of ClusterRole \"waldur-site-agent\" to \
+                  ServiceAccount \"waldur-site-agent/waldur-system\"";
+    assert_eq!(answer["status"], json!({"allowed": true, "reason": reason}));
+    assert!(answer["spec"]["resourceAttributes"].get("namespace").is_none(), "what is empty is not shown");
+    let secrets = json!({"namespace": "conf-reason", "verb": "get", "resource": "secrets"});
+    let answer = target.agent.post(path, &review(secrets)).await.is(201);
+    let reason = format!(
+        "RBAC: allowed by RoleBinding \"admin/conf-reason\" of ClusterRole \"admin\" to User \"{AGENT}\""
+    );
+    assert_eq!(answer["status"]["reason"], reason);
+    target.agent.delete(&format!("{PROJECTS}/conf-reason")).await.is(200);
+}
+
+#[tokio::test]
+async fn a_token_ends_with_its_service_account() {
+    let target = Target::simulator(OkdOptions::immediate()).await;
+    target.agent.get(PROJECTS).await.is(200);
+    target.admin.delete("/api/v1/namespaces/waldur-system/serviceaccounts/waldur-site-agent").await.is(200);
+    target.agent.get(PROJECTS).await.fails(401, "Unauthorized", "Unauthorized");
+}
+
+#[tokio::test]
 async fn subjects_of_all_kinds_get_what_their_binding_says() {
     let target = Target::simulator(OkdOptions::immediate()).await;
     let okd = &target.simulated.as_ref().unwrap().okd;

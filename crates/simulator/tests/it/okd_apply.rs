@@ -89,7 +89,7 @@ async fn metadata_is_applied_next_to_what_others_wrote() {
 #[tokio::test]
 async fn an_applied_uid_must_be_that_of_the_live_object() {
     let target = Target::new().await;
-    let path = format!("{}/ssa?fieldManager=waldur", quotas(&target, "conf-uid").await);
+    let path = format!("{}/ssa?fieldManager=waldur", quotas(&target, "conf-applied-uid").await);
     let mut config = quota("ssa", &json!({"pods": "4"}));
     config["metadata"]["uid"] = "0000".into();
     let absent = target.agent.patch(&path, APPLY, &config).await;
@@ -102,7 +102,7 @@ async fn an_applied_uid_must_be_that_of_the_live_object() {
     config["metadata"]["resourceVersion"] = "1".into();
     let stale = target.agent.patch(&path, APPLY, &config).await;
     assert_eq!((stale.code, stale.body["reason"].as_str()), (409, Some("Conflict")));
-    target.agent.delete(&format!("{PROJECTS}/conf-uid")).await.is(200);
+    target.agent.delete(&format!("{PROJECTS}/conf-applied-uid")).await.is(200);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Role bindings: names, subjects, immutability, and the escalation check.
 
 use serde_json::{Value, json};
+use simulator::okd::OkdOptions;
 
 use crate::target::{APPLY, Answer, Api, MERGE, PROJECTS, STRATEGIC, Target, binding, bindings};
 
@@ -101,6 +102,17 @@ async fn without_its_admin_binding_the_agent_locks_itself_out() {
     target.extended.post(&path, &binding("admin", "admin", own)).await.is(201);
     target.agent.post(&path, &binding("waldur-x", "view", "john")).await.is(201);
     target.agent.delete(&format!("{PROJECTS}/conf-locked")).await.is(200);
+}
+
+#[tokio::test]
+async fn a_project_template_may_leave_the_requester_without_rights() {
+    let options = OkdOptions { bind_requester: false, ..OkdOptions::immediate() };
+    let target = Target::simulator(options).await;
+    target.agent.project("conf-template").await;
+    let path = bindings("conf-template");
+    target.agent.get(&format!("{path}/admin")).await.is(404);
+    escalates(&target.agent.post(&path, &binding("b", "view", "john")).await, "b", "waldur-site-agent");
+    target.extended.post(&path, &binding("b", "view", "john")).await.is(201);
 }
 
 async fn created(api: &Api, namespace: &str, name: &str) -> Answer {
