@@ -6,12 +6,14 @@
 //! [`Okd`] is the cluster; [`Okd::router`] is its API; its other methods are what a cluster administrator, or fate, does.
 
 mod admin;
+mod answer;
 mod controllers;
 mod discovery;
 mod http;
 mod kinds;
 mod list;
 mod managed;
+mod names;
 mod objects;
 mod patch;
 mod projects;
@@ -161,7 +163,7 @@ impl Okd {
     /// How to serve it: error statuses in its format, counts by its path shapes.
     #[must_use]
     pub fn serve_options() -> ServeOptions {
-        ServeOptions { shaper: http::injected, shape, ..ServeOptions::default() }
+        ServeOptions { shaper: answer::injected, shape, ..ServeOptions::default() }
     }
 
     /// How this cluster was made.
