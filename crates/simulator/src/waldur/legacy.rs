@@ -32,7 +32,10 @@ impl Call<'_> {
                     "ok" => AllocationState::Ok,
                     "erred" => AllocationState::Erred,
                     _ => {
-                        return Err(Answer::bad_field("state", &format!("\"{name}\" is not a valid choice.")));
+                        return Err(Answer::bad_field(
+                            "state",
+                            &format!("\"{name}\" is not a valid choice."),
+                        ));
                     }
                 };
                 self.state.change_resource(resource, |row| row.set_allocation_state(state));
