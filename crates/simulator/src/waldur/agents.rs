@@ -177,15 +177,16 @@ impl Call<'_> {
         Ok(if known.is_some() { Answer::ok(body) } else { Answer::created(body) })
     }
 
-    /// One queue for each identity; another user's queue is a conflict. An empty list means every type.
+    /// One queue for each identity; another user's queue is a conflict. An empty list means every type, and so does
+    /// none for a new queue, while an old one then keeps its types.
     fn register_queue(&mut self, identity: &AgentIdentity) -> Outcome {
-        let types = self.request.body.get("object_types").and_then(Value::as_array);
-        let types = types.ok_or_else(|| Answer::bad_field("object_types", "This field is required."))?;
+        let given = self.request.body.get("object_types").and_then(Value::as_array);
         let mut object_types: Vec<String> =
-            types.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+            given.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
         if object_types.is_empty() {
             object_types = OBJECT_TYPES.map(str::to_owned).to_vec();
         }
+        let keeps_types = given.is_none();
         if let Some(unknown) = object_types.iter().find(|name| !OBJECT_TYPES.contains(&name.as_str())) {
             return Err(Answer::bad_field("object_types", &format!("\"{unknown}\" is not a valid choice.")));
         }
@@ -198,7 +199,9 @@ impl Call<'_> {
             }
             Some((uuid, _)) => {
                 self.state.consumers.update(uuid, |row| {
-                    row.object_types = object_types;
+                    if !keeps_types {
+                        row.object_types = object_types;
+                    }
                     row.passcode = passcode;
                 });
                 uuid
