@@ -8,4 +8,5 @@ mod waldur_current;
 mod waldur_direct;
 mod waldur_orders;
 mod waldur_script;
+mod waldur_shapes;
 mod waldur_support;
