@@ -1,6 +1,7 @@
-//! The simulators against clients that nobody here wrote.
+//! Clients that nobody here wrote, against the simulators.
 //!
-//! Needs the feature `foreign-clients` and the clients installed: `kubectl` (Debian: `kubernetes-client`).
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+//! `cargo xtask test` installs them; without them these tests fail.
 
-mod kubectl;
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod waldur_api_client;
