@@ -2,6 +2,7 @@
 //!
 //! `cargo xtask test` installs them; without them these tests fail.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod kubectl;
 mod waldur_api_client;
