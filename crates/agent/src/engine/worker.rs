@@ -98,6 +98,9 @@ impl Engine {
         if !execution.left_out {
             self.note_told(key, &plan);
         }
+        if plan.look_again_at.is_some() {
+            offering.forget_people().await;
+        }
         Ok(round)
     }
 

@@ -9,6 +9,7 @@ mod tests;
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::access::DesiredAccess;
 use crate::action::{Action, Expect, Target};
 use crate::desired::{Desired, Goal, OpenOrder, Project, Removal};
 use crate::finding::Finding;
@@ -22,6 +23,9 @@ pub use access::losses;
 
 /// How soon to look again at a namespace that is going away.
 const WHILE_TERMINATING: SignedDuration = SignedDuration::from_secs(2);
+
+/// How soon to look for usernames after an order is done.
+const WHEN_DONE: SignedDuration = SignedDuration::from_secs(1);
 
 /// What to do for one resource.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -73,6 +77,7 @@ impl Plan {
                 self.bind(project, &target, true, observed);
                 self.write_back(desired, project, &name);
                 self.done(desired);
+                self.look_for_usernames(project, now);
             }
             Site::Use(namespace) => {
                 self.approve(desired);
@@ -82,7 +87,19 @@ impl Plan {
                 self.bind(project, &target, false, observed);
                 self.write_back(desired, project, &namespace.name);
                 self.done(desired);
+                if desired.order.is_some() {
+                    self.look_for_usernames(project, now);
+                }
             }
+        }
+    }
+
+    /// Waldur gives members their usernames in an offering when a resource has become OK, which it does when the
+    /// order is done: one more look binds them without waiting for the next pass.
+    fn look_for_usernames(&mut self, project: &Project, now: Timestamp) {
+        let missing = |access: &DesiredAccess| access.statuses.iter().any(|status| status.problem.is_some());
+        if project.may_create && project.access.as_ref().is_some_and(missing) {
+            self.look_again_at = now.checked_add(WHEN_DONE).ok();
         }
     }
 
