@@ -14,6 +14,20 @@ use crate::workspace::Metadata;
 /// From crates.io.
 const CARGO_DENY: &str = "0.20.2";
 
+/// Arguments of cargo-deny. An exception that nothing needs any more is a fault as well.
+const DENY: [&str; 10] = [
+    "--all-features",
+    "--locked",
+    "check",
+    "--deny",
+    "unmatched-skip",
+    "--deny",
+    "unnecessary-skip",
+    "bans",
+    "licenses",
+    "sources",
+];
+
 /// From Debian: the package, and a command that succeeds where it, or its like, is installed.
 const DEBIAN: [(&str, &[&str]); 2] = [
     ("kubernetes-client", &["kubectl", "version", "--client"]),
@@ -40,7 +54,6 @@ pub(crate) fn everything() -> Result<()> {
 
 /// The check of dependencies, ready to run; installs cargo-deny first if need be.
 pub(crate) fn cargo_deny() -> Result<Program> {
-    let check = ["--all-features", "--locked", "check", "bans", "licenses", "sources"];
     let root = Metadata::read()?.target_directory.join("tools");
     let places = [root.join("bin/cargo-deny"), PathBuf::from("cargo-deny")];
     let is_right = |place: &PathBuf| {
@@ -48,7 +61,7 @@ pub(crate) fn cargo_deny() -> Result<Program> {
         version.is_ok_and(|version| version.trim_end() == format!("cargo-deny {CARGO_DENY}"))
     };
     if let Some(place) = places.iter().find(|place| is_right(place)) {
-        return Ok(program(place, check));
+        return Ok(program(place, DENY));
     }
     // Unoptimised, since it runs for a second and would compile for minutes; without debug information.
     let install =
@@ -57,7 +70,7 @@ pub(crate) fn cargo_deny() -> Result<Program> {
         .env("CARGO_PROFILE_DEV_DEBUG", "0")
         .env("CARGO_INCREMENTAL", "0")
         .run()?;
-    Ok(program(&places[0], check))
+    Ok(program(&places[0], DENY))
 }
 
 /// The Python that has the clients; installs it and the Debian packages first if need be.
