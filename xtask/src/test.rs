@@ -11,6 +11,9 @@ use clap::ValueEnum;
 use crate::process::{Program, cargo};
 use crate::{generate, install, links};
 
+/// Private items are documented too: who reads these pages works on the code, and may follow links to them.
+const RUSTDOC: &str = "-D warnings -A rustdoc::private_intra_doc_links";
+
 /// What to check.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -63,7 +66,7 @@ impl Step {
                 clippy(&["--all-features"]).run()
             }
             Self::Docs => cargo(["doc", "--workspace", "--no-deps", "--document-private-items", "--locked"])
-                .env("RUSTDOCFLAGS", "-D warnings")
+                .env("RUSTDOCFLAGS", RUSTDOC)
                 .run(),
             Self::Drift => generate::check(),
             Self::Tests => tests(&[]).run(),
