@@ -1,5 +1,6 @@
 //! Files that are made from the binaries and kept in the repository: what a reader sees is what the code says.
 
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -35,24 +36,30 @@ pub(crate) fn check() -> Result<()> {
     let scratch = binaries.metadata.target_directory.join("generated");
     let mut stale = Vec::new();
     for (path, text) in generated(&binaries)? {
-        if fs::read_to_string(workspace::root().join(path)).is_ok_and(|present| present == text) {
-            program("git", ["ls-files", "--error-unmatch", path]).text()?;
+        let present = fs::read_to_string(workspace::root().join(path)).unwrap_or_default();
+        let known = program("git", ["ls-files", "--error-unmatch", path]).succeeds();
+        if present == text && known {
             continue;
         }
-        write_below(&scratch, path, &text)?;
-        let made = scratch.join(path);
-        // Fails where there is a difference, and here there is one.
-        let _ = program(
-            "git",
-            ["--no-pager".as_ref(), "diff".as_ref(), "--no-index".as_ref(), Path::new(path), &made],
-        )
-        .run();
         stale.push(path);
+        if known {
+            write_below(&scratch, path, &text)?;
+            show_difference(path, &scratch.join(path));
+        }
     }
     if stale.is_empty() {
         return Ok(());
     }
-    bail!("not what the binaries print: {}; write them with: cargo xtask generate", stale.join(", "))
+    bail!(
+        "not in the repository as the binaries print it: {}; write with `cargo xtask generate` and commit",
+        stale.join(", ")
+    )
+}
+
+fn show_difference(path: &str, made: &Path) {
+    let words = ["--no-pager", "diff", "--no-index", "--", path].map(OsStr::new);
+    // Fails where there is a difference, and here there is one.
+    let _ = program("git", words.into_iter().chain([made.as_os_str()])).run();
 }
 
 fn write_below(folder: &Path, path: &str, text: &str) -> Result<()> {

@@ -93,9 +93,10 @@ fn clippy(more: &[&str]) -> Program {
     cargo(arguments.iter().chain(more).chain(&["--", "-D", "warnings"]))
 }
 
-/// Snapshots are compared and never written: what checks must not change what is checked.
+/// One failing test program does not hide the next. Snapshots are compared and never written: what checks must not
+/// change what is checked.
 fn tests(more: &[&str]) -> Program {
-    cargo(["test", "--workspace", "--locked"].iter().chain(more)).env("INSTA_UPDATE", "no")
+    cargo(["test", "--workspace", "--locked", "--no-fail-fast"].iter().chain(more)).env("INSTA_UPDATE", "no")
 }
 
 /// Runs the chosen steps.

@@ -1,27 +1,28 @@
 //! Invariant: only `cluster/apply.rs` and `waldur/calls.rs` write.
 //!
-//! Everything that sends is told apart by the name of the method called: those below write, wherever they are, but
-//! for the exceptions, each with its reason.
+//! What sends is told by the name of the method called: those below write, wherever they are, but for the exceptions,
+//! each with its reason. kube's `Api`, whose methods have more names, is for the watches alone.
 
 use crate::none;
 use crate::source::{Source, Token, find, rust};
 
-/// Methods that change something on a server; those of `cluster::http::Http`, of kube's `Api` and of reqwest.
-const WRITES: [&str; 12] = [
-    "apply",
+/// Methods that change something on a server: those of `cluster::http::Http`, of reqwest and of kube's `Api`.
+const WRITES: [&str; 5] = ["apply", "delete", "patch", "post", "put"];
+
+/// More methods of kube's `Api` that do, with names that are common elsewhere.
+const WRITES_OF_API: [&str; 8] = [
     "create",
     "create_subresource",
-    "delete",
     "delete_collection",
     "delete_opt",
     "entry",
-    "patch",
     "patch_status",
-    "post",
-    "put",
     "replace",
+    "replace_status",
 ];
 
+/// The one file that uses kube's `Api`; to read.
+const API: &str = "crates/agent/src/cluster/watch.rs";
 /// Where writing to the cluster belongs.
 const CLUSTER: &str = "crates/agent/src/cluster/apply.rs";
 /// Where writing to Waldur belongs.
@@ -40,7 +41,7 @@ struct Exception {
     with: Option<&'static str>,
 }
 
-const EXCEPTIONS: [Exception; 8] = [
+const EXCEPTIONS: [Exception; 5] = [
     // Questions about the agent's own rights, asked by POST; they leave nothing behind.
     Exception {
         path: "crates/agent/src/cluster/connect.rs",
@@ -64,28 +65,18 @@ const EXCEPTIONS: [Exception; 8] = [
     Exception {
         path: "crates/agent/src/cluster/store.rs",
         receiver: "self",
-        methods: &["apply", "delete", "replace"],
+        methods: &["apply", "delete"],
         with: None,
     },
-    // Fields of a log line, and the log file.
+    // Fields of a log line.
     Exception { path: "crates/agent/src/telemetry.rs", receiver: "self", methods: &["put"], with: None },
-    Exception { path: "crates/agent/src/telemetry.rs", receiver: ")", methods: &["create"], with: None },
-    // Texts and maps of the configuration; nothing is sent from there.
-    Exception {
-        path: "crates/agent/src/settings/",
-        receiver: "",
-        methods: &["entry", "replace"],
-        with: None,
-    },
-    // Maps in memory.
-    Exception { path: "crates/agent/src/", receiver: "", methods: &["entry"], with: None },
 ];
 
 impl Exception {
     fn holds(&self, source: &Source, receiver: Token<'_>, method: Token<'_>) -> bool {
         let line = source.text.lines().nth(method.line - 1).unwrap_or_default();
         source.path.starts_with(self.path)
-            && (self.receiver.is_empty() || self.receiver == receiver.text)
+            && self.receiver == receiver.text
             && self.methods.contains(&method.text)
             && self.with.is_none_or(|with| line.contains(with))
     }
@@ -93,38 +84,41 @@ impl Exception {
 
 fn faults(source: &Source) -> Vec<String> {
     let tokens = source.tokens();
+    let path = source.path.as_str();
     let mut faults = Vec::new();
-    if source.path != CLUSTER {
-        faults.extend(writes(source, &tokens));
+    if path != CLUSTER {
+        faults.extend(calls(source, &tokens));
     }
-    if source.path != WALDUR {
-        for method in ["post", "put", "patch", "delete"] {
-            let calls = find(&tokens, &["Call", ":", ":", method]);
-            faults.extend(calls.into_iter().map(|place| {
-                source.fault(tokens[place].line, &format!("`Call::{method}` writes to Waldur"))
-            }));
+    if path != WALDUR {
+        // `Call::post` and, around our own senders, `http::Request::post` and the like.
+        for method in ["delete", "patch", "post", "put"] {
+            let made = find(&tokens, &[":", ":", method, "("]).into_iter();
+            faults
+                .extend(made.map(|at| source.fault(tokens[at].line, &format!("`::{method}(…)` may write"))));
         }
     }
-    if !SENDERS.contains(&source.path.as_str()) {
-        for method in ["POST", "PUT", "PATCH", "DELETE"] {
-            let named = tokens.iter().filter(|token| token.text == method);
-            faults.extend(
-                named.map(|token| source.fault(token.line, &format!("`{method}` is sent from here"))),
-            );
-        }
+    if !SENDERS.contains(&path) {
+        let methods = tokens.iter().filter(|token| ["POST", "PUT", "PATCH", "DELETE"].contains(&token.text));
+        faults.extend(methods.map(|token| source.fault(token.line, &format!("`{}` is sent", token.text))));
+    }
+    if path != API {
+        let api = tokens.iter().filter(|token| token.text == "Api");
+        faults.extend(api.map(|token| source.fault(token.line, "kube's `Api` can write")));
     }
     faults
 }
 
 /// Calls of methods that write, as `receiver.method(`.
-fn writes<'a>(source: &'a Source, tokens: &'a [Token<'a>]) -> impl Iterator<Item = String> {
+fn calls<'a>(source: &'a Source, tokens: &'a [Token<'a>]) -> impl Iterator<Item = String> {
     let calls = tokens.windows(4).filter(|call| call[1].text == "." && call[3].text == "(");
-    let calls = calls.map(|call| (call[0], call[2])).filter(|(_, method)| WRITES.contains(&method.text));
+    let writes =
+        |method: &str| WRITES.contains(&method) || source.path == API && WRITES_OF_API.contains(&method);
+    let calls = calls.map(|call| (call[0], call[2])).filter(move |(_, method)| writes(method.text));
     let refused = calls.filter(|(receiver, method)| {
         !EXCEPTIONS.iter().any(|exception| exception.holds(source, *receiver, *method))
     });
     refused.map(|(receiver, method)| {
-        source.fault(method.line, &format!("`{}.{}(…)` may write to the cluster", receiver.text, method.text))
+        source.fault(method.line, &format!("`{}.{}(…)` may write", receiver.text, method.text))
     })
 }
 
@@ -152,9 +146,12 @@ fn a_write_elsewhere_is_found() {
     for (path, text) in [
         ("crates/agent/src/engine/worker.rs", "cluster.http\n    .post(path, &body).await?;"),
         ("crates/agent/src/engine/worker.rs", "waldur.http.done(Call::post(path, body)).await?;"),
-        ("crates/agent/src/cluster/watch.rs", "api.patch(name, &parameters, &patch).await?;"),
+        ("crates/agent/src/engine/worker.rs", "let request = http::Request::put(path).body(body)?;"),
+        ("crates/agent/src/engine/worker.rs", "let quotas: Api<ResourceQuota> = quotas(client);"),
+        (API, "api.patch(name, &parameters, &patch).await?;"),
+        (API, "api.replace(name, &parameters, &object).await?;"),
         ("crates/agent/src/cluster/connect.rs", "self.http.post(\"/api/v1/namespaces\", &body).await?;"),
-        ("crates/agent/src/cluster/watch.rs", "let method = Method::DELETE;"),
+        (API, "let method = Method::DELETE;"),
         (CLUSTER, "http.done(Call::put(path, body)).await?;"),
         (WALDUR, "cluster.http.delete(path, &options).await?;"),
     ] {
@@ -163,7 +160,8 @@ fn a_write_elsewhere_is_found() {
     for (path, text) in [
         (CLUSTER, "self.cluster.http.apply(&path, body).await?;"),
         (WALDUR, "self.http.done(Call::post(path, body)).await"),
-        ("crates/agent/src/cluster/watch.rs", "cluster.write_store(|store| store.apply(kind, &object));"),
+        ("crates/agent/src/cluster/kinds.rs", "let name = name.replace('/', \"-\");"),
+        (API, "cluster.write_store(|store| store.apply(kind, &object));"),
         ("crates/agent/src/cluster/connect.rs", "self.http.post(\"/apis/a/v1/selfsubjectreviews\", &review)"),
     ] {
         none(&faults(&Source::sample(path, text)));
