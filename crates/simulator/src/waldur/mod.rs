@@ -17,7 +17,10 @@ mod direct;
 mod event;
 mod fields;
 mod filter;
+mod imports;
+mod legacy;
 mod model;
+mod offering_users;
 mod offerings;
 mod orders;
 mod page;
@@ -29,6 +32,7 @@ mod routes;
 mod seed;
 mod state;
 mod table;
+mod usages;
 mod wire;
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -301,7 +301,6 @@ row!(OfferingUser, |row| (row.offering, row.state as u8));
 #[derive(Clone, Debug)]
 pub(crate) struct ComponentUsage {
     pub(crate) uuid: Uuid,
-    pub(crate) offering: Uuid,
     pub(crate) resource: Uuid,
     pub(crate) kind: String,
     /// Two decimals, as text.
@@ -471,6 +470,13 @@ impl Resource {
     /// Puts the hidden allocation behind the resource.
     pub(crate) fn allocate(&mut self, uuid: Uuid) {
         self.allocation = Some(Allocation { uuid, state: AllocationState::CreationScheduled });
+    }
+
+    /// Adds options to those that the resource has.
+    pub(crate) fn merge_options(&mut self, more: &Map<String, Value>) {
+        let mut options = self.options.as_object().cloned().unwrap_or_default();
+        options.extend(more.clone());
+        self.options = Value::Object(options);
     }
 
     /// Changes the state of the hidden allocation, which the server mirrors into the metadata (measurement 152).

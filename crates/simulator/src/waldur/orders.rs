@@ -235,11 +235,13 @@ impl super::state::State {
             OrderType::Create | OrderType::Restore => resource.state = ResourceState::Ok,
             OrderType::Update => {
                 resource.state = ResourceState::Ok;
-                if order.old_plan.is_some() {
-                    resource.plan = order.plan;
-                } else {
-                    // Replaced wholesale: components that the order leaves away are gone (measurement 177).
+                resource.plan = order.plan.or(resource.plan);
+                // Replaced wholesale: components that the order leaves away are gone (measurement 177).
+                if order.limits.as_object().is_none_or(|limits| !limits.is_empty()) {
                     resource.limits = order.limits.clone();
+                }
+                if let Some(options) = order.attributes.get("new_options").and_then(Value::as_object) {
+                    resource.merge_options(options);
                 }
             }
         });
@@ -252,7 +254,8 @@ impl super::state::State {
         self.change_order(uuid, |order| {
             order.error_message = message.to_owned();
             order.error_traceback = traceback.to_owned();
-            if order.state == OrderState::Executing || !is_2024 {
+            // Any other order keeps its state, while its resource is driven on all the same.
+            if order.state == OrderState::Executing {
                 order.state = OrderState::Erred;
             }
         });

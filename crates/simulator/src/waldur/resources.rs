@@ -93,7 +93,7 @@ impl Call<'_> {
             })
             .filter(|row| visible(self, row))
             .collect();
-        self.page(&resources, |view, resource, fields| view.resource(resource, fields))
+        self.page(&resources, |view, resource, fields| view.listed_resource(resource, fields))
     }
 
     fn show_resource(&self, resource: &Resource) -> Outcome {

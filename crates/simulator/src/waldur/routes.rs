@@ -162,6 +162,20 @@ fn dispatch(call: &mut Call<'_>, collection: &str, rest: &[&str]) -> Outcome {
         "marketplace-site-agent-processors" => call.agent_processors(rest),
         "marketplace-site-agent-logs" if rest.is_empty() => call.agent_log_records(),
         "event-subscriptions" => call.event_subscriptions(rest),
+        "marketplace-offering-users" => call.offering_users(rest),
+        "marketplace-component-usages" => call.component_usages(rest),
+        "marketplace-component-user-usages" => call.component_user_usages(rest),
+        "component-user-usage-limits" => call.component_user_usage_limits(rest),
+        "backend-resources" => call.backend_resources(rest),
+        "backend-resource-requests" => call.backend_resource_requests(rest),
+        "marketplace-slurm-remote" => call.slurm_remote(rest),
+        "marketplace-project-estimated-cost-policies" => call.cost_policies(rest),
+        // Known to both servers, and never with a row that an agent's offering would see.
+        "marketplace-integration-statuses" | "marketplace-resource-api-keys" | "hooks" | "events"
+            if rest.is_empty() && call.reads() =>
+        {
+            call.page(&[(); 0], |_, (), _| Value::Null)
+        }
         _ => Err(Answer::no_route()),
     }
 }

@@ -325,7 +325,9 @@ impl State {
         }
         let policy = row.plugin_options.get("username_generation_policy").and_then(|policy| policy.as_str());
         let username = self.generated_username(policy.unwrap_or("service_provider"), user);
-        self.add_offering_user(offering, user, username);
+        let made = self.add_offering_user(offering, user, username);
+        let now = self.now();
+        self.offering_users.update(made, |row| row.propagated = Some(now));
     }
 
     fn generated_username(&self, policy: &str, user: Uuid) -> String {

@@ -5,7 +5,7 @@
 //! cluster with a token and a CA, of a user that may do everything) the same functions run against that cluster; those that
 //! need a switch of the simulator (delays, faults, expiry) pass over it. The tests make projects named `conf-*` and delete
 //! them.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod okd_access;
 mod okd_apply;
@@ -15,5 +15,10 @@ mod okd_quotas;
 mod okd_role_bindings;
 mod okd_watch;
 mod target;
+mod waldur_2024;
+mod waldur_conformance;
+mod waldur_current;
+mod waldur_direct;
 mod waldur_orders;
+mod waldur_script;
 mod waldur_support;

@@ -37,7 +37,7 @@ impl View<'_> {
         }
         let mut out = Object::new(&all);
         self.order_core(order, &mut out);
-        for name in ["customer_slug", "project_slug", "error_traceback"] {
+        for name in ["customer_slug", "project_slug", "error_traceback", "new_plan_name", "new_plan_uuid"] {
             out.remove(name);
         }
         out.put("url", self.url("marketplace-orders", order.uuid));

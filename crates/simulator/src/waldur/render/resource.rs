@@ -9,12 +9,23 @@ use crate::waldur::request::hex;
 use crate::waldur::wire::{OrderType, ResourceState};
 
 impl View<'_> {
-    /// The resource as provider and consumer endpoints show it.
+    /// The resource as `GET {uuid}/` of provider and consumer endpoints shows it.
     pub(crate) fn resource(&self, resource: &Resource, fields: &Fields) -> Value {
+        self.draw_resource(resource, fields, true)
+    }
+
+    /// The resource as lists show it: the 2024 server leaves its orders away there (measurements 065, 102).
+    pub(crate) fn listed_resource(&self, resource: &Resource, fields: &Fields) -> Value {
+        self.draw_resource(resource, fields, !self.is_2024())
+    }
+
+    fn draw_resource(&self, resource: &Resource, fields: &Fields, with_orders: bool) -> Value {
         render(fields, |out| {
             self.resource_core(resource, out);
             self.resource_context(resource, out);
-            self.resource_orders(resource, out);
+            if with_orders {
+                self.resource_orders(resource, out);
+            }
             if !self.is_2024() {
                 self.resource_current(resource, out);
             }
