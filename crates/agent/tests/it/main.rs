@@ -4,5 +4,6 @@
 //! and nothing waits for a time: tests wait for what should happen, and fail if it does not.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod crash;
 mod orders;
 mod site;
