@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::site::{Config, Site, limits, options, within};
 
 /// How many sites are simulated at a time.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 32;
 
 /// What the agent is doing when it dies.
 #[derive(Clone, Copy, Debug)]
