@@ -21,9 +21,6 @@ use crate::settings::{
 use crate::waldur::http::Verify;
 use crate::waldur::{Waldur, WaldurOptions};
 
-/// Deadline of one attempt of a request.
-const TIMEOUT: Duration = Duration::from_secs(60);
-
 /// Puts together what this mode needs. Nothing is sent.
 ///
 /// # Errors
@@ -32,7 +29,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 pub fn engine(settings: &Settings, mode: Mode, options: EngineOptions) -> anyhow::Result<Arc<Engine>> {
     let mut offerings = Vec::new();
     for offering in settings.offerings.iter().filter(|offering| is_served(offering, mode)) {
-        let built = self::offering(settings, offering, mode, options.dry_run);
+        let built = self::offering(settings, offering, mode, options);
         offerings.push(built.with_context(|| format!("offering `{}` cannot be served", offering.name))?);
     }
     if offerings.is_empty() {
@@ -65,7 +62,7 @@ fn offering(
     settings: &Settings,
     offering: &OfferingSettings,
     mode: Mode,
-    dry_run: bool,
+    engine: EngineOptions,
 ) -> anyhow::Result<Offering> {
     let (source, scheme) = match &offering.waldur_api_token {
         settings::TokenSource::Static(token) => (TokenSource::Static(token.expose_secret().into()), "Token"),
@@ -80,13 +77,13 @@ fn offering(
         proxy: settings.global_proxy.as_ref().map(|proxy| proxy.expose().clone()),
         scheme,
         user_agent: format!("waldur-site-agent-{}/{}", mode.as_str(), env!("CARGO_PKG_VERSION")),
-        timeout: TIMEOUT,
+        timeout: engine.bounds.request,
     };
     if options.verify == Verify::Off {
         tracing::warn!(offering = %offering.name, "Waldur's certificate is not verified (`verify_ssl: false`)");
     }
     let waldur = Waldur::new(&options, Arc::new(Credential::new(source)))?;
-    let cluster = cluster(offering)?;
+    let cluster = cluster(offering, engine.bounds.request)?;
     let options = OfferingOptions {
         name: offering.name.clone(),
         uuid: offering.offering_uuid,
@@ -94,14 +91,14 @@ fn offering(
         membership: offering.membership_sync,
         grant_owners: offering.grant_organization_owners,
         usernames: offering.usernames.clone(),
-        dry_run,
+        dry_run: engine.dry_run,
         expose_details: settings.expose_backend_error_details,
         policy: policy(offering)?,
     };
     Ok(Offering::new(options, waldur, Arc::new(cluster)))
 }
 
-fn cluster(offering: &OfferingSettings) -> anyhow::Result<Cluster> {
+fn cluster(offering: &OfferingSettings, timeout: Duration) -> anyhow::Result<Cluster> {
     let cluster = &offering.cluster;
     let source = match &cluster.token {
         ClusterToken::Static(token) => TokenSource::Static(token.expose_secret().into()),
@@ -113,7 +110,7 @@ fn cluster(offering: &OfferingSettings) -> anyhow::Result<Cluster> {
         api_url: cluster.api_url.clone(),
         verify: verify(&cluster.tls),
         proxy: cluster.proxy.as_ref().map(|proxy| proxy.expose().clone()),
-        timeout: TIMEOUT,
+        timeout,
     };
     if options.verify == Verify::Off {
         tracing::warn!(offering = %offering.name, "the cluster's certificate is not verified (`verify_cert: false`)");

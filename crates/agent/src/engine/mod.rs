@@ -45,11 +45,13 @@ pub struct Bounds {
     pub workers: usize,
     /// How long work in flight may take to finish after a shutdown was asked for.
     pub grace: Duration,
+    /// Deadline of one attempt of a request, to Waldur and to the cluster.
+    pub request: Duration,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { workers: 32, grace: Duration::from_secs(30) }
+        Self { workers: 32, grace: Duration::from_secs(30), request: Duration::from_secs(60) }
     }
 }
 
