@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use planner::access::{AccessPolicy, RemovalGuard};
 use planner::amount::Amount;
-use planner::policy::{ComponentPolicy, Flavour, LimitRangePolicy, Naming, Policy, QuotaTarget};
+use planner::policy::{ComponentPolicy, Flavour, LimitRangePolicy, Policy, QuotaTarget};
 use secrecy::ExposeSecret as _;
 
 use crate::cluster::{Cluster, ClusterOptions};
@@ -134,14 +134,8 @@ fn policy(offering: &OfferingSettings) -> anyhow::Result<Policy> {
         let policy = policy.with_context(|| format!("component `{}` cannot be used", component.name))?;
         components.insert(component.name.clone(), policy);
     }
-    let naming = &offering.naming;
     Ok(Policy {
-        naming: Naming {
-            namespace_prefix: naming.namespace_prefix.clone(),
-            allocation_prefix: naming.allocation_prefix.clone(),
-            customer_prefix: naming.customer_prefix.clone(),
-            project_prefix: naming.project_prefix.clone(),
-        },
+        naming: offering.naming.clone(),
         components,
         limit_range: limit_range(&offering.limit_range)?,
         flavour: Flavour::OpenShift,
