@@ -35,8 +35,15 @@ pub fn engine(settings: &Settings, mode: Mode, options: EngineOptions) -> anyhow
     if offerings.is_empty() {
         bail!("no offering of the configuration is served by mode `{}`", mode.as_str());
     }
-    let scope = if mode == Mode::OrderProcess { Scope::Orders } else { Scope::Resources };
-    Ok(Engine::new(offerings, scope, options))
+    Ok(Engine::new(offerings, options))
+}
+
+/// What a mode works on.
+fn scope(mode: Mode) -> Scope {
+    match mode {
+        Mode::OrderProcess | Mode::EventProcess => Scope::Orders,
+        Mode::MembershipSync | Mode::Report => Scope::Resources,
+    }
 }
 
 /// The polling modes leave offerings that are driven by events alone (Waldur contract §1.3).
@@ -92,6 +99,7 @@ fn offering(
         grant_owners: offering.grant_organization_owners,
         usernames: offering.usernames.clone(),
         dry_run: engine.dry_run,
+        scope: scope(mode),
         expose_details: settings.expose_backend_error_details,
         policy: policy(offering)?,
     };

@@ -1,6 +1,7 @@
 //! Both servers together, as a site has them: one Waldur with the demo's people and offering, one cluster with the
 //! agent's service account, on loopback ports.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -25,7 +26,8 @@ pub struct SimulationOptions {
     pub okd: OkdOptions,
     /// Rights of the agent on the cluster: rules of a ClusterRole.
     pub agent_rules: Value,
-    /// Who is on the Waldur server and what it sells.
+    /// Who is on the Waldur server and what it sells. Resources with a UUID and a backend id have their project on
+    /// the cluster.
     pub seed: waldur::Seed,
     /// Start of everything that is drawn.
     pub random_seed: u64,
@@ -88,6 +90,10 @@ impl Simulation {
         waldur.load(&options.seed)?;
         let okd = Okd::new(OkdOptions { seed: options.random_seed, ..options.okd });
         let okd_token = okd.add_agent(options.agent_rules);
+        for resource in options.seed.resources.iter().filter(|resource| !resource.backend_id.is_empty()) {
+            put_project(&okd, resource);
+        }
+        add_offering_users(&waldur, &options.seed);
         let okd_admin_token = okd.admin_token();
         let tls = Tls::generate()?;
         let serve = |base: ServeOptions| {
@@ -157,6 +163,38 @@ impl Simulation {
     pub fn reset_traffic(&self) {
         self.waldur_server.traffic.reset();
         self.okd_server.traffic.reset();
+    }
+}
+
+/// The project of a resource that was there before the simulation began, as the agent labels it.
+fn put_project(okd: &Okd, resource: &waldur::SeedResource) {
+    let Some(uuid) = resource.uuid else {
+        return;
+    };
+    let labels = json!({
+        "app.kubernetes.io/managed-by": "waldur-site-agent",
+        "waldur/resource-uuid": uuid.simple().to_string(),
+    });
+    let metadata = json!({"name": resource.backend_id, "labels": labels});
+    okd.put(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}));
+}
+
+/// Accounts of the members of projects in which a seeded resource is, as the server makes them for an order.
+fn add_offering_users(waldur: &Waldur, seed: &waldur::Seed) {
+    let mut made = HashSet::new();
+    let sold: HashSet<(&str, &str)> = seed
+        .resources
+        .iter()
+        .map(|resource| (resource.project.as_str(), resource.offering.as_str()))
+        .collect();
+    for member in &seed.members {
+        let project = member.project.as_deref().unwrap_or_default();
+        for (_, offering) in sold.iter().filter(|(sold, _)| *sold == project) {
+            let ids = waldur.offering(offering).zip(waldur.user(&member.user));
+            if let Some((offering, user)) = ids.filter(|ids| made.insert(*ids)) {
+                waldur.add_offering_user(offering, user, &member.user);
+            }
+        }
     }
 }
 
