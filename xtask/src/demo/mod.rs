@@ -22,8 +22,9 @@ use story::{Line, Request, STORY};
 
 /// How often the agent looks for orders; an operator has minutes here.
 const PERIOD: Duration = Duration::from_millis(1200);
-/// How long a namespace takes to go away.
-const TERMINATION_MS: u32 = 1500;
+/// How long a namespace takes to go away, and how long both servers think about a request: enough to see what
+/// happens.
+const SIMULATED: [&str; 4] = ["--termination-ms", "1500", "--latency-ms", "50"];
 /// How often Waldur is asked what became of the orders.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// All orders have to have ended by then.
@@ -61,8 +62,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
 async fn play(binaries: &Binaries, keep: bool) -> Result<Report> {
     let folder = binaries.new_folder()?;
-    let options = ["--termination-ms".to_owned(), TERMINATION_MS.to_string()];
-    let (simulators, place) = site::start_simulators(binaries, folder.path(), &options).await?;
+    let (simulators, place) = site::start_simulators(binaries, folder.path(), &SIMULATED).await?;
     let configuration = site::write_configuration(folder.path(), &place)?;
     let agent = site::start_agent(binaries, folder.path(), &configuration, PERIOD)?;
     eprintln!("Waldur: {}   OKD: {}   agent: process {}\n", place.waldur_url, place.okd_url, agent.id());
@@ -135,8 +135,9 @@ impl Demo {
             self.agent.still_runs()?;
             self.tell_news()?;
             let time_is_up = Instant::now() >= deadline;
+            let orders = self.judge.customer.get("/api/marketplace-orders/?page_size=100").await?;
             for (index, line) in STORY.iter().enumerate() {
-                self.advance(index, line, time_is_up).await?;
+                self.advance(index, line, &orders, time_is_up).await?;
             }
             self.progress.tick();
             let verdicts = self.stages.iter().map_while(|stage| match stage {
@@ -150,7 +151,7 @@ impl Demo {
         }
     }
 
-    async fn advance(&mut self, index: usize, line: &Line, time_is_up: bool) -> Result<()> {
+    async fn advance(&mut self, index: usize, line: &Line, orders: &Value, time_is_up: bool) -> Result<()> {
         match &self.stages[index] {
             Stage::Waiting => match line.after.map(|before| &self.stages[before]) {
                 None => self.place(index, line, None).await,
@@ -165,9 +166,12 @@ impl Demo {
                 Some(_) => Ok(()),
             },
             Stage::Placed { order, .. } => {
-                let order = format!("/api/marketplace-orders/{order}/");
-                let order = self.judge.customer.get(&order).await?;
-                self.look(index, line, &order, time_is_up).await
+                let mut orders = orders.as_array().into_iter().flatten();
+                // One that was placed a moment ago is not in the list yet.
+                match orders.find(|listed| text(listed, "/uuid") == order) {
+                    Some(order) => self.look(index, line, order, time_is_up).await,
+                    None => Ok(()),
+                }
             }
             Stage::Ended { .. } => Ok(()),
         }

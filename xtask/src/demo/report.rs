@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use comfy_table::{ContentArrangement, Table, presets};
+use console::Term;
 use serde::Serialize;
 
 use super::judge::Verdict;
@@ -46,9 +47,15 @@ impl Report {
     /// For people.
     pub(crate) fn text(&self) -> String {
         let mut table = Table::new();
-        table.load_style(presets::UTF8_FULL_CONDENSED).set_width(WIDTH);
+        table.load_style(presets::UTF8_FULL_CONDENSED).set_width(width());
         table.set_content_arrangement(ContentArrangement::Dynamic);
-        table.set_header(["Waldur resource", "Order", "Project", "Quota (requests/limits)", "Result"]);
+        table.set_header([
+            "Waldur resource",
+            "Order",
+            "Project",
+            "Quota on the cluster\n(requests/limits)",
+            "Result",
+        ]);
         for order in &self.orders {
             table.add_row([
                 order.resource.to_owned(),
@@ -69,6 +76,11 @@ impl Report {
         }
         text
     }
+}
+
+/// The terminal's width, if there is one and it is narrower.
+fn width() -> u16 {
+    Term::stdout().size_checked().map_or(WIDTH, |(_, columns)| columns.min(WIDTH))
 }
 
 fn quota(order: &Verdict) -> String {

@@ -6,6 +6,7 @@
 mod client;
 mod server;
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -110,10 +111,10 @@ pub(crate) struct Place {
 pub(crate) async fn start_simulators(
     binaries: &Binaries,
     folder: &Path,
-    options: &[String],
+    options: &[&str],
 ) -> Result<(Server, Place)> {
-    let folder_option = ["--folder".to_owned(), folder.display().to_string()];
-    let arguments = folder_option.iter().chain(options);
+    let arguments = ["--folder".as_ref(), folder.as_os_str()].into_iter();
+    let arguments = arguments.chain(options.iter().map(OsStr::new));
     let program = binaries.path(SIMULATOR);
     let (server, line) =
         Server::start_with_first_line(&program, arguments, &folder.join("simulators.log"), STARTS_WITHIN)
