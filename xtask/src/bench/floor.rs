@@ -1,8 +1,9 @@
 //! The bare client: it sends what the agent sends for Create orders and decides nothing.
 //!
 //! The same requests in the same order for each order, as many orders at a time as the agent has workers, with the
-//! same HTTP and TLS libraries and as many threads. What it needs from an answer it reads, the rest it drops. It
-//! runs until it is stopped.
+//! same HTTP and TLS libraries and as many threads. What it needs from an answer it reads, the rest it drops. Like
+//! the agent it looks for orders, and again after a pause if there are none, so that both have talked to both
+//! servers before it counts. It runs until it is stopped.
 
 use std::fs;
 use std::path::PathBuf;
@@ -37,9 +38,12 @@ pub(crate) struct Arguments {
     /// File with the site, as the simulators print it
     #[arg(long)]
     place: PathBuf,
+    /// Milliseconds between two looks for orders
+    #[arg(long)]
+    period_ms: u64,
 }
 
-/// Works all open orders, then waits to be stopped.
+/// Works all orders that a look finds, then waits to be stopped.
 ///
 /// # Errors
 /// A request failed.
@@ -50,7 +54,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let floor = Arc::new(Floor::new(place)?);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime.context("cannot start")?.block_on(async {
-        floor.work().await?;
+        floor.okd(Method::GET, "/apis/project.openshift.io/v1", "application/json", &json!({})).await?;
+        let mut orders = floor.look().await?;
+        while orders.is_empty() {
+            tokio::time::sleep(Duration::from_millis(arguments.period_ms)).await;
+            orders = floor.look().await?;
+        }
+        floor.work(orders).await?;
         std::future::pending::<Result<()>>().await
     })
 }
@@ -77,7 +87,8 @@ impl Floor {
         Ok(Self { waldur, okd, place })
     }
 
-    async fn work(self: &Arc<Self>) -> Result<()> {
+    /// Open orders.
+    async fn look(&self) -> Result<Vec<Value>> {
         let offering = self.place.offering_uuid.replace('-', "");
         let orders = format!(
             "/api/marketplace-orders/?offering_uuid={offering}&state=pending-provider&state=executing\
@@ -93,10 +104,15 @@ impl Floor {
                 break;
             }
         }
+        Ok(open)
+    }
+
+    async fn work(self: &Arc<Self>, orders: Vec<Value>) -> Result<()> {
+        let offering = self.place.offering_uuid.replace('-', "");
         self.waldur(Method::GET, &format!("/api/marketplace-provider-offerings/{offering}/"), None).await?;
         let workers = Arc::new(Semaphore::new(WORKERS));
         let mut tasks = JoinSet::new();
-        for order in open {
+        for order in orders {
             let permit = Arc::clone(&workers).acquire_owned().await.context("no worker")?;
             let floor = Arc::clone(self);
             tasks.spawn(async move {

@@ -1,13 +1,14 @@
 //! `cargo xtask bench orders`: Create orders through the agent, and through the bare client that is its floor.
 //!
 //! Each measurement has a site of its own. The agent runs as it does for months: it has looked for orders once,
-//! found none and watches the cluster; then all orders are placed, and its next look finds them. The floor is
-//! started when they have been placed. Both are timed from their first request to the end of the last order.
+//! found none and watches the cluster; then all orders are placed, and its next look finds them. The floor looks in
+//! the same way. Both are timed from the first request of that look to the end of the last order.
 
+use std::ffi::OsStr;
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -18,11 +19,15 @@ use crate::site::{self, Api, Binaries, Place, Profile, Server, text};
 /// Orders placed at the same time.
 const PLACED_AT_ONCE: usize = 32;
 /// How often the record of requests is read; the control port is apart from both servers.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// No request for this long after the last order: the agent has nothing left to do.
 const QUIET: Duration = Duration::from_millis(500);
 /// A site that takes longer is stuck.
 const DEADLINE: Duration = Duration::from_secs(300);
+
+/// The quotas that were made.
+const OUR_QUOTAS: &str =
+    "/api/v1/resourcequotas?labelSelector=app.kubernetes.io%2Fmanaged-by%3Dwaldur-site-agent";
 
 /// What to measure.
 #[derive(Debug, clap::Args)]
@@ -90,18 +95,9 @@ async fn measure_agent(binaries: &Binaries, arguments: &Arguments) -> Result<(Tr
     let folder = binaries.new_folder()?;
     let mut stage = Stage::new(binaries, folder.path(), arguments).await?;
     let configuration = site::write_configuration(folder.path(), &stage.place)?;
-    // Long enough for placing the orders between the first look and the second.
-    let period = Duration::from_secs(2) + Duration::from_millis(5) * arguments.orders;
-    let mut agent = site::start_agent(binaries, folder.path(), &configuration, period)?;
+    let mut agent = site::start_agent(binaries, folder.path(), &configuration, period(arguments))?;
     stage.wait(&mut agent, Traffic::is_watched).await?;
-    stage.place_orders(arguments.orders).await?;
-    stage.control.delete("/traffic").await?;
-    let orders = u64::from(arguments.orders);
-    stage.wait(&mut agent, |traffic| traffic.finished() >= orders).await?;
-    let traffic = stage.settle().await?;
-    if traffic.approved() != orders {
-        bail!("the agent found orders before all were placed");
-    }
+    let traffic = stage.time(&mut agent, arguments.orders).await?;
     Ok((traffic, agent.peak_memory_mb()?))
 }
 
@@ -109,16 +105,21 @@ async fn measure_agent(binaries: &Binaries, arguments: &Arguments) -> Result<(Tr
 async fn measure_floor(binaries: &Binaries, arguments: &Arguments) -> Result<Traffic> {
     let folder = binaries.new_folder()?;
     let mut stage = Stage::new(binaries, folder.path(), arguments).await?;
-    stage.place_orders(arguments.orders).await?;
-    stage.control.delete("/traffic").await?;
     let place = folder.path().join("place.json");
     let json = serde_json::to_string(&stage.place).context("cannot describe the site")?;
     std::fs::write(&place, json).context("cannot describe the site")?;
-    let command = ["bench".as_ref(), "floor".as_ref(), "--place".as_ref(), place.as_os_str()];
+    let period = period(arguments).as_millis().to_string();
+    let command = ["bench", "floor", "--period-ms", &period, "--place"].map(OsStr::new);
+    let command = command.into_iter().chain([place.as_os_str()]);
     let log = folder.path().join("floor.log");
     let mut floor = Server::start(&binaries.path(env!("CARGO_PKG_NAME")), command, &[], &log)?;
-    stage.wait(&mut floor, |traffic| traffic.finished() >= arguments.orders.into()).await?;
-    stage.settle().await
+    stage.wait(&mut floor, Traffic::is_looked_at).await?;
+    stage.time(&mut floor, arguments.orders).await
+}
+
+/// Between two looks for orders: long enough to place all of them.
+fn period(arguments: &Arguments) -> Duration {
+    Duration::from_secs(2) + Duration::from_millis(3) * arguments.orders
 }
 
 /// Simulators with nobody at work yet.
@@ -127,6 +128,7 @@ struct Stage {
     place: Place,
     control: Api,
     customer: Api,
+    cluster: Api,
 }
 
 impl Stage {
@@ -136,7 +138,22 @@ impl Stage {
             site::start_simulators(binaries, folder, &["--latency-ms", &latency]).await?;
         let control = Api::waldur(&place.control_url, "")?;
         let customer = Api::waldur(&place.waldur_url, &place.waldur_customer_token)?;
-        Ok(Self { simulators, place, control, customer })
+        let cluster = Api::cluster(&place.okd_url, &place.okd_admin_token, &place.ca_file)?;
+        Ok(Self { simulators, place, control, customer, cluster })
+    }
+
+    /// Places orders, and gives the requests from the look that finds them to the last one.
+    async fn time(&mut self, worker: &mut Server, orders: u32) -> Result<Traffic> {
+        self.place_orders(orders).await?;
+        self.control.delete("/traffic").await?;
+        let orders = u64::from(orders);
+        self.wait(worker, |traffic| traffic.finished() >= orders).await?;
+        let traffic = self.settle().await?;
+        ensure!(traffic.approved() == orders, "orders were found before all were placed");
+        let quotas = self.cluster.get(OUR_QUOTAS).await?;
+        let made = quotas.pointer("/items").and_then(Value::as_array).map_or(0, Vec::len);
+        ensure!(made as u64 == orders, "{made} quotas were made for {orders} orders");
+        Ok(traffic)
     }
 
     /// Places Create orders, all alike but for their names.

@@ -65,9 +65,14 @@ impl Traffic {
         self.waldur.count(APPROVED)
     }
 
+    /// Somebody has looked for orders.
+    pub(crate) fn is_looked_at(&self) -> bool {
+        self.waldur.count(LISTED) > 0
+    }
+
     /// Somebody has looked for orders, and watches what is on the cluster.
     pub(crate) fn is_watched(&self) -> bool {
-        self.waldur.count(LISTED) > 0 && self.okd.count(WATCHED) > 1
+        self.is_looked_at() && self.okd.count(WATCHED) > 1
     }
 
     /// Seconds from the first request to the end of the last order.

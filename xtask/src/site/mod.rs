@@ -180,13 +180,12 @@ fn configuration(place: &Place) -> String {
 /// The chore's, or that it was stopped.
 pub(crate) fn run_until_stopped<T>(chore: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let result = runtime.context("cannot start")?.block_on(async {
+    runtime.context("cannot start")?.block_on(async {
         tokio::select! {
             result = chore => result,
             stopped = stopped() => stopped,
         }
-    });
-    result
+    })
 }
 
 async fn stopped<T>() -> Result<T> {
