@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
@@ -56,6 +56,7 @@ impl Default for SimulationOptions {
 
 /// A running site.
 pub struct Simulation {
+    started: Instant,
     /// The clock of both servers.
     pub clock: Clock,
     /// The marketplace.
@@ -110,7 +111,18 @@ impl Simulation {
         let okd_options = ServeOptions { tls: Some(tls.server_config()), ..serve(Okd::serve_options()) };
         let okd_server = server::serve(okd.router(), listener(options.ports.1).await?, okd_options);
         let ca_pem = tls.ca_pem().to_owned();
-        Ok(Self { clock, waldur, okd, waldur_server, okd_server, ca_pem, okd_token, okd_admin_token })
+        let started = Instant::now();
+        Ok(Self {
+            started,
+            clock,
+            waldur,
+            okd,
+            waldur_server,
+            okd_server,
+            ca_pem,
+            okd_token,
+            okd_admin_token,
+        })
     }
 
     /// Writes what clients need into a folder: `ca.pem`, `kubeconfig` (a cluster administrator's) and
@@ -145,14 +157,24 @@ impl Simulation {
         Ok(site)
     }
 
-    /// Requests by method and path shape, per server, with totals.
+    /// Requests by method and path shape, per server, with totals. Times are in seconds since the simulation
+    /// started, by a clock that both servers share.
     #[must_use]
     pub fn traffic(&self) -> Value {
+        let seconds = |at: Instant| at.saturating_duration_since(self.started).as_secs_f64();
         let counts = |traffic: &Traffic| {
-            let by_shape: serde_json::Map<String, Value> = traffic
-                .counts()
-                .into_iter()
-                .map(|((method, path), count)| (format!("{method} {path}"), count.into()))
+            let tallies = traffic.tallies();
+            let by_shape: serde_json::Map<String, Value> = tallies
+                .iter()
+                .map(|((method, path), tally)| {
+                    let tally = json!({
+                        "count": tally.count,
+                        "body_bytes": tally.body_bytes,
+                        "first_arrived": seconds(tally.first_arrived),
+                        "last_answered": seconds(tally.last_answered),
+                    });
+                    (format!("{method} {path}"), tally)
+                })
                 .collect();
             json!({"total": traffic.total(), "by_path": by_shape})
         };
