@@ -122,11 +122,7 @@ async fn crash(crash: Crash) {
 
 /// What has to be true in the end, wherever the agent died.
 fn check(site: &Site, work: Work, order: Uuid, resource: Uuid, what: &str) {
-    let all = site.sim.okd.list("namespaces", None);
-    let shops = all
-        .iter()
-        .filter(|namespace| namespace["metadata"]["name"].as_str().is_some_and(|name| name.contains("shop")));
-    let shops = shops.count();
+    let shops = site.projects("shop");
     let state = (site.order_state(order), site.resource_state(resource));
     match work {
         Work::Create | Work::Update | Work::Restore => {

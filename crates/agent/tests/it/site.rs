@@ -231,10 +231,16 @@ impl Site {
 
     /// Waits for an order's end and checks which it is.
     pub(crate) async fn ends(&self, order: Uuid, state: OrderState) {
+        self.ends_so(order, state, "").await;
+    }
+
+    pub(crate) async fn ends_so(&self, order: Uuid, state: OrderState, what: &str) {
         let waldur = &self.sim.waldur;
         let ended = waldur.wait_until(|waldur| !waldur.order_state(order).is_some_and(OrderState::is_open));
-        within("the order ends", ended).await;
-        assert_eq!(waldur.order_state(order), Some(state), "{:#}", waldur.order(order).unwrap());
+        within(&format!("the order ends: {what}"), ended).await;
+        let message = self.order_text(order, "error_message");
+        let comment = self.order_text(order, "provider_rejection_comment");
+        assert_eq!(waldur.order_state(order), Some(state), "{what} {message}{comment}");
     }
 
     pub(crate) fn order_state(&self, order: Uuid) -> OrderState {
@@ -272,6 +278,12 @@ impl Site {
             namespace["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "waldur-site-agent"
         });
         ours.map(|namespace| namespace["metadata"]["name"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// How many namespaces have this in their name.
+    pub(crate) fn projects(&self, part: &str) -> usize {
+        let all = self.sim.okd.list("namespaces", None);
+        all.iter().filter(|namespace| namespace["metadata"]["name"].as_str().unwrap().contains(part)).count()
     }
 
     /// `spec.hard` of the agent's quota.
