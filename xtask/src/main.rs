@@ -1,3 +1,52 @@
-//! Repository chores.
+//! Repository chores behind one door: `cargo xtask`.
+//!
+//! Builds in seconds and links none of the product's crates: what it needs of them it gets by running their
+//! binaries. Chores read and write files of this repository and below `target/`, nothing else, except that the
+//! `install` step adds Debian packages where they are missing.
 
-fn main() {}
+#![expect(clippy::print_stderr, reason = "a command-line tool talks to its user")]
+
+mod generate;
+mod install;
+mod links;
+mod process;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Repository chores
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check everything: format, lints, documents, dependencies, all tests
+    Test(test::Arguments),
+    /// Write the files that are made from the binaries: configuration schema and example, CLI reference
+    Generate,
+}
+
+fn main() -> ExitCode {
+    match run(&Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: &Command) -> Result<()> {
+    match command {
+        Command::Test(arguments) => test::run(arguments),
+        Command::Generate => generate::write(),
+    }
+}

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use planner::access::{AccessPolicy, RemovalGuard};
 use planner::amount::Amount;
 use planner::policy::{ComponentPolicy, Flavour, LimitRangePolicy, Naming, Policy, QuotaTarget};
 use secrecy::ExposeSecret as _;
 
 use crate::cluster::{Cluster, ClusterOptions};
 use crate::credentials::{Credential, TokenSource};
-use crate::engine::{Bounds, Engine, Offering, OfferingOptions};
+use crate::engine::{Engine, EngineOptions, Offering, OfferingOptions, Scope};
 use crate::settings::{
     self, ClusterToken, ComponentSettings, ExactDecimal, LimitRangeSettings, Mode, OfferingSettings,
     Settings, TlsVerify,
@@ -25,16 +26,17 @@ use crate::waldur::{Waldur, WaldurOptions};
 /// # Errors
 /// Settings that cannot be used here: an unreadable CA file, a kind of token that is not supported, no offering
 /// for this mode.
-pub fn engine(settings: &Settings, mode: Mode, dry_run: bool, bounds: Bounds) -> anyhow::Result<Arc<Engine>> {
+pub fn engine(settings: &Settings, mode: Mode, options: EngineOptions) -> anyhow::Result<Arc<Engine>> {
     let mut offerings = Vec::new();
     for offering in settings.offerings.iter().filter(|offering| is_served(offering, mode)) {
-        let built = self::offering(settings, offering, mode, bounds.request);
+        let built = self::offering(settings, offering, mode, options);
         offerings.push(built.with_context(|| format!("offering `{}` cannot be served", offering.name))?);
     }
     if offerings.is_empty() {
         bail!("no offering of the configuration is served by mode `{}`", mode.as_str());
     }
-    Ok(Engine::new(offerings, bounds, dry_run))
+    let scope = if mode == Mode::OrderProcess { Scope::Orders } else { Scope::Resources };
+    Ok(Engine::new(offerings, scope, options))
 }
 
 /// The polling modes leave offerings that are driven by events alone (Waldur contract §1.3).
@@ -46,7 +48,13 @@ fn is_served(offering: &OfferingSettings, mode: Mode) -> bool {
             }
             offering.order_processing && !offering.stomp.enabled
         }
-        Mode::MembershipSync | Mode::Report | Mode::EventProcess => false,
+        Mode::MembershipSync => {
+            if offering.membership_sync && offering.stomp.membership_sync {
+                tracing::info!(offering = %offering.name, "left to event_process (`stomp_membership_sync_enabled`)");
+            }
+            offering.membership_sync && !offering.stomp.membership_sync
+        }
+        Mode::Report | Mode::EventProcess => false,
     }
 }
 
@@ -54,7 +62,7 @@ fn offering(
     settings: &Settings,
     offering: &OfferingSettings,
     mode: Mode,
-    timeout: Duration,
+    engine: EngineOptions,
 ) -> anyhow::Result<Offering> {
     let (source, scheme) = match &offering.waldur_api_token {
         settings::TokenSource::Static(token) => (TokenSource::Static(token.expose_secret().into()), "Token"),
@@ -69,17 +77,21 @@ fn offering(
         proxy: settings.global_proxy.as_ref().map(|proxy| proxy.expose().clone()),
         scheme,
         user_agent: format!("waldur-site-agent-{}/{}", mode.as_str(), env!("CARGO_PKG_VERSION")),
-        timeout,
+        timeout: engine.bounds.request,
     };
     if options.verify == Verify::Off {
         tracing::warn!(offering = %offering.name, "Waldur's certificate is not verified (`verify_ssl: false`)");
     }
     let waldur = Waldur::new(&options, Arc::new(Credential::new(source)))?;
-    let cluster = cluster(offering, timeout)?;
+    let cluster = cluster(offering, engine.bounds.request)?;
     let options = OfferingOptions {
         name: offering.name.clone(),
         uuid: offering.offering_uuid,
         uuid_text: offering.offering_uuid_text.clone(),
+        membership: offering.membership_sync,
+        grant_owners: offering.grant_organization_owners,
+        usernames: offering.usernames.clone(),
+        dry_run: engine.dry_run,
         expose_details: settings.expose_backend_error_details,
         policy: policy(offering)?,
     };
@@ -135,9 +147,22 @@ fn policy(offering: &OfferingSettings) -> anyhow::Result<Policy> {
         flavour: Flavour::OpenShift,
         requester: String::new(),
         legacy_waldur: false,
+        access: AccessPolicy {
+            roles: offering.roles.clone(),
+            subjects: offering.subjects.clone(),
+            guard: removal_guard(offering.removal_guard),
+        },
         paused_limits: amounts(&offering.lifecycle.pause_quotas)?,
         downscaled_limits: amounts(&offering.lifecycle.downscale_quotas)?,
     })
+}
+
+/// The share is written as a part of one.
+fn removal_guard(share: ExactDecimal) -> RemovalGuard {
+    let percent = share.checked_mul(ExactDecimal::from(100)).map(|percent| percent.to_string());
+    let whole = percent.and_then(|text| text.split('.').next().and_then(|whole| whole.parse().ok()));
+    let default = RemovalGuard::default();
+    RemovalGuard { percent: whole.unwrap_or(default.percent), ..default }
 }
 
 fn component_policy(

@@ -2,12 +2,14 @@
 //!
 //! Each action is safe to repeat, and its `Display` is the line that a dry run prints.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::access::{GrantStatus, Subject};
+use crate::names;
 use crate::policy::LimitRangePolicy;
 use crate::quota::{self, Hard};
 
@@ -104,6 +106,32 @@ pub enum Action {
         /// What it says.
         value: LimitRangePolicy,
     },
+    /// Make or change one of our role bindings.
+    ApplyRoleBinding {
+        /// Where.
+        target: Target,
+        /// The resource that it is for.
+        resource: Uuid,
+        /// Whose binding may be there.
+        expect: Expect,
+        /// Name of the object.
+        name: String,
+        /// The ClusterRole.
+        role: String,
+        /// All who have it.
+        subjects: BTreeSet<Subject>,
+    },
+    /// Delete one of our role bindings.
+    DeleteRoleBinding {
+        /// Where.
+        namespace: String,
+        /// The resource whose it must be.
+        resource: Uuid,
+        /// Name of the object.
+        name: String,
+        /// Only this one, not another of the same name.
+        uid: String,
+    },
     /// Delete a namespace and all that is in it.
     DeleteNamespace {
         /// Its name.
@@ -126,6 +154,32 @@ pub enum Action {
         resource: Uuid,
         /// All of it; replaces what is there.
         metadata: serde_json::Map<String, Value>,
+    },
+    /// Tell Waldur what became of each grant.
+    SetMembershipStatuses {
+        /// The resource.
+        resource: Uuid,
+        /// All grants; replaces what is there.
+        statuses: Vec<GrantStatus>,
+    },
+    /// Tell Waldur that the resource is as it should be.
+    SetResourceOk {
+        /// The resource.
+        resource: Uuid,
+    },
+    /// Tell Waldur what is wrong with the resource.
+    SetResourceErred {
+        /// The resource.
+        resource: Uuid,
+        /// For the customer's support.
+        message: String,
+        /// Details for the provider; may be empty.
+        traceback: String,
+    },
+    /// Tell Waldur that the resource was looked at.
+    RefreshLastSync {
+        /// The resource.
+        resource: Uuid,
     },
     /// The order is fulfilled.
     MarkDone {
@@ -164,10 +218,29 @@ impl Action {
         )
     }
 
+    /// True if the action tells Waldur that everything is as it should be.
+    #[must_use]
+    pub const fn reports_success(&self) -> bool {
+        matches!(
+            self,
+            Self::SetMembershipStatuses { .. } | Self::SetResourceOk { .. } | Self::SetBackendMetadata { .. }
+        )
+    }
+
     /// True if the plan goes on when the cluster forbids this action.
     #[must_use]
     pub const fn is_optional(&self) -> bool {
-        matches!(self, Self::ApplyLimitRange { .. } | Self::SetBackendMetadata { .. })
+        matches!(
+            self,
+            Self::ApplyLimitRange { .. }
+                | Self::ApplyRoleBinding { .. }
+                | Self::DeleteRoleBinding { .. }
+                | Self::SetBackendMetadata { .. }
+                | Self::SetMembershipStatuses { .. }
+                | Self::SetResourceOk { .. }
+                | Self::SetResourceErred { .. }
+                | Self::RefreshLastSync { .. }
+        )
     }
 }
 
@@ -186,18 +259,35 @@ impl fmt::Display for Action {
             }
             Self::ApplyQuota { target, hard, before, .. } => {
                 let sign = if before.is_empty() { '+' } else { '~' };
-                write!(
-                    f,
-                    "{sign} quota {}/{}:{}",
-                    target.name,
-                    crate::names::QUOTA,
-                    quota_changes(before, hard)
-                )
+                write!(f, "{sign} quota {}/{}:{}", target.name, names::QUOTA, quota_changes(before, hard))
             }
             Self::ApplyLimitRange { target, expect, .. } => {
                 let sign = if matches!(expect, Expect::Uid(_)) { '~' } else { '+' };
-                write!(f, "{sign} limit range {}/{}", target.name, crate::names::LIMIT_RANGE)
+                write!(f, "{sign} limit range {}/{}", target.name, names::LIMIT_RANGE)
             }
+            Self::ApplyRoleBinding { target, expect, name, role, subjects, .. } => {
+                let sign = if matches!(expect, Expect::Uid(_)) { '~' } else { '+' };
+                write!(
+                    f,
+                    "{sign} role binding {}/{name}: {role} for {}",
+                    target.name,
+                    subject_names(subjects)
+                )
+            }
+            Self::DeleteRoleBinding { namespace, name, .. } => write!(f, "- role binding {namespace}/{name}"),
+            Self::SetMembershipStatuses { resource, statuses } => {
+                write!(
+                    f,
+                    "tell Waldur the state of {} grants of resource {}",
+                    statuses.len(),
+                    resource.simple()
+                )
+            }
+            Self::SetResourceOk { resource } => write!(f, "resource {} is OK", resource.simple()),
+            Self::SetResourceErred { resource, message, .. } => {
+                write!(f, "resource {} is erred: {message}", resource.simple())
+            }
+            Self::RefreshLastSync { resource } => write!(f, "resource {} was looked at", resource.simple()),
             Self::DeleteNamespace { name, uid, .. } => {
                 write!(f, "- namespace {name} (uid {uid}) with all that is in it")
             }
@@ -228,4 +318,12 @@ fn quota_changes(before: &Hard, after: &Hard) -> String {
     let removed = before.iter().filter(|(key, _)| !after.contains_key(*key));
     let removed = removed.map(|(key, old)| format!(" - {key} {}", quota::quantity(key, *old)));
     changed.chain(removed).collect::<Vec<_>>().join(",")
+}
+
+fn subject_names(subjects: &BTreeSet<Subject>) -> String {
+    let names = subjects.iter().map(|subject| match subject {
+        Subject::User(name) => names::one_line(name),
+        Subject::Group(name) => format!("group {}", names::one_line(name)),
+    });
+    names.collect::<Vec<_>>().join(", ")
 }

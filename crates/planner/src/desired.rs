@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use crate::access::{DesiredAccess, GrantStatus, GroupNames, RemovalGuard, Team};
 use crate::model::{self, Limit, Limits, Offering, Order, OrderKind, OrderState, Resource, ResourceState};
 use crate::names::{self, Candidates};
 use crate::policy::{Flavour, LimitRangePolicy, Policy};
@@ -17,6 +19,15 @@ pub struct Facts {
     pub resource: Option<Resource>,
     /// Its orders; settled ones do not matter.
     pub orders: Vec<Order>,
+    /// Who is to have access; `None` where that is not known or not this agent's business: then nobody's access
+    /// is changed.
+    pub team: Option<Team>,
+    /// Statuses of grants that Waldur was told last, if this process has told any.
+    pub told_statuses: Option<Vec<GrantStatus>>,
+    /// A pass before this one would have removed the same access, or the operator insists.
+    pub removal_confirmed: bool,
+    /// The pass as a whole would remove too much access at once.
+    pub removal_held: bool,
 }
 
 /// What should be the case, and what is needed to decide how to get there.
@@ -32,6 +43,19 @@ pub struct Desired {
     pub requester: String,
     /// See [`Policy::legacy_waldur`].
     pub legacy_waldur: bool,
+    /// How the resource stands in Waldur; `None` if there is none.
+    pub standing: Option<Standing>,
+}
+
+/// How a resource stands in Waldur.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Waldur's id.
+    pub resource: Uuid,
+    /// It is in state Erred.
+    pub erred: bool,
+    /// What Waldur shows as the reason.
+    pub error_message: String,
 }
 
 /// The order being worked.
@@ -91,6 +115,20 @@ pub struct Project {
     pub limits: BTreeMap<String, Value>,
     /// What Waldur has as metadata.
     pub backend_metadata: Map<String, Value>,
+    /// In state Erred.
+    pub erred: bool,
+    /// `None`: access is left as it is.
+    pub access: Option<DesiredAccess>,
+    /// Members are to have no access.
+    pub restricted: bool,
+    /// See [`RemovalGuard`].
+    pub guard: RemovalGuard,
+    /// See [`Facts::removal_confirmed`].
+    pub removal_confirmed: bool,
+    /// See [`Facts::removal_held`].
+    pub removal_held: bool,
+    /// Waldur wants to hear what became of each grant, and was told this last; `None` if it does not want to.
+    pub told_statuses: Option<Option<Vec<GrantStatus>>>,
 }
 
 /// A project that should not be there.
@@ -104,13 +142,13 @@ pub struct Removal {
     pub candidates: Option<Candidates>,
 }
 
-/// What Waldur asks for.
+/// What Waldur asks for. `now` decides which roles have ended.
 #[must_use]
-pub fn desired(policy: &Policy, offering: &Offering, facts: &Facts) -> Desired {
+pub fn desired(policy: &Policy, offering: &Offering, facts: &Facts, now: Timestamp) -> Desired {
     let order = model::next_order(&facts.orders);
-    let goal = match goal(policy, offering, facts.resource.as_ref(), order) {
+    let goal = match goal(policy, offering, facts, order, now) {
         Ok(goal) => goal,
-        Err(reason) if order.is_some() => Goal::Refused(reason),
+        Err(reason) if order.is_some() || facts.resource.is_some() => Goal::Refused(reason),
         Err(_) => Goal::Nothing,
     };
     Desired {
@@ -124,16 +162,22 @@ pub fn desired(policy: &Policy, offering: &Offering, facts: &Facts) -> Desired {
         flavour: policy.flavour,
         requester: policy.requester.clone(),
         legacy_waldur: policy.legacy_waldur,
+        standing: facts.resource.as_ref().map(|resource| Standing {
+            resource: resource.uuid,
+            erred: resource.state == ResourceState::Erred,
+            error_message: resource.error_message.clone(),
+        }),
     }
 }
 
 fn goal(
     policy: &Policy,
     offering: &Offering,
-    resource: Option<&Resource>,
+    facts: &Facts,
     order: Option<&Order>,
+    now: Timestamp,
 ) -> Result<Goal, String> {
-    let Some(resource) = resource else {
+    let Some(resource) = &facts.resource else {
         return Err(
             "the resource of this order does not exist in Waldur, or this agent may not see it".to_owned()
         );
@@ -142,13 +186,15 @@ fn goal(
         Some(OrderKind::Terminate) => removal(policy, resource),
         Some(OrderKind::Update) if changes_nothing(order) => Ok(Goal::Acknowledged),
         Some(OrderKind::Create | OrderKind::Restore | OrderKind::Update) => {
-            project(policy, offering, resource, order)
+            project(policy, offering, facts, resource, order, now)
         }
+        // Without a name in Waldur and without an order nothing was promised to anybody yet.
+        None if resource.backend_id.is_empty() => Ok(Goal::Nothing),
         None => match resource.state {
-            ResourceState::Ok | ResourceState::Erred | ResourceState::Updating => {
-                project(policy, offering, resource, None)
-            }
-            ResourceState::Creating
+            ResourceState::Ok | ResourceState::Erred => project(policy, offering, facts, resource, None, now),
+            // An order that is not seen here is changing it: what it wants is not known.
+            ResourceState::Updating
+            | ResourceState::Creating
             | ResourceState::Terminating
             | ResourceState::Terminated
             | ResourceState::Unknown => Ok(Goal::Nothing),
@@ -176,8 +222,10 @@ fn removal(policy: &Policy, resource: &Resource) -> Result<Goal, String> {
 fn project(
     policy: &Policy,
     offering: &Offering,
+    facts: &Facts,
     resource: &Resource,
     order: Option<&Order>,
+    now: Timestamp,
 ) -> Result<Goal, String> {
     let text = |error: quota::LimitError| error.to_string();
     if let Some(order) = order {
@@ -214,7 +262,23 @@ fn project(
         limit_range: policy.limit_range.as_ref().map(|range| quota::limit_range(range, &full.hard)),
         limits: limits_for_people(offering, &bought),
         backend_metadata: resource.backend_metadata.clone(),
+        erred: resource.state == ResourceState::Erred,
+        access: facts.team.as_ref().map(|team| access(policy, team, resource, now)),
+        restricted: resource.restrict_member_access,
+        guard: policy.access.guard.clone(),
+        removal_confirmed: facts.removal_confirmed,
+        removal_held: facts.removal_held,
+        told_statuses: offering.wants_statuses.then(|| facts.told_statuses.clone()),
     })))
+}
+
+fn access(policy: &Policy, team: &Team, resource: &Resource, now: Timestamp) -> DesiredAccess {
+    let names = GroupNames {
+        project: resource.project_slug.as_deref().unwrap_or_default(),
+        resource: &resource.slug,
+        customer: resource.customer_slug.as_deref().unwrap_or_default(),
+    };
+    crate::access::desired(&policy.access, team, resource.restrict_member_access, names, now)
 }
 
 /// What the customer has bought, with the open order on top.
@@ -259,6 +323,13 @@ impl Project {
         values.collect()
     }
 
+    /// Statuses of grants that Waldur wants to hear and was not told yet.
+    #[must_use]
+    pub fn unreported(&self) -> Option<&[GrantStatus]> {
+        let (told, access) = (self.told_statuses.as_ref()?, self.access.as_ref()?);
+        (told.as_ref() != Some(&access.statuses)).then_some(&access.statuses)
+    }
+
     /// Metadata for Waldur under the keys of the Python agent (contract §7.1); keys of others are kept.
     #[must_use]
     pub fn metadata(&self, namespace: &str) -> Map<String, Value> {
@@ -272,6 +343,9 @@ impl Project {
         let known = metadata.get("quotas").and_then(Value::as_object).cloned().unwrap_or_default();
         let quotas: Map<String, Value> = known.into_iter().chain(self.limits.clone()).collect();
         metadata.insert("quotas".to_owned(), Value::Object(quotas));
+        if let Some(access) = &self.access {
+            metadata.insert("users".to_owned(), json!(access.users()));
+        }
         metadata
     }
 }

@@ -11,7 +11,7 @@
 //! | step | module |
 //! | --- | --- |
 //! | what the words mean | [`model`], [`amount`], [`names`], [`policy`] |
-//! | what Waldur asks for | [`desired`], [`quota`] |
+//! | what Waldur asks for | [`desired`], [`quota`], [`access`], [`usernames`] |
 //! | what the shell saw on the cluster | [`observed`] |
 //! | what to do | [`plan`], [`action`], [`finding`] |
 //! | what a failure means | [`outcome`] |
@@ -20,6 +20,7 @@
 //! This crate knows no HTTP, no Kubernetes client, no clock, no randomness and no environment: `now` is an
 //! argument. A decision that cannot be made without I/O stands in the wrong place.
 
+pub mod access;
 pub mod action;
 pub mod amount;
 pub mod desired;
@@ -32,3 +33,4 @@ pub mod plan;
 pub mod policy;
 pub mod queue;
 pub mod quota;
+pub mod usernames;

@@ -112,6 +112,10 @@ pub struct Resource {
     pub paused: bool,
     /// To be held at a minimum.
     pub downscaled: bool,
+    /// Members are to have no access (`restrict_member_access`).
+    pub restrict_member_access: bool,
+    /// What Waldur shows as the reason of state Erred.
+    pub error_message: String,
     /// What the agent wrote as metadata before.
     pub backend_metadata: serde_json::Map<String, Value>,
 }
@@ -206,6 +210,8 @@ pub fn next_order(orders: &[Order]) -> Option<&Order> {
 pub struct Offering {
     /// Types of its components.
     pub components: Vec<String>,
+    /// Waldur wants to hear what became of each grant (`enable_membership_sync_status`).
+    pub wants_statuses: bool,
 }
 
 #[cfg(test)]

@@ -117,9 +117,13 @@ fn shortened(label: &str, max: usize) -> String {
     if label.len() <= max {
         return label.to_owned();
     }
-    let hash = Sha256::digest(label.as_bytes());
-    let hash = format!("{:02x}{:02x}{:02x}{:02x}", hash[0], hash[1], hash[2], hash[3]);
-    format!("{}-{hash}", label[..max - 9].trim_end_matches('-'))
+    hashed(label[..max - 9].trim_end_matches('-'), label)
+}
+
+/// `text` with a short hash of what it stands for.
+pub(crate) fn hashed(text: &str, whole: &str) -> String {
+    let hash = Sha256::digest(whole.as_bytes());
+    format!("{text}-{:02x}{:02x}{:02x}{:02x}", hash[0], hash[1], hash[2], hash[3])
 }
 
 /// Text for an annotation that people read: one line, no control characters, of bounded length. OpenShift

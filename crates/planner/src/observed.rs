@@ -1,10 +1,11 @@
 //! What the shell saw on the cluster, as plain values.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use crate::access::Subject;
 use crate::names;
 use crate::policy::LimitRangePolicy;
 use crate::quota::Hard;
@@ -85,6 +86,15 @@ pub struct Owned<T> {
     pub value: T,
 }
 
+/// A role binding to a ClusterRole.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RoleBinding {
+    /// Name of the ClusterRole.
+    pub role: String,
+    /// Who has it.
+    pub subjects: BTreeSet<Subject>,
+}
+
 /// Everything seen about one resource.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observed {
@@ -96,6 +106,8 @@ pub struct Observed {
     pub quota: Option<Owned<Hard>>,
     /// Our limit range in the owned namespace.
     pub limit_range: Option<Owned<LimitRangePolicy>>,
+    /// Our role bindings in the owned namespace, by name.
+    pub bindings: BTreeMap<String, Owned<RoleBinding>>,
     /// True where the cluster refused limit ranges to this agent: they are then left out.
     pub limit_range_refused: bool,
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::access::AccessPolicy;
 use crate::amount::Amount;
 
 /// Prefixes of names and of annotation values (design: Namespace name, Metadata).
@@ -90,6 +91,8 @@ pub struct Policy {
     pub requester: String,
     /// Server without the endpoints of 2025 and later (contract §8, column 2024).
     pub legacy_waldur: bool,
+    /// Who gets which access.
+    pub access: AccessPolicy,
     /// Limits of a paused resource, in Waldur's unit, for each component that has quota targets.
     pub paused_limits: BTreeMap<String, Amount>,
     /// The same for a downscaled resource.

@@ -160,7 +160,10 @@ async fn connection(tcp: TcpStream, site: Arc<Site>, stop: CancellationToken) {
             Pin::new(&mut served).await
         }
     };
-    if result.is_err_and(|error| error.is_user()) {
+    // Only an answer withheld: a body cut short must arrive as far as it goes, which a reset would undo.
+    let withheld =
+        |error: hyper::Error| std::error::Error::source(&error).is_some_and(|source| source.is::<Reset>());
+    if result.is_err_and(withheld) {
         served.into_parts().io.into_inner().reset_on_close();
     }
 }
@@ -259,7 +262,12 @@ async fn truncate(response: Response<Body>) -> Response<Body> {
     let whole = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(whole.len()));
     let half = whole.slice(..whole.len() / 2);
-    let broken = futures::stream::iter([Ok(half), Err(io::Error::other(Reset))]);
+    let cut = async {
+        // The first half leaves when nothing more is at hand; without this pause it would be dropped unsent.
+        tokio::task::yield_now().await;
+        Err(io::Error::other(Reset))
+    };
+    let broken = futures::StreamExt::chain(futures::stream::iter([Ok(half)]), futures::stream::once(cut));
     Response::from_parts(parts, Body::from_stream(broken))
 }
 

@@ -41,6 +41,9 @@ struct RunArgs {
     /// Log what would be done, and change nothing, in Waldur or on the cluster
     #[arg(long)]
     dry_run: bool,
+    /// Remove access also where so much is removed at once that it looks like an accident
+    #[arg(long)]
+    force: bool,
     /// Take unknown keys of the configuration as errors
     #[arg(long)]
     strict: bool,

@@ -4,7 +4,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::{FAILED, RunArgs, UNUSABLE, load};
-use crate::engine::Bounds;
+use crate::engine::EngineOptions;
 use crate::settings::{Mode, Settings};
 use crate::{setup, telemetry};
 
@@ -29,10 +29,15 @@ pub(super) fn run(args: &RunArgs) -> u8 {
 
 async fn run_mode(args: &RunArgs, settings: &Settings) -> u8 {
     let mode = args.mode.map(Mode::from).or(settings.agent_mode).unwrap_or(Mode::OrderProcess);
+    if matches!(mode, Mode::Report | Mode::EventProcess) {
+        tracing::error!(mode = mode.as_str(), "this mode is not available yet");
+        return UNUSABLE;
+    }
     let version = env!("CARGO_PKG_VERSION");
     let dry_run = args.dry_run || settings.dry_run;
     tracing::info!(mode = mode.as_str(), version, dry_run, "starting");
-    let engine = match setup::engine(settings, mode, dry_run, Bounds::default()) {
+    let options = EngineOptions { dry_run, force_removal: args.force, ..EngineOptions::default() };
+    let engine = match setup::engine(settings, mode, options) {
         Ok(engine) => engine,
         Err(error) => {
             tracing::error!("{error:#}");
@@ -40,11 +45,20 @@ async fn run_mode(args: &RunArgs, settings: &Settings) -> u8 {
         }
     };
     if args.once {
-        return if engine.process_orders_once().await { 0 } else { FAILED };
+        let done = match mode {
+            Mode::MembershipSync => engine.keep_resources_once().await,
+            Mode::OrderProcess | Mode::Report | Mode::EventProcess => engine.process_orders_once().await,
+        };
+        return if done { 0 } else { FAILED };
     }
     let stop = CancellationToken::new();
     stop_on_signals(&stop);
-    engine.process_orders(settings.periods.order_process, &stop).await;
+    match mode {
+        Mode::MembershipSync => engine.keep_resources(settings.periods.membership_sync, &stop).await,
+        Mode::OrderProcess | Mode::Report | Mode::EventProcess => {
+            engine.process_orders(settings.periods.order_process, &stop).await;
+        }
+    }
     tracing::info!("stopped");
     0
 }

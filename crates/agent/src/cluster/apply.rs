@@ -6,6 +6,7 @@
 
 use kube::api::DynamicObject;
 use planner::action::{Action, Expect, Target};
+use planner::names;
 use planner::observed::Ownership;
 use planner::outcome::Failure;
 use planner::policy::Flavour;
@@ -50,18 +51,30 @@ impl<'a> Writes<'a> {
             Action::ApplyNamespace { target, resource, annotations } => {
                 let uid = self.uid(target)?;
                 let body = kinds::namespace(&target.name, Some(&uid), *resource, annotations);
-                let seen = self.cluster.http.apply(&Kind::Namespace.object_path(&target.name), &body).await?;
+                let seen = self.cluster.http.apply(&kinds::namespace_path(&target.name), &body).await?;
                 self.saw(Kind::Namespace, seen);
             }
             Action::ApplyQuota { target, resource, expect, hard, .. } => {
-                let uid = self.checked(Kind::Quota, target, *resource, expect).await?;
+                let path = Kind::Quota.object_path(&target.name, names::QUOTA);
+                let uid = self.checked(&path, *resource, expect).await?;
                 let body = kinds::quota(&target.name, uid.as_deref(), *resource, hard);
-                self.write(Kind::Quota, target, &body).await?;
+                self.write(Kind::Quota, &path, &body).await?;
             }
             Action::ApplyLimitRange { target, resource, expect, value } => {
-                let uid = self.checked(Kind::LimitRange, target, *resource, expect).await?;
+                let path = Kind::LimitRange.object_path(&target.name, names::LIMIT_RANGE);
+                let uid = self.checked(&path, *resource, expect).await?;
                 let body = kinds::limit_range(&target.name, uid.as_deref(), *resource, value);
-                self.write(Kind::LimitRange, target, &body).await?;
+                self.write(Kind::LimitRange, &path, &body).await?;
+            }
+            Action::ApplyRoleBinding { target, resource, expect, name, role, subjects } => {
+                let path = Kind::RoleBinding.object_path(&target.name, name);
+                let uid = self.checked(&path, *resource, expect).await?;
+                let place = (target.name.as_str(), name.as_str());
+                let body = kinds::role_binding(place, uid.as_deref(), *resource, role, subjects);
+                self.write(Kind::RoleBinding, &path, &body).await?;
+            }
+            Action::DeleteRoleBinding { namespace, resource, name, uid } => {
+                self.delete_binding(namespace, *resource, name, uid).await?;
             }
             Action::DeleteNamespace { name, uid, resource } => self.delete(name, uid, *resource).await?,
             Action::Approve { .. }
@@ -69,6 +82,10 @@ impl<'a> Writes<'a> {
             | Action::SetAllocationOk { .. }
             | Action::SetBackendId { .. }
             | Action::SetBackendMetadata { .. }
+            | Action::SetMembershipStatuses { .. }
+            | Action::SetResourceOk { .. }
+            | Action::SetResourceErred { .. }
+            | Action::RefreshLastSync { .. }
             | Action::MarkDone { .. }
             | Action::MarkErred { .. } => return Ok(false),
         }
@@ -79,9 +96,9 @@ impl<'a> Writes<'a> {
     async fn delete(&self, name: &str, uid: &str, resource: Uuid) -> Result<(), ApiError> {
         let path = match self.flavour {
             Flavour::OpenShift => format!("/apis/project.openshift.io/v1/projects/{name}"),
-            Flavour::Kubernetes => Kind::Namespace.object_path(name),
+            Flavour::Kubernetes => kinds::namespace_path(name),
         };
-        planner::names::check_namespace(name)
+        names::check_namespace(name)
             .map_err(|error| not_ours(&format!("DELETE {path}"), &error.to_string()))?;
         let Some(namespace) = self.cluster.namespace(name).await? else {
             return Ok(());
@@ -103,26 +120,52 @@ impl<'a> Writes<'a> {
         }
     }
 
-    async fn write(&self, kind: Kind, target: &Target, body: &Value) -> Result<(), ApiError> {
-        let seen = self.cluster.http.apply(&kind.object_path(&target.name), body).await?;
+    /// Deletes one of our bindings. Whoever is in it is let out; the binding itself says whose it is.
+    async fn delete_binding(
+        &self,
+        namespace: &str,
+        resource: Uuid,
+        name: &str,
+        uid: &str,
+    ) -> Result<(), ApiError> {
+        let path = Kind::RoleBinding.object_path(namespace, name);
+        let found = match self.cluster.http.get(&path).await {
+            Ok(found) => object(found),
+            Err(error) if error.is_not_found() => None,
+            Err(error) => return Err(error),
+        };
+        let Some(found) = found else {
+            self.cluster.write_store(|store| store.binding_gone(namespace, name));
+            return Ok(());
+        };
+        if kinds::resource_of(&found) != Some(resource) || found.metadata.uid.as_deref() != Some(uid) {
+            return Err(not_ours(
+                &format!("DELETE {path}"),
+                "the binding is not the one that was to be deleted",
+            ));
+        }
+        match self.cluster.http.delete(&path, &kinds::delete_options(uid)).await {
+            Err(error) if !error.is_not_found() => Err(error),
+            _ => {
+                self.cluster.write_store(|store| store.binding_gone(namespace, name));
+                Ok(())
+            }
+        }
+    }
+
+    async fn write(&self, kind: Kind, path: &str, body: &Value) -> Result<(), ApiError> {
+        let seen = self.cluster.http.apply(path, body).await?;
         self.saw(kind, seen);
         Ok(())
     }
 
     /// The uid to write with; `None` for an object that does not exist yet.
-    async fn checked(
-        &self,
-        kind: Kind,
-        target: &Target,
-        resource: Uuid,
-        expect: &Expect,
-    ) -> Result<Option<String>, ApiError> {
+    async fn checked(&self, path: &str, resource: Uuid, expect: &Expect) -> Result<Option<String>, ApiError> {
         match expect {
             Expect::Fresh => Ok(None),
             Expect::Uid(uid) => Ok(Some(uid.clone())),
             Expect::Absent => {
-                let path = kind.object_path(&target.name);
-                let found = match self.cluster.http.get(&path).await {
+                let found = match self.cluster.http.get(path).await {
                     Ok(found) => object(found),
                     Err(error) if error.is_not_found() => None,
                     Err(error) => return Err(error),

@@ -134,7 +134,7 @@ impl Cluster {
         let review = json!({
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectAccessReview",
-            "spec": {"resourceAttributes": {"verb": verb, "group": "", "resource": kind.plural()}},
+            "spec": {"resourceAttributes": {"verb": verb, "group": kind.group(), "resource": kind.plural()}},
         });
         let answer =
             self.http.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", &review).await?;

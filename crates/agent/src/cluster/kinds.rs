@@ -1,12 +1,13 @@
 //! Kubernetes objects to and from the planner's values. No I/O.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kube::api::{ApiResource, DynamicObject};
 use kube::core::GroupVersionKind;
+use planner::access::Subject;
 use planner::amount::Amount;
 use planner::names;
-use planner::observed::{Namespace, Owned};
+use planner::observed::{Namespace, Owned, RoleBinding};
 use planner::policy::LimitRangePolicy;
 use planner::quota::{self, Hard};
 use serde_json::{Map, Value, json};
@@ -18,10 +19,29 @@ pub(crate) enum Kind {
     Namespace,
     Quota,
     LimitRange,
+    RoleBinding,
 }
 
+/// API group of role bindings.
+const RBAC: &str = "rbac.authorization.k8s.io";
+
 impl Kind {
-    pub(crate) const ALL: [Self; 3] = [Self::Namespace, Self::Quota, Self::LimitRange];
+    pub(crate) const ALL: [Self; 4] = [Self::Namespace, Self::Quota, Self::LimitRange, Self::RoleBinding];
+
+    /// API group; empty for the core group.
+    pub(crate) const fn group(self) -> &'static str {
+        match self {
+            Self::Namespace | Self::Quota | Self::LimitRange => "",
+            Self::RoleBinding => RBAC,
+        }
+    }
+
+    fn api_root(self) -> String {
+        match self.group() {
+            "" => "/api/v1".to_owned(),
+            group => format!("/apis/{group}/v1"),
+        }
+    }
 
     /// Name of the resource in paths and in permissions.
     pub(crate) const fn plural(self) -> &'static str {
@@ -29,21 +49,21 @@ impl Kind {
             Self::Namespace => "namespaces",
             Self::Quota => "resourcequotas",
             Self::LimitRange => "limitranges",
+            Self::RoleBinding => "rolebindings",
         }
     }
 
     /// Path of the list over the whole cluster.
     pub(crate) fn list_path(self) -> String {
-        format!("/api/v1/{}", self.plural())
+        format!("{}/{}", self.api_root(), self.plural())
     }
 
-    /// Path of the object that the agent has of this kind in a namespace.
-    pub(crate) fn object_path(self, namespace: &str) -> String {
-        match self {
-            Self::Namespace => format!("/api/v1/namespaces/{namespace}"),
-            Self::Quota => format!("/api/v1/namespaces/{namespace}/resourcequotas/{}", names::QUOTA),
-            Self::LimitRange => format!("/api/v1/namespaces/{namespace}/limitranges/{}", names::LIMIT_RANGE),
-        }
+    /// Path of a namespaced object.
+    pub(crate) fn object_path(self, namespace: &str, name: &str) -> String {
+        let name: String = url::form_urlencoded::byte_serialize(name.as_bytes()).collect();
+        // In a path a blank is not a plus.
+        let name = name.replace('+', "%20");
+        format!("{}/namespaces/{namespace}/{}/{name}", self.api_root(), self.plural())
     }
 
     pub(crate) fn api_resource(self) -> ApiResource {
@@ -51,9 +71,15 @@ impl Kind {
             Self::Namespace => "Namespace",
             Self::Quota => "ResourceQuota",
             Self::LimitRange => "LimitRange",
+            Self::RoleBinding => "RoleBinding",
         };
-        ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("", "v1", kind), self.plural())
+        ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(self.group(), "v1", kind), self.plural())
     }
+}
+
+/// Path of a namespace.
+pub(crate) fn namespace_path(name: &str) -> String {
+    format!("/api/v1/namespaces/{name}")
 }
 
 /// Selects our objects.
@@ -143,6 +169,55 @@ pub(crate) fn limit_range(
     });
     set_uid(&mut body, uid);
     body
+}
+
+/// One of our role bindings.
+pub(crate) fn role_binding(
+    (namespace, name): (&str, &str),
+    uid: Option<&str>,
+    resource: Uuid,
+    role: &str,
+    subjects: &BTreeSet<Subject>,
+) -> Value {
+    let subjects: Vec<Value> = subjects
+        .iter()
+        .map(|subject| match subject {
+            Subject::User(name) => json!({"apiGroup": RBAC, "kind": "User", "name": name}),
+            Subject::Group(name) => json!({"apiGroup": RBAC, "kind": "Group", "name": name}),
+        })
+        .collect();
+    let mut body = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": name, "namespace": namespace, "labels": labels(resource)},
+        "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": role},
+        "subjects": subjects,
+    });
+    set_uid(&mut body, uid);
+    body
+}
+
+/// Role and subjects of a role binding. A role that is no ClusterRole, and a subject that is neither user nor
+/// group, are kept under a name that nobody wants, so that the binding is put right.
+pub(crate) fn read_role_binding(object: &DynamicObject) -> Owned<RoleBinding> {
+    let role_ref = &object.data["roleRef"];
+    let role = role_ref["name"].as_str().unwrap_or_default();
+    let is_cluster_role = role_ref["kind"] == "ClusterRole";
+    let subjects = object.data["subjects"].as_array().into_iter().flatten().map(|subject| {
+        let name = subject["name"].as_str().unwrap_or_default().to_owned();
+        match subject["kind"].as_str() {
+            Some("User") => Subject::User(name),
+            Some("Group") => Subject::Group(name),
+            other => Subject::Group(format!("{}:{name}", other.unwrap_or_default())),
+        }
+    });
+    Owned {
+        uid: object.metadata.uid.clone().unwrap_or_default(),
+        value: RoleBinding {
+            role: if is_cluster_role { role.to_owned() } else { format!("Role/{role}") },
+            subjects: subjects.collect(),
+        },
+    }
 }
 
 fn set_uid(body: &mut Value, uid: Option<&str>) {

@@ -84,7 +84,7 @@ impl Cluster {
 
     /// Looks up a namespace by name, whoever made it.
     pub(crate) async fn look_up(&self, name: &str) -> Result<Lookup, ApiError> {
-        match self.http.get(&Kind::Namespace.object_path(name)).await {
+        match self.http.get(&kinds::namespace_path(name)).await {
             Ok(value) => {
                 let object = object(value).ok_or_else(|| not_an_object(name))?;
                 self.write_store(|store| store.apply(Kind::Namespace, &object));
@@ -120,7 +120,7 @@ impl Cluster {
 }
 
 fn not_an_object(name: &str) -> ApiError {
-    let request = format!("GET {}", Kind::Namespace.object_path(name));
+    let request = format!("GET {}", kinds::namespace_path(name));
     ApiError::unexpected(Peer::Cluster, &request, "the answer is no Kubernetes object")
 }
 

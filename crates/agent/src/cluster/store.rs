@@ -1,11 +1,11 @@
 //! What was last seen of our objects, as a plain value: watches, lists and our own writes feed it, workers read
 //! it. No I/O, no waiting.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use kube::api::DynamicObject;
 use planner::names;
-use planner::observed::{Namespace, Observed, Owned};
+use planner::observed::{Namespace, Observed, Owned, RoleBinding};
 use planner::policy::LimitRangePolicy;
 use planner::quota::Hard;
 use uuid::Uuid;
@@ -27,6 +27,8 @@ pub(crate) struct Store {
     namespaces: HashMap<String, Seen<Namespace>>,
     quotas: HashMap<String, Seen<Owned<Hard>>>,
     limit_ranges: HashMap<String, Seen<Owned<LimitRangePolicy>>>,
+    /// By namespace and name.
+    bindings: HashMap<String, BTreeMap<String, Seen<Owned<RoleBinding>>>>,
     by_resource: HashMap<Uuid, BTreeSet<String>>,
 }
 
@@ -54,6 +56,11 @@ impl Store {
                 let value = kinds::read_limit_range(object);
                 put(&mut self.limit_ranges, &name, Seen { version, resource, value })
             }
+            Kind::RoleBinding => {
+                let value = kinds::read_role_binding(object);
+                let bindings = self.bindings.entry(name).or_default();
+                put_in(bindings, object.metadata.name.clone()?, Seen { version, resource, value })
+            }
         }
     }
 
@@ -64,6 +71,18 @@ impl Store {
             Kind::Namespace => self.forget_namespace(&name, version),
             Kind::Quota => take(&mut self.quotas, &name, version),
             Kind::LimitRange => take(&mut self.limit_ranges, &name, version),
+            Kind::RoleBinding => {
+                let bindings = self.bindings.get_mut(&name)?;
+                let known = bindings.get(object.metadata.name.as_deref()?)?;
+                if known.version > version {
+                    return None;
+                }
+                let resource = bindings.remove(object.metadata.name.as_deref()?).map(|seen| seen.resource);
+                if bindings.is_empty() {
+                    self.bindings.remove(&name);
+                }
+                resource
+            }
         }
     }
 
@@ -72,6 +91,14 @@ impl Store {
         self.forget_namespace(name, u64::MAX);
         self.quotas.remove(name);
         self.limit_ranges.remove(name);
+        self.bindings.remove(name);
+    }
+
+    /// Takes in that a role binding is gone.
+    pub(crate) fn binding_gone(&mut self, namespace: &str, name: &str) {
+        if let Some(bindings) = self.bindings.get_mut(namespace) {
+            bindings.remove(name);
+        }
     }
 
     fn forget_namespace(&mut self, name: &str, version: u64) -> Option<Uuid> {
@@ -87,38 +114,53 @@ impl Store {
 
     /// Takes in a complete list of a kind; returns the resources whose view has changed.
     pub(crate) fn replace(&mut self, kind: Kind, objects: &[DynamicObject]) -> BTreeSet<Uuid> {
-        let listed: BTreeSet<String> = objects.iter().filter_map(|object| place(kind, object)).collect();
         let known: Vec<String> = match kind {
             Kind::Namespace => self.namespaces.keys().cloned().collect(),
             Kind::Quota => self.quotas.keys().cloned().collect(),
             Kind::LimitRange => self.limit_ranges.keys().cloned().collect(),
+            Kind::RoleBinding => self.bindings.keys().cloned().collect(),
         };
-        let mut changed = BTreeSet::new();
-        for name in known.iter().filter(|name| !listed.contains(*name)) {
-            changed.extend(match kind {
-                Kind::Namespace => self.forget_namespace(name, u64::MAX),
-                Kind::Quota => take(&mut self.quotas, name, u64::MAX),
-                Kind::LimitRange => take(&mut self.limit_ranges, name, u64::MAX),
-            });
-        }
-        changed.extend(objects.iter().filter_map(|object| self.apply(kind, object)));
-        changed
+        self.replace_in(kind, &known, objects)
     }
 
     /// Takes in a complete list of a kind for one resource.
     pub(crate) fn replace_of(&mut self, kind: Kind, resource: Uuid, objects: &[DynamicObject]) {
-        let listed: BTreeSet<String> = objects.iter().filter_map(|object| place(kind, object)).collect();
         let known: Vec<String> = self.by_resource.get(&resource).into_iter().flatten().cloned().collect();
-        for name in known.iter().filter(|name| !listed.contains(*name)) {
+        self.replace_in(kind, &known, objects);
+    }
+
+    /// Forgets what is kept under these namespaces and not listed, and takes in what is listed.
+    fn replace_in(&mut self, kind: Kind, known: &[String], objects: &[DynamicObject]) -> BTreeSet<Uuid> {
+        let listed: BTreeSet<(String, String)> = objects
+            .iter()
+            .filter_map(|object| Some((place(kind, object)?, object.metadata.name.clone()?)))
+            .collect();
+        let places: BTreeSet<&String> = listed.iter().map(|(place, _)| place).collect();
+        let mut changed = BTreeSet::new();
+        for name in known {
+            let gone = !places.contains(name);
             match kind {
-                Kind::Namespace => self.forget_namespace(name, u64::MAX),
-                Kind::Quota => take(&mut self.quotas, name, u64::MAX),
-                Kind::LimitRange => take(&mut self.limit_ranges, name, u64::MAX),
-            };
+                Kind::Namespace if gone => changed.extend(self.forget_namespace(name, u64::MAX)),
+                Kind::Quota if gone => changed.extend(take(&mut self.quotas, name, u64::MAX)),
+                Kind::LimitRange if gone => changed.extend(take(&mut self.limit_ranges, name, u64::MAX)),
+                Kind::RoleBinding => {
+                    let bindings = self.bindings.entry(name.clone()).or_default();
+                    bindings.retain(|binding, seen| {
+                        let keep = listed.contains(&(name.clone(), binding.clone()));
+                        if !keep {
+                            changed.insert(seen.resource);
+                        }
+                        keep
+                    });
+                    if bindings.is_empty() {
+                        self.bindings.remove(name);
+                    }
+                }
+                Kind::Namespace | Kind::Quota | Kind::LimitRange => {}
+            }
         }
-        for object in objects {
-            self.apply(kind, object);
-        }
+        changed.extend(objects.iter().filter_map(|object| self.apply(kind, object)));
+        changed
     }
 
     /// What is known about a resource. `backend_id` decides between several namespaces.
@@ -132,6 +174,9 @@ impl Store {
         };
         observed.quota = ours(&self.quotas, &name, resource);
         observed.limit_range = ours(&self.limit_ranges, &name, resource);
+        let bindings =
+            self.bindings.get(&name).into_iter().flatten().filter(|(_, seen)| seen.resource == resource);
+        observed.bindings = bindings.map(|(name, seen)| (name.clone(), seen.value.clone())).collect();
         observed
     }
 }
@@ -156,6 +201,22 @@ fn put<T: PartialEq>(map: &mut HashMap<String, Seen<T>>, name: &str, seen: Seen<
     }
 }
 
+fn put_in<T: PartialEq>(map: &mut BTreeMap<String, Seen<T>>, name: String, seen: Seen<T>) -> Option<Uuid> {
+    let resource = seen.resource;
+    match map.get_mut(&name) {
+        Some(known) if known.version > seen.version => None,
+        Some(known) => {
+            let changed = known.value != seen.value || known.resource != resource;
+            *known = seen;
+            changed.then_some(resource)
+        }
+        None => {
+            map.insert(name, seen);
+            Some(resource)
+        }
+    }
+}
+
 fn take<T>(map: &mut HashMap<String, Seen<T>>, name: &str, version: u64) -> Option<Uuid> {
     if map.get(name)?.version > version {
         return None;
@@ -170,6 +231,7 @@ fn place(kind: Kind, object: &DynamicObject) -> Option<String> {
         Kind::Namespace => Some(name.to_owned()),
         Kind::Quota if name == names::QUOTA => object.metadata.namespace.clone(),
         Kind::LimitRange if name == names::LIMIT_RANGE => object.metadata.namespace.clone(),
+        Kind::RoleBinding => object.metadata.namespace.clone(),
         Kind::Quota | Kind::LimitRange => None,
     }
 }

@@ -11,13 +11,18 @@
 
 mod offering;
 mod passes;
+mod people;
+mod resources;
 mod worker;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use planner::access::GrantStatus;
+use planner::action::Action;
 use planner::finding::{Finding, Severity};
+use planner::plan::Plan;
 use planner::queue::{Ended, Queue};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -50,6 +55,37 @@ impl Default for Bounds {
     }
 }
 
+/// What a key's facts are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Its open orders, and what they ask for.
+    Orders,
+    /// The resource as it stands, without orders.
+    Resources,
+}
+
+/// How the engine behaves.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EngineOptions {
+    /// See [`Bounds`].
+    pub bounds: Bounds,
+    /// Log what would be done, and do nothing.
+    pub dry_run: bool,
+    /// Removals of access need no second look.
+    pub force_removal: bool,
+}
+
+/// What was done about access in earlier looks.
+#[derive(Debug, Default)]
+struct AccessMemory {
+    /// Number of the pass that runs.
+    pass: u64,
+    /// The pass in which a removal was held back for a key.
+    held: HashMap<Key, u64>,
+    /// What Waldur was told of a key's grants.
+    told: HashMap<Key, Vec<GrantStatus>>,
+}
+
 /// The running agent.
 #[derive(Debug)]
 pub struct Engine {
@@ -60,6 +96,10 @@ pub struct Engine {
     started: Instant,
     bounds: Bounds,
     dry_run: bool,
+    scope: Scope,
+    /// Removals of access need no second look.
+    force_removal: bool,
+    access: Mutex<AccessMemory>,
     /// What was said last about a key, so that nothing is said twice.
     said: Mutex<HashMap<Key, Vec<Finding>>>,
 }
@@ -67,7 +107,8 @@ pub struct Engine {
 impl Engine {
     /// An engine over these offerings; nothing runs yet.
     #[must_use]
-    pub fn new(offerings: Vec<Offering>, bounds: Bounds, dry_run: bool) -> Arc<Self> {
+    pub fn new(offerings: Vec<Offering>, scope: Scope, options: EngineOptions) -> Arc<Self> {
+        let EngineOptions { bounds, dry_run, force_removal } = options;
         Arc::new(Self {
             offerings: offerings.into_iter().map(Arc::new).collect(),
             queue: Mutex::default(),
@@ -75,6 +116,9 @@ impl Engine {
             started: Instant::now(),
             bounds,
             dry_run,
+            scope,
+            force_removal,
+            access: Mutex::default(),
             said: Mutex::default(),
         })
     }
@@ -124,6 +168,40 @@ impl Engine {
     pub(crate) fn wake_known(&self, key: Key) {
         if self.queue().contains(&key) {
             self.wake(key);
+        }
+    }
+
+    fn access(&self) -> MutexGuard<'_, AccessMemory> {
+        self.access.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// True if the pass before this one held back a removal for the key.
+    fn was_held_before(&self, key: Key) -> bool {
+        let access = self.access();
+        access.held.get(&key).is_some_and(|pass| pass + 1 == access.pass)
+    }
+
+    fn note_held(&self, key: Key, held: bool) {
+        let mut access = self.access();
+        let pass = access.pass;
+        if held {
+            access.held.insert(key, pass);
+        } else {
+            access.held.remove(&key);
+        }
+    }
+
+    fn told(&self, key: Key) -> Option<Vec<GrantStatus>> {
+        self.access().told.get(&key).cloned()
+    }
+
+    fn note_told(&self, key: Key, plan: &Plan) {
+        let told = plan.actions.iter().find_map(|action| match action {
+            Action::SetMembershipStatuses { statuses, .. } => Some(statuses.clone()),
+            _ => None,
+        });
+        if let Some(told) = told {
+            self.access().told.insert(key, told);
         }
     }
 

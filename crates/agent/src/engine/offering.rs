@@ -1,11 +1,14 @@
 //! One offering with its Waldur, its cluster and its policy.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use planner::policy::Policy;
+use planner::usernames::UsernameRule;
 use uuid::Uuid;
 
+use super::people::People;
 use crate::cluster::Cluster;
 use crate::cluster::connect::Surroundings;
 use crate::error::ApiError;
@@ -24,6 +27,14 @@ pub struct OfferingOptions {
     pub uuid_text: String,
     /// False: the texts of unexpected failures stay in the log and are not shown to customers (contract §1.2).
     pub expose_details: bool,
+    /// Members get access. Without it nobody's access is changed.
+    pub membership: bool,
+    /// Owners of the organization get access as well.
+    pub grant_owners: bool,
+    /// How usernames are made where Waldur leaves that to the provider.
+    pub usernames: UsernameRule,
+    /// Nothing is written.
+    pub dry_run: bool,
     /// Policy by settings; what only the cluster and Waldur can tell is filled in later.
     pub policy: Policy,
 }
@@ -39,6 +50,22 @@ pub struct Offering {
     /// What the offering is in Waldur; read by each pass.
     model: Mutex<Option<Arc<planner::model::Offering>>>,
     registered: tokio::sync::OnceCell<()>,
+    /// See [`super::people`].
+    pub(super) people: tokio::sync::Mutex<Option<Arc<People>>>,
+    /// What the last pass over all resources has read; each is used once.
+    pub(super) pass: Mutex<Option<PassRead>>,
+    /// Messages that are said once per start.
+    said_once: Mutex<HashSet<&'static str>>,
+}
+
+/// Resources and people as one pass has read them.
+#[derive(Debug)]
+pub(crate) struct PassRead {
+    pub(crate) read: Instant,
+    pub(crate) resources: HashMap<Uuid, dto::Resource>,
+    pub(crate) people: Arc<People>,
+    /// So much access would be removed at once that nobody's is.
+    pub(crate) removal_held: bool,
 }
 
 impl Offering {
@@ -52,6 +79,9 @@ impl Offering {
             read: Mutex::default(),
             model: Mutex::default(),
             registered: tokio::sync::OnceCell::new(),
+            people: tokio::sync::Mutex::default(),
+            pass: Mutex::default(),
+            said_once: Mutex::default(),
         }
     }
 
@@ -83,24 +113,44 @@ impl Offering {
         self.registered.get_or_try_init(register).await.map(drop)
     }
 
-    /// Reads the offering's components anew.
-    pub(crate) async fn read_model(&self) -> Result<Arc<planner::model::Offering>, ApiError> {
+    /// Reads the offering anew.
+    pub(crate) async fn read_offering(&self) -> Result<dto::Offering, ApiError> {
         let read = self.waldur.offering(self.options.uuid).await?;
         let model = planner::model::Offering {
-            components: read.components.into_iter().map(|component| component.kind).collect(),
+            components: read.components.iter().map(|component| component.kind.clone()).collect(),
+            wants_statuses: read.option("enable_membership_sync_status") && !self.waldur.is_legacy(),
         };
-        let model = Arc::new(model);
-        *self.model.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&model));
-        Ok(model)
+        *self.model.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(model));
+        Ok(read)
     }
 
     /// The offering's components as last read.
     pub(crate) async fn model(&self) -> Result<Arc<planner::model::Offering>, ApiError> {
         let known = self.model.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        match known {
-            Some(model) => Ok(model),
-            None => self.read_model().await,
+        if let Some(model) = known {
+            return Ok(model);
         }
+        self.read_offering().await?;
+        let known = self.model.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Ok(known.unwrap_or_default())
+    }
+
+    /// Logs a message the first time.
+    pub(crate) fn say_once(&self, key: &'static str, message: &str) {
+        if self.said_once.lock().unwrap_or_else(PoisonError::into_inner).insert(key) {
+            tracing::warn!("{message}");
+        }
+    }
+
+    /// A resource with the people as the pass has read them, once, and whether that is a moment ago.
+    pub(crate) fn take_pass_read(
+        &self,
+        resource: Uuid,
+    ) -> Option<(dto::Resource, Arc<People>, bool, Instant)> {
+        let mut pass = self.pass.lock().unwrap_or_else(PoisonError::into_inner);
+        let pass = pass.as_mut()?;
+        let resource = pass.resources.remove(&resource)?;
+        Some((resource, Arc::clone(&pass.people), pass.removal_held, pass.read))
     }
 
     /// The whole policy, with what the cluster and Waldur have told about themselves.

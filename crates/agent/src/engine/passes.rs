@@ -28,10 +28,28 @@ const ONCE_WAITS: Duration = Duration::from_secs(600);
 impl Engine {
     /// Processes orders, period after period, until `stop`.
     pub async fn process_orders(self: &Arc<Self>, period: Duration, stop: &CancellationToken) {
+        self.run_passes(period, stop, |engine, index| async move { engine.order_pass(index).await }).await;
+    }
+
+    /// Processes what is open now and returns whether all of it could be worked.
+    pub async fn process_orders_once(self: &Arc<Self>) -> bool {
+        self.run_once(|engine, index| async move { engine.order_pass(index).await }).await
+    }
+
+    /// Runs a pass over each offering, period after period, and works what they wake.
+    pub(super) async fn run_passes<F, Fut>(
+        self: &Arc<Self>,
+        period: Duration,
+        stop: &CancellationToken,
+        pass: F,
+    ) where
+        F: Fn(Arc<Self>, usize) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), ApiError>> + Send,
+    {
         let tasks = TaskTracker::new();
         for index in 0..self.offerings.len() {
-            let (engine, stop, tasks_) = (Arc::clone(self), stop.clone(), tasks.clone());
-            tasks.spawn(async move { engine.order_passes(index, period, &tasks_, &stop).await });
+            let (engine, stop, pass, watches) = (Arc::clone(self), stop.clone(), pass.clone(), tasks.clone());
+            tasks.spawn(async move { engine.passes(index, period, pass, &watches, &stop).await });
         }
         let heartbeat = stop.clone();
         tasks.spawn(async move { heartbeat::beat_until(&heartbeat).await });
@@ -40,14 +58,18 @@ impl Engine {
         tasks.wait().await;
     }
 
-    /// Processes what is open now and returns whether all of it could be worked.
-    pub async fn process_orders_once(self: &Arc<Self>) -> bool {
+    /// Runs one pass over each offering and works what they wake, to the end.
+    pub(super) async fn run_once<F, Fut>(self: &Arc<Self>, pass: F) -> bool
+    where
+        F: Fn(Arc<Self>, usize) -> Fut,
+        Fut: Future<Output = Result<(), ApiError>>,
+    {
         let stop = CancellationToken::new();
         let worker = {
             let (engine, stop) = (Arc::clone(self), stop.clone());
             tokio::spawn(async move { engine.work(&stop).await })
         };
-        let passes = (0..self.offerings.len()).map(|index| self.order_pass(index));
+        let passes = (0..self.offerings.len()).map(|index| pass(Arc::clone(self), index));
         let passed = futures::future::join_all(passes).await;
         let settled = self.settled().await;
         stop.cancel();
@@ -77,17 +99,21 @@ impl Engine {
         }
     }
 
-    async fn order_passes(
+    async fn passes<F, Fut>(
         self: &Arc<Self>,
         index: usize,
         period: Duration,
+        pass: F,
         tasks: &TaskTracker,
         stop: &CancellationToken,
-    ) {
+    ) where
+        F: Fn(Arc<Self>, usize) -> Fut,
+        Fut: Future<Output = Result<(), ApiError>>,
+    {
         let mut failures = 0_u32;
         let mut watching = false;
         loop {
-            let result = self.order_pass(index).await;
+            let result = pass(Arc::clone(self), index).await;
             if !watching && result.is_ok() {
                 watching = self.watch(index, tasks, stop).await;
             }
@@ -126,7 +152,7 @@ impl Engine {
     }
 
     /// One look at an offering's open orders.
-    async fn order_pass(self: &Arc<Self>, index: usize) -> Result<(), ApiError> {
+    async fn order_pass(self: Arc<Self>, index: usize) -> Result<(), ApiError> {
         let offering = Arc::clone(&self.offerings[index]);
         let span = tracing::info_span!("pass", offering = %offering.options.name);
         async {
@@ -152,7 +178,7 @@ impl Engine {
             offering.cluster.surroundings().await?;
             return Ok(0);
         }
-        offering.read_model().await?;
+        offering.read_offering().await?;
         offering.cluster.surroundings().await?;
         offering.cluster.refresh().await?;
         let count = orders.len();

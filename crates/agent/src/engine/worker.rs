@@ -1,6 +1,6 @@
 //! The work on one key: observe → plan → apply → outcome.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use planner::action::Action;
@@ -12,7 +12,7 @@ use planner::plan::{self, Plan};
 use planner::queue::Ended;
 use tracing::Instrument as _;
 
-use super::{Engine, Key, Offering};
+use super::{Engine, Key, Offering, Scope};
 use crate::cluster::apply::Writes;
 use crate::cluster::connect::Surroundings;
 use crate::error::ApiError;
@@ -21,6 +21,8 @@ use crate::waldur::dto;
 /// How often a key is planned anew at once, because the world turned out to be another, before it has to wait
 /// like any other failure.
 const ROUNDS: usize = 8;
+/// Facts of a pass that are older than this are read again before anything is changed.
+const GOOD_TO_ACT_ON: Duration = Duration::from_secs(10);
 /// Shown to customers instead of details where the operator wants that (contract §1.2).
 const GENERIC_MESSAGE: &str = "Internal backend error. Please contact the service provider.";
 
@@ -66,27 +68,66 @@ impl Engine {
         round: usize,
         names: &[String],
     ) -> Result<Round, ApiError> {
-        let read = if round == 0 { offering.take_read(key.resource) } else { None };
-        let first_look = read.is_some();
-        let facts = facts(offering, key, read).await?;
+        let seen = self.look(key, offering, round == 0).await?;
+        let facts = &seen.facts;
         let more_orders = facts.orders.iter().filter(|order| order.state != OrderState::Settled).count() > 1;
         let surroundings = offering.cluster.surroundings().await?;
         let offering_model = offering.model().await?;
-        let desired = desired::desired(&offering.policy(&surroundings), &offering_model, &facts);
+        let policy = offering.policy(&surroundings);
+        let desired = desired::desired(&policy, &offering_model, facts, Timestamp::now());
         let backend_id = facts.resource.as_ref().map_or("", |resource| resource.backend_id.as_str());
-        let mut observed = offering.cluster.observe(key.resource, backend_id, !first_look).await?;
+        let mut observed = offering.cluster.observe(key.resource, backend_id, !seen.by_pass).await?;
         for name in names {
             observed.by_name.insert(name.clone(), offering.cluster.look_up(name).await?);
         }
         let plan = plan_with_lookups(offering, &desired, &mut observed).await?;
         self.say(key, &plan.findings);
+        self.note_held(key, plan.removal_held);
         if self.dry_run {
             return Ok(printed(&plan));
         }
+        if seen.is_old() && !plan.actions.is_empty() {
+            // What a long pass has read at its start is good enough to see that nothing changed, not to act on.
+            offering.forget_people().await;
+            return Ok(Round::Again(None));
+        }
         let surroundings = &surroundings;
-        let mut execution = Execution { offering, desired: &desired, surroundings, approved: false };
+        let mut execution =
+            Execution { offering, desired: &desired, surroundings, approved: false, left_out: false };
         let round = execution.run(&plan, more_orders).await;
+        if !execution.left_out {
+            self.note_told(key, &plan);
+        }
+        if plan.look_again_at.is_some() {
+            offering.forget_people().await;
+        }
         Ok(round)
+    }
+
+    /// What Waldur says about the key: from the pass that has just read it, or read now.
+    async fn look(&self, key: Key, offering: &Offering, first: bool) -> Result<Seen, ApiError> {
+        let mut seen = match self.scope {
+            Scope::Orders => look_at_orders(offering, key, first).await?,
+            Scope::Resources => look_at_resource(offering, key, first).await?,
+        };
+        seen.facts.told_statuses = self.told(key);
+        seen.facts.removal_confirmed = self.force_removal || self.was_held_before(key);
+        Ok(seen)
+    }
+}
+
+/// What was seen of a key in Waldur.
+struct Seen {
+    facts: Facts,
+    /// By the pass that woke the key.
+    by_pass: bool,
+    /// When, if by a pass over all resources.
+    read: Option<Instant>,
+}
+
+impl Seen {
+    fn is_old(&self) -> bool {
+        self.read.is_some_and(|read| read.elapsed() > GOOD_TO_ACT_ON)
     }
 }
 
@@ -98,22 +139,49 @@ fn ended(look_again_at: Option<Timestamp>) -> Ended {
     Ended::LookAgain(Duration::try_from(pause).unwrap_or_default())
 }
 
-/// What Waldur says about the key: from the pass that has just read it, or read now.
-async fn facts(offering: &Offering, key: Key, read: Option<Vec<dto::Order>>) -> Result<Facts, ApiError> {
+/// The resource's open orders, the resource and, where there is something to give access to, its people.
+async fn look_at_orders(offering: &Offering, key: Key, first: bool) -> Result<Seen, ApiError> {
+    let read = if first { offering.take_read(key.resource) } else { None };
+    let by_pass = read.is_some();
     let orders = match read {
         Some(orders) => orders,
         None => offering.waldur.open_orders_of(offering.options.uuid, key.resource).await?,
     };
     let resource = offering.waldur.resource(key.resource).await?;
-    let slugs = orders.first();
-    let resource = resource.map(|resource| resource.to_model(slugs));
+    let terminates = orders.iter().any(|order| order.kind == "Terminate");
+    let team = match &resource {
+        Some(resource) if offering.options.membership && !terminates => {
+            Some(offering.people().await?.team(offering, resource).await?)
+        }
+        _ => None,
+    };
+    let resource = resource.map(|resource| resource.to_model(orders.first()));
     let mut orders: Vec<model::Order> = orders.iter().filter_map(dto::Order::to_model).collect();
     for order in orders.iter_mut().filter(|order| order.needs_plan_quotas()) {
         if let Some(plan) = order.plan {
             order.plan_quotas = offering.waldur.plan_quotas(plan).await?;
         }
     }
-    Ok(Facts { resource, orders })
+    Ok(Seen { facts: Facts { resource, orders, team, ..Facts::default() }, by_pass, read: None })
+}
+
+/// The resource and its people, without orders: those are another mode's.
+async fn look_at_resource(offering: &Offering, key: Key, first: bool) -> Result<Seen, ApiError> {
+    let read = if first { offering.take_pass_read(key.resource) } else { None };
+    let (resource, people, removal_held, read) = match read {
+        Some((resource, people, held, read)) => (Some(resource), people, held, Some(read)),
+        None => (offering.waldur.resource(key.resource).await?, offering.people().await?, false, None),
+    };
+    let team = match &resource {
+        Some(resource) if offering.options.membership => Some(people.team(offering, resource).await?),
+        _ => None,
+    };
+    let resource = resource.map(|resource| resource.to_model(None));
+    Ok(Seen {
+        facts: Facts { resource, team, removal_held, ..Facts::default() },
+        by_pass: read.is_some(),
+        read,
+    })
 }
 
 /// Plans, and looks up the namespaces that the plan asks about.
@@ -155,6 +223,8 @@ struct Execution<'a> {
     surroundings: &'a Surroundings,
     /// The order was approved in this very plan.
     approved: bool,
+    /// Something was not done and the plan went on: what is told to Waldur afterwards would not be true.
+    left_out: bool,
 }
 
 impl Execution<'_> {
@@ -162,6 +232,9 @@ impl Execution<'_> {
         let Surroundings { flavour, user, .. } = self.surroundings;
         let mut writes = Writes::new(&self.offering.cluster, *flavour, user);
         for action in &plan.actions {
+            if self.left_out && action.reports_success() {
+                continue;
+            }
             match self.carry_out(&mut writes, action).await {
                 Ok(true) => tracing::info!(target: "audit", "{action}"),
                 Ok(false) => return Round::Again(None),
@@ -199,6 +272,14 @@ impl Execution<'_> {
             Action::SetBackendMetadata { resource, metadata } => {
                 waldur.set_metadata(*resource, metadata).await?
             }
+            Action::SetMembershipStatuses { resource, statuses } => {
+                waldur.set_membership_statuses(*resource, statuses).await?;
+            }
+            Action::SetResourceOk { resource } => waldur.set_resource_ok(*resource).await?,
+            Action::SetResourceErred { resource, message, traceback } => {
+                waldur.set_resource_erred(*resource, message, traceback).await?;
+            }
+            Action::RefreshLastSync { resource } => waldur.refresh_last_sync(*resource).await?,
             Action::MarkDone { order } => waldur.set_done(*order).await?,
             Action::MarkErred { order, message, traceback } => {
                 waldur.set_erred(*order, message, traceback).await?
@@ -209,16 +290,20 @@ impl Execution<'_> {
             | Action::ApplyNamespace { .. }
             | Action::ApplyQuota { .. }
             | Action::ApplyLimitRange { .. }
+            | Action::ApplyRoleBinding { .. }
+            | Action::DeleteRoleBinding { .. }
             | Action::DeleteNamespace { .. } => {}
         }
         Ok(true)
     }
 
     /// What follows from a failed action; `None` if the plan goes on without it.
-    async fn failed(&self, plan: &Plan, action: &Action, error: &ApiError) -> Option<Round> {
+    async fn failed(&mut self, plan: &Plan, action: &Action, error: &ApiError) -> Option<Round> {
         match outcome::after(action, &error.failure) {
             Next::Skip => {
-                tracing::warn!(error = %error, "left out: {action}");
+                self.left_out |=
+                    matches!(action, Action::ApplyRoleBinding { .. } | Action::DeleteRoleBinding { .. });
+                tracing::error!(error = %error, hint = hint(action, error), "left out: {action}");
                 None
             }
             Next::LookUp(name) => Some(Round::Again(Some(name))),
@@ -270,5 +355,16 @@ impl Execution<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// What an operator can do about a failure that is left to them.
+fn hint(action: &Action, error: &ApiError) -> String {
+    match action {
+        Action::ApplyRoleBinding { role, .. } if error.message.contains("not currently held") => format!(
+            "the agent may only grant roles that it has itself, or that it may bind: allow it the verb `bind` on \
+             clusterroles (rbac.authorization.k8s.io) with resourceNames [{role}]"
+        ),
+        _ => String::new(),
     }
 }

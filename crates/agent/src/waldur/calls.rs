@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use planner::access::GrantStatus;
 use planner::model::{self, Limits};
 use planner::outcome::Failure;
 use serde_json::{Map, Value, json};
@@ -51,15 +52,10 @@ impl Waldur {
         self.legacy.load(Ordering::Relaxed)
     }
 
-    /// The user that the token belongs to.
-    pub(crate) async fn me(&self) -> Result<dto::UserMe, ApiError> {
-        self.http.json(Call::get("/api/users/me/")).await
-    }
-
     /// The offering with its components.
     pub(crate) async fn offering(&self, offering: Uuid) -> Result<dto::Offering, ApiError> {
         let path = format!("/api/marketplace-provider-offerings/{}/", offering.simple());
-        self.http.json(Call::get(path).fields(&["uuid", "name", "state", "components"])).await
+        self.http.json(Call::get(path).fields(&dto::Offering::FIELDS)).await
     }
 
     /// Makes the agent known: identity, service, processor. A server without these endpoints is one of 2024,
@@ -153,6 +149,139 @@ impl Waldur {
             Ok(resource) => Ok(Some(resource)),
             Err(error) if error.is_not_found() && !error.unknown_path => Ok(None),
             Err(error) => Err(error),
+        }
+    }
+
+    /// Resources of an offering that are in use (contract §4.1).
+    pub(crate) async fn resources_in_use(&self, offering: Uuid) -> Result<Vec<dto::Resource>, ApiError> {
+        let call = Call::get("/api/marketplace-provider-resources/")
+            .query("offering_uuid", offering.simple().to_string())
+            .query("state", "OK")
+            .query("state", "Erred")
+            .fields(&dto::Resource::FIELDS);
+        self.http.list(call).await
+    }
+
+    /// Members of the project of a resource (contract §4.4); not paged by the server.
+    pub(crate) async fn team(&self, resource: Uuid) -> Result<Vec<dto::TeamMember>, ApiError> {
+        self.http.json(Call::get(resource_path(resource, "team/"))).await
+    }
+
+    /// Roles in all projects that use this provider (contract §10.2).
+    pub(crate) async fn project_permissions(&self, provider: Uuid) -> Result<Vec<dto::Permission>, ApiError> {
+        let path = format!("/api/marketplace-service-providers/{}/project_permissions/", provider.simple());
+        self.http.list(Call::get(path).fields(&dto::Permission::FIELDS)).await
+    }
+
+    /// The service provider of a customer.
+    pub(crate) async fn service_provider(&self, customer: Uuid) -> Result<Option<Uuid>, ApiError> {
+        let call = Call::get("/api/marketplace-service-providers/")
+            .query("customer_uuid", customer.simple().to_string())
+            .fields(&["uuid"]);
+        let providers: Vec<dto::Identified> = self.http.json(call).await?;
+        Ok(providers.first().map(|provider| provider.uuid))
+    }
+
+    /// True if users may have to consent before the provider sees them.
+    pub(crate) async fn has_terms_of_service(&self, offering: Uuid) -> Result<bool, ApiError> {
+        let call = Call::get("/api/marketplace-offering-terms-of-service/")
+            .query("offering_uuid", offering.simple().to_string())
+            .fields(&["uuid"]);
+        match self.http.list::<dto::Identified>(call).await {
+            Ok(terms) => Ok(!terms.is_empty()),
+            Err(error) if error.unknown_path => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Owners of an organization.
+    pub(crate) async fn owners(&self, customer: Uuid) -> Result<Vec<dto::Permission>, ApiError> {
+        let path = format!("/api/customers/{}/list_users/", customer.simple());
+        let call = Call::get(path).query("role", "CUSTOMER.OWNER").fields(&dto::Permission::FIELDS);
+        self.http.list(call).await
+    }
+
+    /// Accounts of users in an offering.
+    pub(crate) async fn offering_users(&self, offering: Uuid) -> Result<Vec<dto::OfferingUser>, ApiError> {
+        let call = Call::get("/api/marketplace-offering-users/")
+            .query("offering_uuid", offering.simple().to_string())
+            .query("is_restricted", "false")
+            .fields(&dto::OfferingUser::FIELDS);
+        self.http.list(call).await
+    }
+
+    /// Service or course accounts of all projects of an offering; none on servers that have no such thing.
+    pub(crate) async fn accounts(&self, offering: Uuid, kind: &str) -> Result<Vec<dto::Account>, ApiError> {
+        let path = format!("/api/marketplace-provider-offerings/{}/{kind}/", offering.simple());
+        match self.http.list(Call::get(path)).await {
+            Err(error) if error.unknown_path => Ok(Vec::new()),
+            other => other,
+        }
+    }
+
+    /// Moves an offering user on (contract §4.3).
+    pub(crate) async fn begin_creating(&self, user: Uuid) -> Result<(), ApiError> {
+        let path = format!("/api/marketplace-offering-users/{}/begin_creating/", user.simple());
+        self.http.done(Call::post(path, json!({}))).await
+    }
+
+    /// Gives an offering user its username; the server moves it to OK.
+    pub(crate) async fn set_username(&self, user: Uuid, username: &str) -> Result<(), ApiError> {
+        let path = format!("/api/marketplace-offering-users/{}/", user.simple());
+        self.http.done(Call::patch(path, json!({"username": username}))).await
+    }
+
+    /// Tells what became of each grant; replaces what was told before.
+    pub(crate) async fn set_membership_statuses(
+        &self,
+        resource: Uuid,
+        statuses: &[GrantStatus],
+    ) -> Result<(), ApiError> {
+        let statuses: Vec<Value> = statuses
+            .iter()
+            .map(|status| {
+                let mut told = json!({
+                    "user_uuid": status.user.simple().to_string(),
+                    "scope_type": "resource",
+                    "role_name": status.role,
+                    "state": if status.problem.is_none() { "synced" } else { "error" },
+                });
+                if let Some(problem) = &status.problem {
+                    told["message"] = json!(problem);
+                }
+                told
+            })
+            .collect();
+        let path = resource_path(resource, "set_membership_sync_statuses/");
+        self.optional(Call::post(path, json!({"statuses": statuses}))).await
+    }
+
+    /// The resource is as it should be.
+    pub(crate) async fn set_resource_ok(&self, resource: Uuid) -> Result<(), ApiError> {
+        self.optional(Call::post(resource_path(resource, "set_as_ok/"), json!({}))).await
+    }
+
+    /// The resource is not as it should be.
+    pub(crate) async fn set_resource_erred(
+        &self,
+        resource: Uuid,
+        message: &str,
+        traceback: &str,
+    ) -> Result<(), ApiError> {
+        let body = json!({"error_message": message, "error_traceback": traceback});
+        self.optional(Call::post(resource_path(resource, "set_as_erred/"), body)).await
+    }
+
+    /// The resource was looked at.
+    pub(crate) async fn refresh_last_sync(&self, resource: Uuid) -> Result<(), ApiError> {
+        self.optional(Call::post(resource_path(resource, "refresh_last_sync/"), json!({}))).await
+    }
+
+    /// A call that servers of 2024 do not know, and that nothing depends on.
+    async fn optional(&self, call: Call<'_>) -> Result<(), ApiError> {
+        match self.http.done(call).await {
+            Err(error) if error.unknown_path => Ok(()),
+            other => other,
         }
     }
 

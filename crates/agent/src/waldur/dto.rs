@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use planner::model::{self, Limits, OrderKind, OrderState, ResourceState};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
@@ -15,22 +16,34 @@ fn nullable<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
-/// `GET /api/users/me/`.
-#[derive(Debug, Deserialize)]
-pub(crate) struct UserMe {
-    #[serde(default, deserialize_with = "nullable")]
-    pub(crate) username: String,
-}
-
 /// An offering as its provider sees it.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Offering {
     #[serde(default, deserialize_with = "nullable")]
-    pub(crate) name: String,
-    #[serde(default, deserialize_with = "nullable")]
-    pub(crate) state: String,
-    #[serde(default, deserialize_with = "nullable")]
     pub(crate) components: Vec<Component>,
+    #[serde(default)]
+    pub(crate) customer_uuid: Option<Uuid>,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) plugin_options: Map<String, Value>,
+    /// Servers of 2024 keep some options here.
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) secret_options: Map<String, Value>,
+}
+
+impl Offering {
+    pub(crate) const FIELDS: [&'static str; 5] =
+        ["uuid", "components", "customer_uuid", "plugin_options", "secret_options"];
+
+    /// True if an option is switched on.
+    pub(crate) fn option(&self, name: &str) -> bool {
+        let on = |options: &Map<String, Value>| options.get(name).and_then(Value::as_bool) == Some(true);
+        on(&self.plugin_options) || on(&self.secret_options)
+    }
+
+    /// Who gives usernames (contract §4.3).
+    pub(crate) fn username_policy(&self) -> &str {
+        self.plugin_options.get("username_generation_policy").and_then(Value::as_str).unwrap_or_default()
+    }
 }
 
 /// A component of an offering.
@@ -78,10 +91,6 @@ impl Order {
         "error_message",
     ];
 
-    pub(crate) fn is_open(&self) -> bool {
-        OrderState::parse(&self.state) != OrderState::Settled
-    }
-
     /// The order as the planner means it; `None` for a type that this agent does not know.
     pub(crate) fn to_model(&self) -> Option<model::Order> {
         Some(model::Order {
@@ -124,10 +133,18 @@ pub(crate) struct Resource {
     pub(crate) paused: bool,
     #[serde(default, deserialize_with = "nullable")]
     pub(crate) downscaled: bool,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) restrict_member_access: bool,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) error_message: String,
+    #[serde(default)]
+    pub(crate) project_uuid: Option<Uuid>,
+    #[serde(default)]
+    pub(crate) customer_uuid: Option<Uuid>,
 }
 
 impl Resource {
-    pub(crate) const FIELDS: [&'static str; 13] = [
+    pub(crate) const FIELDS: [&'static str; 17] = [
         "uuid",
         "name",
         "description",
@@ -141,6 +158,10 @@ impl Resource {
         "backend_metadata",
         "paused",
         "downscaled",
+        "restrict_member_access",
+        "error_message",
+        "project_uuid",
+        "customer_uuid",
     ];
 
     /// The resource as the planner means it. Servers of 2024 tell the slugs of project and customer only in
@@ -162,6 +183,8 @@ impl Resource {
             named_by_project: policy.and_then(Value::as_str) == Some("project_slug"),
             paused: self.paused,
             downscaled: self.downscaled,
+            restrict_member_access: self.restrict_member_access,
+            error_message: self.error_message.clone(),
             backend_metadata: self.backend_metadata.clone(),
         }
     }
@@ -172,6 +195,82 @@ impl Resource {
 pub(crate) struct Plan {
     #[serde(default, deserialize_with = "nullable")]
     pub(crate) quotas: BTreeMap<String, Value>,
+}
+
+/// A member of a resource's project (contract §4.4).
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct TeamMember {
+    pub(crate) uuid: Uuid,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) username: String,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) email: String,
+    #[serde(default)]
+    pub(crate) role: Option<String>,
+    #[serde(default)]
+    pub(crate) expiration_time: Option<Timestamp>,
+    #[serde(default)]
+    pub(crate) offering_user_username: Option<String>,
+    #[serde(default)]
+    pub(crate) offering_user_state: Option<String>,
+}
+
+/// One role of one user in one project (contract §10.2), or, without a project, in an organization.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Permission {
+    pub(crate) user_uuid: Uuid,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) user_username: String,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) user_email: String,
+    #[serde(default)]
+    pub(crate) project_uuid: Option<Uuid>,
+    /// Servers of 2024 call it `role`.
+    #[serde(default)]
+    pub(crate) role_name: Option<String>,
+    #[serde(default)]
+    pub(crate) role: Option<String>,
+    #[serde(default)]
+    pub(crate) expiration_time: Option<Timestamp>,
+}
+
+impl Permission {
+    pub(crate) const FIELDS: [&'static str; 7] =
+        ["user_uuid", "user_username", "user_email", "project_uuid", "role_name", "role", "expiration_time"];
+}
+
+/// A user's account in an offering (contract §4.3).
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct OfferingUser {
+    pub(crate) uuid: Uuid,
+    #[serde(default)]
+    pub(crate) user_uuid: Option<Uuid>,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) username: String,
+    #[serde(default)]
+    pub(crate) state: Option<String>,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) user_username: String,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) user_full_name: String,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) user_email: String,
+}
+
+impl OfferingUser {
+    pub(crate) const FIELDS: [&'static str; 7] =
+        ["uuid", "user_uuid", "username", "state", "user_username", "user_full_name", "user_email"];
+}
+
+/// A service or course account of a project (contract §4.6).
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Account {
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) username: String,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) state: String,
+    #[serde(default)]
+    pub(crate) project_uuid: Option<Uuid>,
 }
 
 /// Anything that has a UUID.

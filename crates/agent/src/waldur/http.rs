@@ -84,6 +84,10 @@ impl<'a> Call<'a> {
         Self { method: Method::PUT, path: path.into(), query: Vec::new(), body: Some(body) }
     }
 
+    pub(crate) fn patch(path: impl Into<String>, body: Value) -> Self {
+        Self { method: Method::PATCH, path: path.into(), query: Vec::new(), body: Some(body) }
+    }
+
     pub(crate) fn query(mut self, key: &'a str, value: impl Into<String>) -> Self {
         self.query.push((key, value.into()));
         self

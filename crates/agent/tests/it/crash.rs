@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 
-use agent::engine::Bounds;
 use futures::StreamExt as _;
 use serde_json::json;
 use simulator::faults::{Fault, PathMatch, Rule, When};
@@ -84,7 +83,7 @@ async fn run_and_die(config: Config, struck: impl Future<Output = ()> + Send + '
     let death = tokio::task::spawn_blocking(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let engine = config.engine_with(Bounds::default(), false);
+            let engine = config.engine();
             tokio::select! {
                 _ = engine.process_orders_once() => {}
                 () = struck => {}

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use agent::engine::Bounds;
+use agent::engine::{Bounds, EngineOptions};
 use futures::StreamExt as _;
 use http::Method;
 use serde_json::json;
@@ -14,7 +14,7 @@ use simulator::server::Server;
 use simulator::waldur::{OrderState, ResourceState};
 use uuid::Uuid;
 
-use crate::site::{Agent, Config, Site, limits};
+use crate::site::{Agent, Config, Site, limits, within};
 
 /// How many sites are simulated at a time.
 const AT_ONCE: usize = 32;
@@ -108,7 +108,7 @@ async fn prepare(site: &Site, work: Work) -> (Uuid, Uuid) {
 
 fn agent(config: &Config) -> Agent {
     let bounds = Bounds { request: Duration::from_secs(2), ..Bounds::default() };
-    Agent::start(config.engine_with(bounds, false))
+    Agent::start(config.engine_with(EngineOptions { bounds, ..EngineOptions::default() }))
 }
 
 /// The requests of a run in which nothing goes wrong.
@@ -150,8 +150,9 @@ async fn strike(work: Work, asked: Asked, fault: Fault) {
     let end = expected(&asked, &fault);
     let state = if end == End::Erred { OrderState::Erred } else { OrderState::Done };
     site.ends_so(order, state, &what).await;
+    let struck = server(&site, asked.peer).traffic.wait_for(|_| faults.struck(rule) == 1);
+    within(&format!("the fault strikes: {what}"), struck).await;
     agent.stop().await;
-    assert_eq!(faults.struck(rule), 1, "{what}");
     assert_eq!(site.whole("waldur-alloc-other-1"), others, "{what}");
     assert!(site.sim.waldur.identities().len() <= 1, "{what}");
     match end {

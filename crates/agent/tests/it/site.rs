@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent::engine::{Bounds, Engine};
+use agent::engine::{Engine, EngineOptions};
 use agent::settings::{Environment, Mode, Settings, Strictness, check_text};
 use agent::setup;
 use serde_json::{Value, json};
@@ -94,12 +94,12 @@ impl Config {
 
     /// An engine with these settings.
     pub(crate) fn engine(&self) -> Arc<Engine> {
-        self.engine_with(Bounds::default(), false)
+        self.engine_with(EngineOptions::default())
     }
 
-    pub(crate) fn engine_with(&self, bounds: Bounds, dry_run: bool) -> Arc<Engine> {
+    pub(crate) fn engine_with(&self, options: EngineOptions) -> Arc<Engine> {
         agent::install_crypto();
-        setup::engine(&self.settings(), Mode::OrderProcess, dry_run, bounds).unwrap()
+        setup::engine(&self.settings(), Mode::OrderProcess, options).unwrap()
     }
 
     /// Lines with the value of a component's `quota` replaced or added.

@@ -2,12 +2,14 @@
 //!
 //! [`plan`] is total, deterministic and pure. Planning again after its actions were applied gives no actions.
 
+mod access;
 mod namespace;
 #[cfg(test)]
 mod tests;
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::access::DesiredAccess;
 use crate::action::{Action, Expect, Target};
 use crate::desired::{Desired, Goal, OpenOrder, Project, Removal};
 use crate::finding::Finding;
@@ -17,8 +19,13 @@ use crate::observed::{Lookup, Namespace, Observed, Ownership};
 use crate::policy::Flavour;
 use namespace::Site;
 
+pub use access::losses;
+
 /// How soon to look again at a namespace that is going away.
 const WHILE_TERMINATING: SignedDuration = SignedDuration::from_secs(2);
+
+/// How soon to look for usernames after an order is done.
+const WHEN_DONE: SignedDuration = SignedDuration::from_secs(1);
 
 /// What to do for one resource.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,6 +38,8 @@ pub struct Plan {
     pub look_again_at: Option<Timestamp>,
     /// A namespace whose existence has to be known first; then plan again.
     pub look_up: Option<String>,
+    /// Users who would lose access were left in, since they are too many at once.
+    pub removal_held: bool,
 }
 
 /// What has to be done.
@@ -63,18 +72,34 @@ impl Plan {
             Site::Create(name) => {
                 self.approve(desired);
                 self.create(desired, project, &name);
-                self.fill(project, &Target { name: name.clone(), uid: None }, None, observed);
-                self.write_back(project, &name);
+                let target = Target { name: name.clone(), uid: None };
+                self.fill(project, &target, None, observed);
+                self.bind(project, &target, true, observed);
+                self.write_back(desired, project, &name);
                 self.done(desired);
+                self.look_for_usernames(project, now);
             }
             Site::Use(namespace) => {
                 self.approve(desired);
                 let target = Target { name: namespace.name.clone(), uid: Some(namespace.uid.clone()) };
                 self.label(project, &target, Some(namespace), &desired.requester);
                 self.fill(project, &target, Some(namespace), observed);
-                self.write_back(project, &namespace.name);
+                self.bind(project, &target, false, observed);
+                self.write_back(desired, project, &namespace.name);
                 self.done(desired);
+                if desired.order.is_some() {
+                    self.look_for_usernames(project, now);
+                }
             }
+        }
+    }
+
+    /// Waldur gives members their usernames in an offering when a resource has become OK, which it does when the
+    /// order is done: one more look binds them without waiting for the next pass.
+    fn look_for_usernames(&mut self, project: &Project, now: Timestamp) {
+        let missing = |access: &DesiredAccess| access.statuses.iter().any(|status| status.problem.is_some());
+        if project.may_create && project.access.as_ref().is_some_and(missing) {
+            self.look_again_at = now.checked_add(WHEN_DONE).ok();
         }
     }
 
@@ -101,7 +126,7 @@ impl Plan {
     fn refuse(&mut self, desired: &Desired, reason: &str) {
         let Some(order) = desired.order else {
             self.findings.push(Finding::error(reason));
-            return;
+            return self.resource_erred(desired, reason);
         };
         self.actions.clear();
         let asks_for_something = order.kind != OrderKind::Terminate;
@@ -111,6 +136,20 @@ impl Plan {
         }
         self.approve(desired);
         self.erred(order, reason);
+    }
+
+    /// Without an order the resource itself says what is wrong; once.
+    fn resource_erred(&mut self, desired: &Desired, reason: &str) {
+        if let (Some(standing), false) = (&desired.standing, desired.legacy_waldur)
+            && (!standing.erred || standing.error_message != reason)
+        {
+            let message = reason.to_owned();
+            self.actions.push(Action::SetResourceErred {
+                resource: standing.resource,
+                message,
+                traceback: String::new(),
+            });
+        }
     }
 
     fn erred(&mut self, order: OpenOrder, reason: &str) {
@@ -182,7 +221,7 @@ impl Plan {
         }
     }
 
-    fn write_back(&mut self, project: &Project, name: &str) {
+    fn write_back(&mut self, desired: &Desired, project: &Project, name: &str) {
         let resource = project.resource;
         if project.backend_id != name {
             self.actions.push(Action::SetBackendId { resource, backend_id: name.to_owned() });
@@ -190,6 +229,18 @@ impl Plan {
         let metadata = project.metadata(name);
         if metadata != project.backend_metadata {
             self.actions.push(Action::SetBackendMetadata { resource, metadata });
+        }
+        if let Some(statuses) = project.unreported() {
+            self.actions.push(Action::SetMembershipStatuses { resource, statuses: statuses.to_vec() });
+        }
+        if desired.order.is_some() || desired.legacy_waldur {
+            return;
+        }
+        if project.erred {
+            self.actions.push(Action::SetResourceOk { resource });
+        }
+        if !self.actions.is_empty() {
+            self.actions.push(Action::RefreshLastSync { resource });
         }
     }
 

@@ -21,10 +21,14 @@ const OPENSHIFT_NAMESPACES: [&str; 4] =
     ["openshift", "openshift-apiserver", "openshift-infra", "openshift-node"];
 
 impl State {
-    /// The user of a token that has not expired.
+    /// The user of a token that has not expired and whose service account, if it is one's, still exists.
     pub(crate) fn user_of(&self, token: &str, now: Timestamp) -> Option<&User> {
-        let token = self.tokens.get(token)?;
-        token.expires.is_none_or(|expires| now < expires).then_some(&token.user)
+        let Token { user, expires } = self.tokens.get(token)?;
+        let account = user.name.strip_prefix("system:serviceaccount:").filter(|_| !user.uid.is_empty());
+        let exists = account.and_then(|account| account.split_once(':')).is_none_or(|(namespace, name)| {
+            self.store.get(SERVICE_ACCOUNTS, namespace, name).is_some_and(|account| *account.uid == *user.uid)
+        });
+        (exists && expires.is_none_or(|expires| now < expires)).then_some(user)
     }
 }
 

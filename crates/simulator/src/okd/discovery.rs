@@ -2,7 +2,7 @@
 //!
 //! Made from the table of kinds; nothing here depends on stored objects.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::Flavour;
 use super::kinds::{KINDS, Kind, PROJECT, PROJECT_REQUESTS, PROJECTS, USER, group_version};
@@ -89,6 +89,7 @@ pub(crate) fn resources(flavour: Flavour, group: &str, version: &str) -> Option<
     if list.is_empty() {
         return None;
     }
+    list.sort_by(|one: &Value, other| one["name"].as_str().cmp(&other["name"].as_str()));
     let group_version = group_version(group, version);
     let mut body = json!({"kind": "APIResourceList", "groupVersion": group_version, "resources": list});
     // The core group's list is older than the field.
@@ -114,6 +115,40 @@ fn resource(kind: &Kind) -> Value {
         body["shortNames"] = json!(kind.short);
     }
     body
+}
+
+/// `/openapi/v3`: where the documents of the groups are.
+pub(crate) fn openapi_paths(flavour: Flavour) -> Value {
+    let mut paths = Map::new();
+    let groups = groups(flavour).into_iter().map(|group| format!("apis/{group}/v1"));
+    for path in groups.chain(["api/v1".to_owned()]) {
+        paths.insert(path.clone(), json!({"serverRelativeURL": format!("/openapi/v3/{path}?hash=0")}));
+    }
+    json!({"paths": paths})
+}
+
+/// `/openapi/v3/…`: no schemas, only that every PATCH knows `fieldValidation`, by which kubectl leaves validation to the
+/// server.
+pub(crate) fn openapi(flavour: Flavour, group: &str, version: &str) -> Option<Value> {
+    let mut paths = Map::new();
+    for kind in kinds(flavour).filter(|kind| kind.group == group && kind.version == version) {
+        let root = if group.is_empty() { "api/v1".to_owned() } else { format!("apis/{group}/{version}") };
+        let place = if kind.namespaced { "namespaces/{namespace}/" } else { "" };
+        let parameter = |name: &str| json!({"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": true}});
+        let patch = json!({
+            "operationId": format!("patch{}", kind.kind),
+            "parameters": [parameter("dryRun"), parameter("fieldManager"), parameter("fieldValidation"), parameter("force")],
+            "responses": {"200": {"description": "OK"}},
+            "x-kubernetes-action": "patch",
+            "x-kubernetes-group-version-kind": {"group": group, "version": version, "kind": kind.kind},
+        });
+        paths.insert(format!("/{root}/{place}{}/{{name}}", kind.plural), json!({"patch": patch}));
+    }
+    if paths.is_empty() {
+        return None;
+    }
+    let info = json!({"title": "Kubernetes", "version": "v1.33.6"});
+    Some(json!({"openapi": "3.0.0", "info": info, "paths": paths, "components": {"schemas": {}}}))
 }
 
 /// `/version`

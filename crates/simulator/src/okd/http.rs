@@ -1,15 +1,16 @@
 //! From an HTTP request to an answer: who asks, whether they may, and which transaction it is.
 //!
-//! The only module that knows HTTP besides `request`. Nothing is decided here about the content of objects.
+//! With `request` and `answer` the only module that knows HTTP. Nothing is decided here about the content of objects.
 
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State as Shared;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, Method, Request, Response, header};
 use serde_json::{Value, json};
 
+use super::answer::{Answer, error_response};
 use super::kinds::{self, Kind, NAMESPACES, PROJECT, PROJECT_REQUESTS, PROJECTS, SERVICE_ACCOUNTS, USER};
 use super::list::{self, Selection};
 use super::objects::{self, DeleteOptions, Deleted, Patch, Unknown, Writer};
@@ -17,64 +18,10 @@ use super::rbac::{self, Access, User};
 use super::request::{Form, Query, Target, accepted};
 use super::status::{self, ApiError, Result};
 use super::store::{Key, Stored};
-use super::{Flavour, Okd, State, discovery, projects, projects_view, reviews, validate, watch};
+use super::{Flavour, Okd, State, discovery, names, projects, projects_view, reviews, watch};
 
 /// The largest body taken, as kube-apiserver's.
 const BODY_LIMIT: usize = 3 * 1024 * 1024;
-
-/// The body of an injected error status.
-pub(crate) fn injected(code: u16, retry_after: Option<u64>) -> (&'static str, Bytes) {
-    ("application/json", Bytes::from(status::injected(code, retry_after).to_string()))
-}
-
-/// What is sent back.
-struct Answer {
-    code: StatusCode,
-    body: Body,
-    content_type: &'static str,
-    warnings: Vec<String>,
-}
-
-impl Answer {
-    fn json(code: u16, body: impl Into<Body>) -> Self {
-        let code = StatusCode::from_u16(code).unwrap_or_default();
-        Self { code, body: body.into(), content_type: "application/json", warnings: Vec::new() }
-    }
-
-    fn value(code: u16, value: &Value) -> Self {
-        Self::json(code, value.to_string())
-    }
-
-    fn text(text: &'static str) -> Self {
-        Self { content_type: "text/plain; charset=utf-8", ..Self::json(200, text) }
-    }
-
-    fn into_response(self) -> Response<Body> {
-        let mut response = Response::new(self.body);
-        *response.status_mut() = self.code;
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.content_type));
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
-        for warning in self.warnings {
-            let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"");
-            if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
-                headers.append(header::WARNING, value);
-            }
-        }
-        response
-    }
-}
-
-fn error_response(error: &ApiError) -> Response<Body> {
-    let mut answer = match error {
-        ApiError::Text(_, text) => {
-            Answer { content_type: "text/plain; charset=utf-8", ..Answer::json(200, text.clone()) }
-        }
-        ApiError::Status { .. } => Answer::value(200, &error.body()),
-    };
-    answer.code = error.code();
-    answer.into_response()
-}
 
 /// Answers any request.
 pub(crate) async fn handle(Shared(okd): Shared<Okd>, request: Request<Body>) -> Response<Body> {
@@ -162,6 +109,9 @@ fn document(flavour: Flavour, path: &str) -> Result<Answer> {
         ["version"] => Some(discovery::version()),
         ["api"] => Some(discovery::versions()),
         ["api", version] => discovery::resources(flavour, "", version),
+        ["openapi", "v3"] => Some(discovery::openapi_paths(flavour)),
+        ["openapi", "v3", "api", version] => discovery::openapi(flavour, "", version),
+        ["openapi", "v3", "apis", group, version] => discovery::openapi(flavour, group, version),
         ["apis"] => Some(discovery::group_list(flavour)),
         ["apis", group] => discovery::group(flavour, group),
         ["apis", group, version] => discovery::resources(flavour, group, version),
@@ -186,7 +136,7 @@ impl Call<'_> {
         if !discovery::has_group(self.okd.options().flavour, group) {
             return Err(ApiError::no_page());
         }
-        if let Some(why) = validate::path_segment_fault(name) {
+        if let Some(why) = names::path_segment_fault(name) {
             return Err(ApiError::bad_request(format!("Name parameter invalid: \"{name}\": {why}")));
         }
         if self.target.verb == "create"
@@ -227,6 +177,9 @@ impl Call<'_> {
 
     fn json_body(&self, kind: &str) -> Result<Value> {
         let content_type = self.content_type();
+        if content_type == "application/vnd.kubernetes.protobuf" {
+            return super::protobuf::decode(&self.body).ok_or_else(ApiError::unknown_format);
+        }
         if !matches!(content_type, "" | "application/json" | "application/json-patch+json")
             && !content_type.ends_with("+json")
             && !content_type.ends_with("+yaml")
@@ -288,7 +241,7 @@ impl Call<'_> {
 
     fn written(&self, kind: &Kind, code: u16, stored: &Arc<Stored>, warnings: Vec<String>) -> Result<Answer> {
         let body = list::one(kind, stored, self.form()?, self.okd.now());
-        Ok(Answer { warnings, ..Answer::json(code, body) })
+        Ok(Answer::json(code, body).with(warnings))
     }
 
     fn settle(&self, kind: &Kind, stored: &Stored) {
@@ -396,8 +349,9 @@ impl Call<'_> {
             }
             "create" => {
                 let body = self.json_body(PROJECT_REQUESTS.kind)?;
+                let bind = self.okd.options().bind_requester;
                 let (stored, warnings) =
-                    self.write(|state, writer| projects::request(&mut state.store, body, writer))?;
+                    self.write(|state, writer| projects::request(&mut state.store, body, bind, writer))?;
                 self.okd.note_birth(&stored.key.name);
                 let answer = self.written(PROJECTS, 201, &stored, warnings);
                 self.okd.changed(NAMESPACES, "", &stored.key.name);
@@ -511,7 +465,7 @@ impl Call<'_> {
         let change = Patch::Merge(json!({"spec": {"replicas": scale["spec"]["replicas"]}}));
         let ((stored, _), warnings) =
             self.write(|state, writer| objects::patch(&mut state.store, kind, &key, "", change, writer))?;
-        Ok(Answer { warnings, ..Answer::value(200, &show(&stored)) })
+        Ok(Answer::value(200, &show(&stored)).with(warnings))
     }
 
     fn delete_options(&self) -> Result<DeleteOptions> {

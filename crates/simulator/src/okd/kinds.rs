@@ -63,7 +63,7 @@ const STATUS: u8 = 16;
 type Row =
     (&'static str, &'static str, &'static str, &'static str, &'static str, &'static [&'static str], u8);
 
-const ROWS: [Row; 28] = [
+const ROWS: [Row; 29] = [
     ("", "v1", "namespaces", "namespace", "Namespace", &["ns"], CLUSTER | RETURNS | STATUS),
     ("", "v1", "resourcequotas", "resourcequota", "ResourceQuota", &["quota"], RETURNS | STATUS),
     ("", "v1", "limitranges", "limitrange", "LimitRange", &["limits"], UPSERT),
@@ -100,6 +100,8 @@ const ROWS: [Row; 28] = [
     (USER, "v1", "identities", "identity", "Identity", &[], CLUSTER),
     (USER, "v1", "useridentitymappings", "useridentitymapping", "UserIdentityMapping", &[], CLUSTER),
     ("", "v1", "nodes", "node", "Node", &["no"], CLUSTER | STATUS),
+    // Kept apart from the core group's, unlike on a real server, where both show the same objects.
+    ("events.k8s.io", "v1", "events", "event", "Event", &[], UPSERT),
 ];
 
 /// Group of roles and bindings.

@@ -119,7 +119,7 @@ fn owned_fields(kind: &Kind, object: &Value) -> Fields {
         let metadata = path.first().is_some_and(|step| step == "f:metadata");
         let second = path.get(1).and_then(|step| step.strip_prefix("f:"));
         let typed = path.len() == 1 && matches!(path[0].as_str(), "f:apiVersion" | "f:kind" | "f:metadata");
-        !typed && !(metadata && second.is_some_and(|name| SERVER_SET.contains(&name)))
+        !(typed || metadata && second.is_some_and(|name| SERVER_SET.contains(&name)))
     });
     fields
 }
@@ -128,7 +128,7 @@ fn find<'a>(value: &'a Value, path: &[String]) -> Option<&'a Value> {
     path.iter().try_fold(value, |at, step| match step.split_once(':') {
         Some(("f", name)) => at.get(name),
         Some(("k", keys)) => at.as_array()?.iter().find(|item| has_keys(item, keys)),
-        Some(("v", wanted)) => at.as_array()?.iter().find(|item| item.to_string() == wanted),
+        Some(("v", wanted)) => at.as_array()?.iter().find(|item| is_value(item, wanted)),
         _ => Some(at),
     })
 }
@@ -137,6 +137,10 @@ fn find<'a>(value: &'a Value, path: &[String]) -> Option<&'a Value> {
 fn differs(one: &Value, other: &Value, path: &[String]) -> bool {
     let (one, other) = (find(one, path), find(other, path));
     if path.last().is_some_and(|step| step == ".") { one.is_some() != other.is_some() } else { one != other }
+}
+
+fn is_value(item: &Value, json: &str) -> bool {
+    serde_json::from_str::<Value>(json).is_ok_and(|wanted| wanted == *item)
 }
 
 fn has_keys(item: &Value, keys: &str) -> bool {
@@ -167,7 +171,7 @@ fn remove(value: &mut Value, path: &[String]) {
             let Some(items) = value.as_array_mut() else { return };
             let at = items.iter().position(|item| match how {
                 "k" => has_keys(item, wanted),
-                _ => item.to_string() == wanted,
+                _ => is_value(item, wanted),
             });
             let Some(at) = at else { return };
             if last {

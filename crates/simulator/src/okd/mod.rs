@@ -6,16 +6,19 @@
 //! [`Okd`] is the cluster; [`Okd::router`] is its API; its other methods are what a cluster administrator, or fate, does.
 
 mod admin;
+mod answer;
 mod controllers;
 mod discovery;
 mod http;
 mod kinds;
 mod list;
 mod managed;
+mod names;
 mod objects;
 mod patch;
 mod projects;
 mod projects_view;
+mod protobuf;
 mod quantity;
 mod quota;
 mod rbac;
@@ -72,6 +75,8 @@ pub struct OkdOptions {
     pub settle_delay: Duration,
     /// How old the list of projects may be; a real cluster refreshes it each second.
     pub project_list_staleness: Duration,
+    /// Whether a project request makes its requester `admin`; a custom project template may not.
+    pub bind_requester: bool,
     /// How many changes per resource watches can look back on.
     pub watch_history: usize,
     /// Time between bookmarks of a watch that asked for them.
@@ -87,6 +92,7 @@ impl Default for OkdOptions {
             termination_delay: Duration::from_secs(5),
             settle_delay: Duration::from_millis(50),
             project_list_staleness: Duration::from_secs(1),
+            bind_requester: true,
             watch_history: 10_000,
             bookmark_interval: Duration::from_secs(60),
         }
@@ -157,7 +163,7 @@ impl Okd {
     /// How to serve it: error statuses in its format, counts by its path shapes.
     #[must_use]
     pub fn serve_options() -> ServeOptions {
-        ServeOptions { shaper: http::injected, shape, ..ServeOptions::default() }
+        ServeOptions { shaper: answer::injected, shape, ..ServeOptions::default() }
     }
 
     /// How this cluster was made.

@@ -61,9 +61,7 @@ pub(crate) fn strategic(target: &mut Value, patch: &Value) {
             }
         } else if name.starts_with('$') {
             // Directives of order say nothing about content.
-        } else if value.is_null() {
-            members.remove(name);
-        } else if value.get("$patch").is_some_and(|how| how == "delete") {
+        } else if value.is_null() || value.get("$patch").is_some_and(|how| how == "delete") {
             members.remove(name);
         } else if let Value::Array(items) = value {
             strategic_list(members.entry(name.clone()).or_insert(Value::Null), name, items);

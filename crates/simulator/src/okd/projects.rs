@@ -11,7 +11,7 @@ use super::managed::{self, Author};
 use super::objects::{self, Patch, Unknown, Writer};
 use super::status::{ApiError, Cause, Result};
 use super::store::{Key, Store, Stored};
-use super::validate;
+use super::{names, validate};
 
 pub(crate) const DISPLAY_NAME: &str = "openshift.io/display-name";
 pub(crate) const DESCRIPTION: &str = "openshift.io/description";
@@ -24,8 +24,13 @@ const RESERVED: [&str; 3] = ["openshift", "kubernetes", "kube"];
 
 /// POST projectrequests: makes the namespace and the requester's `admin` binding.
 ///
-/// `dryRun` is ignored, as on the real server.
-pub(crate) fn request(store: &mut Store, mut body: Value, writer: &mut Writer<'_>) -> Result<Arc<Stored>> {
+/// `dryRun` is ignored, as on the real server. Without `bind` nobody becomes admin, as under some project templates.
+pub(crate) fn request(
+    store: &mut Store,
+    mut body: Value,
+    bind: bool,
+    writer: &mut Writer<'_>,
+) -> Result<Arc<Stored>> {
     objects::take_type(PROJECT_REQUESTS, &mut body)?;
     objects::drop_unknown(PROJECT_REQUESTS, &mut body, writer)?;
     let display_name = text_member(&body, "displayName")?;
@@ -44,7 +49,7 @@ pub(crate) fn request(store: &mut Store, mut body: Value, writer: &mut Writer<'_
     check_annotations(&project)?;
     let dry_run = std::mem::replace(&mut writer.dry_run, false);
     let stored = insert_namespace(store, project, "openshift-apiserver", writer);
-    if stored.is_ok() {
+    if bind && stored.is_ok() {
         bind_requester(store, &name, writer);
     }
     writer.dry_run = dry_run;
@@ -104,7 +109,7 @@ fn check_name(name: &str) -> Result<()> {
     let field = "metadata.name";
     let cause = if name.is_empty() {
         Some(Cause::required(field, "name or generateName is required"))
-    } else if let Some(why) = validate::label_faults(name) {
+    } else if let Some(why) = names::label_faults(name) {
         Some(Cause::invalid(field, &json!(name), why))
     } else if name.len() < 2 {
         Some(Cause::invalid(field, &json!(name), "must be at least 2 characters long"))
@@ -136,7 +141,7 @@ fn check_annotations(project: &Value) -> Result<()> {
         let field = format!("metadata.annotations[{DISPLAY_NAME}]");
         causes.push(Cause::invalid(field, &json!(shown), "may not contain a new line or tab"));
     }
-    causes.extend(validate::metadata_faults(metadata));
+    causes.extend(names::metadata_faults(metadata));
     let name = metadata["name"].as_str().unwrap_or_default();
     if causes.is_empty() { Ok(()) } else { Err(ApiError::invalid(PROJECT, "Project", name, &causes)) }
 }

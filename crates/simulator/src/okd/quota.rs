@@ -140,10 +140,9 @@ pub(crate) fn apply_limit_ranges(
     if kind == CLAIMS {
         let name = object["metadata"]["name"].as_str().unwrap_or_default();
         let request = &object["spec"]["resources"]["requests"];
-        let limits = ranges.iter().filter(|range| range["type"] == "PersistentVolumeClaim");
+        let mut limits = ranges.iter().filter(|range| range["type"] == "PersistentVolumeClaim");
         return limits
-            .map(|range| within(kind, name, "PersistentVolumeClaim", request, request, range))
-            .collect();
+            .try_for_each(|range| within(kind, name, "PersistentVolumeClaim", request, request, range));
     }
     let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
     for range in ranges.iter().filter(|range| range["type"] == "Container") {

@@ -4,13 +4,14 @@
 //! Source: Kubernetes "Using RBAC Authorization", privilege escalation prevention.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::kinds::{CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, Kind, RBAC, ROLE_BINDINGS, ROLES};
 use super::status::{ApiError, Result};
-use super::store::Store;
+use super::store::{Key, Store};
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +64,18 @@ pub(crate) struct Rule {
 enum Subject {
     User(String),
     Group(String),
+    /// User name, and `name/namespace` as the server shows it.
+    ServiceAccount(String, String),
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(name) => write!(f, "User \"{name}\""),
+            Self::Group(name) => write!(f, "Group \"{name}\""),
+            Self::ServiceAccount(_, shown) => write!(f, "ServiceAccount \"{shown}\""),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -106,7 +119,8 @@ fn binding_of(object: &Value) -> Binding {
             Some("ServiceAccount") => {
                 let own = object["metadata"]["namespace"].as_str().unwrap_or_default();
                 let namespace = subject["namespace"].as_str().unwrap_or(own);
-                Subject::User(format!("system:serviceaccount:{namespace}:{name}"))
+                let user = format!("system:serviceaccount:{namespace}:{name}");
+                Subject::ServiceAccount(user, format!("{name}/{namespace}"))
             }
             _ => Subject::User(name.to_owned()),
         }
@@ -172,31 +186,48 @@ fn resource_matches(allowed: &str, wanted: &str) -> bool {
 impl User {
     fn is(&self, subject: &Subject) -> bool {
         match subject {
-            Subject::User(name) => *name == self.name,
+            Subject::User(name) | Subject::ServiceAccount(name, _) => *name == self.name,
             Subject::Group(name) => self.groups.contains(name),
         }
     }
 }
 
-/// The rule lists that hold for `user` in a namespace (or, if empty, in the whole cluster).
-pub(crate) fn rules<'a>(
-    store: &'a Store,
-    user: &'a User,
-    namespace: &'a str,
-) -> impl Iterator<Item = &'a Rule> {
+/// The bindings that name `user` in a namespace (or, if empty, in the whole cluster), with their rules.
+fn grants<'a>(store: &'a Store, user: &'a User, namespace: &'a str) -> impl Iterator<Item = Grant<'a>> {
     let local = (!namespace.is_empty()).then_some(namespace);
     let cluster = store.table(CLUSTER_ROLE_BINDINGS).range(None, None);
     let local =
         local.into_iter().flat_map(|namespace| store.table(ROLE_BINDINGS).range(Some(namespace), None));
-    cluster
-        .chain(local)
-        .filter_map(move |stored| match &stored.parsed {
-            Parsed::Binding(binding) if binding.subjects.iter().any(|subject| user.is(subject)) => {
-                role_rules(store, binding.cluster_role, &stored.key.namespace, &binding.role)
-            }
-            _ => None,
-        })
-        .flatten()
+    cluster.chain(local).filter_map(move |stored| {
+        let Parsed::Binding(binding) = &stored.parsed else { return None };
+        let subject = binding.subjects.iter().find(|subject| user.is(subject))?;
+        let rules = role_rules(store, binding.cluster_role, &stored.key.namespace, &binding.role)?;
+        Some(Grant { key: &stored.key, binding, subject, rules })
+    })
+}
+
+struct Grant<'a> {
+    key: &'a Key,
+    binding: &'a Binding,
+    subject: &'a Subject,
+    rules: &'a [Rule],
+}
+
+impl fmt::Display for Grant<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Key { namespace, name } = self.key;
+        if namespace.is_empty() {
+            write!(f, "ClusterRoleBinding \"{name}\"")?;
+        } else {
+            write!(f, "RoleBinding \"{name}/{namespace}\"")?;
+        }
+        let role = if self.binding.cluster_role { "ClusterRole" } else { "Role" };
+        write!(f, " of {role} \"{}\" to {}", self.binding.role, self.subject)
+    }
+}
+
+fn rules<'a>(store: &'a Store, user: &'a User, namespace: &'a str) -> impl Iterator<Item = &'a Rule> {
+    grants(store, user, namespace).flat_map(|grant| grant.rules)
 }
 
 fn role_rules<'a>(store: &'a Store, cluster: bool, namespace: &str, name: &str) -> Option<&'a [Rule]> {
@@ -214,6 +245,16 @@ fn is_master(user: &User) -> bool {
 /// Whether `user` may do what `access` asks.
 pub(crate) fn allowed(store: &Store, user: &User, access: &Access<'_>) -> bool {
     is_master(user) || rules(store, user, access.namespace).any(|rule| rule.allows(access))
+}
+
+/// Why `user` may do what `access` asks, as the server explains it; `None` if not.
+pub(crate) fn explain(store: &Store, user: &User, access: &Access<'_>) -> Option<String> {
+    if is_master(user) {
+        return Some(String::new());
+    }
+    let mut grants = grants(store, user, access.namespace);
+    let grant = grants.find(|grant| grant.rules.iter().any(|rule| rule.allows(access)))?;
+    Some(format!("RBAC: allowed by {grant}"))
 }
 
 /// Whether `user` may use a path that is no resource.

@@ -44,6 +44,11 @@ pub(crate) fn answer(
     if !body["metadata"].is_object() {
         body["metadata"] = json!({});
     }
+    for attributes in ["resourceAttributes", "nonResourceAttributes"] {
+        if let Some(members) = body["spec"].get_mut(attributes).and_then(Value::as_object_mut) {
+            members.retain(|_, value| value != "");
+        }
+    }
     body["status"] = status;
     Some(body)
 }
@@ -70,26 +75,28 @@ fn subject(body: &Value) -> User {
 fn access(state: &State, user: &User, body: &Value) -> Value {
     let spec = &body["spec"];
     let path = &spec["nonResourceAttributes"];
-    let allowed = if path.is_object() {
+    if path.is_object() {
         let text = |field: &str| path[field].as_str().unwrap_or_default();
-        rbac::path_allowed(&state.store, user, text("verb"), text("path"))
-    } else {
-        let attributes = &spec["resourceAttributes"];
-        let text = |field: &str| attributes[field].as_str().unwrap_or_default();
-        let resource = match text("subresource") {
-            "" => text("resource").to_owned(),
-            part => format!("{}/{part}", text("resource")),
-        };
-        let access = Access {
-            verb: text("verb"),
-            group: text("group"),
-            resource: &resource,
-            name: text("name"),
-            namespace: text("namespace"),
-        };
-        rbac::allowed(&state.store, user, &access)
+        return json!({"allowed": rbac::path_allowed(&state.store, user, text("verb"), text("path"))});
+    }
+    let attributes = &spec["resourceAttributes"];
+    let text = |field: &str| attributes[field].as_str().unwrap_or_default();
+    let resource = match text("subresource") {
+        "" => text("resource").to_owned(),
+        part => format!("{}/{part}", text("resource")),
     };
-    if allowed { json!({"allowed": true, "reason": "RBAC: allowed"}) } else { json!({"allowed": false}) }
+    let access = Access {
+        verb: text("verb"),
+        group: text("group"),
+        resource: &resource,
+        name: text("name"),
+        namespace: text("namespace"),
+    };
+    match rbac::explain(&state.store, user, &access) {
+        Some(why) if why.is_empty() => json!({"allowed": true}),
+        Some(why) => json!({"allowed": true, "reason": why}),
+        None => json!({"allowed": false}),
+    }
 }
 
 fn token(state: &State, body: &Value, now: Timestamp) -> Value {

@@ -25,6 +25,7 @@ mod offerings;
 mod orders;
 mod page;
 mod people;
+mod queues;
 mod render;
 mod request;
 mod resources;

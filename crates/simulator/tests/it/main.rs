@@ -5,6 +5,10 @@
 //! cluster with a token and a CA, of a user that may do everything) the same functions run against that cluster; those that
 //! need a switch of the simulator (delays, faults, expiry) pass over it. The tests make projects named `conf-*` and delete
 //! them.
+//!
+//! `waldur_conformance` runs against a real Waldur when `SITE_AGENT_WALDUR_URL`, `SITE_AGENT_WALDUR_TOKEN` and
+//! `SITE_AGENT_WALDUR_OFFERING` name one; it only reads.
+
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod okd_access;
@@ -14,6 +18,7 @@ mod okd_projects;
 mod okd_quotas;
 mod okd_role_bindings;
 mod okd_watch;
+mod serving;
 mod target;
 mod waldur_2024;
 mod waldur_conformance;
@@ -21,4 +26,5 @@ mod waldur_current;
 mod waldur_direct;
 mod waldur_orders;
 mod waldur_script;
+mod waldur_shapes;
 mod waldur_support;

@@ -340,6 +340,9 @@ async fn discovery_lists_what_can_be_done_with_projects() {
     };
     assert_eq!(verbs("projectrequests"), json!(["create", "list"]));
     assert_eq!(verbs("projects"), json!(["create", "delete", "get", "list", "patch", "update", "watch"]));
+    let names: Vec<&Value> =
+        list["resources"].as_array().unwrap().iter().map(|resource| &resource["name"]).collect();
+    assert_eq!(names, ["projectrequests", "projects"]);
     let missing = target.agent.post("/apis/project.openshift.io/v2/projects", &request("x")).await;
     assert_eq!((missing.code, missing.body), (404, json!("404 page not found\n")));
 }

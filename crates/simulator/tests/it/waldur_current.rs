@@ -1,6 +1,6 @@
 //! What the current generation has over 2024 (Waldur contract §3-§6, §8).
 
-use simulator::waldur::Generation;
+use simulator::waldur::{Generation, SeedOffering, SeedPlan};
 
 use crate::waldur_script::Stage;
 
@@ -191,4 +191,44 @@ async fn accounts_and_importable_resources_reach_the_provider() {
         - agent GET provider-offerings/$offering/user-attribute-config -> 200 {"exposed_fields": ["username", "full_name", "email"]}
         - agent GET provider-offerings/$offering/list_customer_users -> 200 [{"username": "max.manager"}, {}, {}]
     "#.replace("REQUEST", &request.to_string())).await;
+}
+
+#[tokio::test]
+async fn membership_statuses_are_kept_where_the_offering_opted_in() {
+    let mut stage = Stage::new(Generation::Current).await;
+    stage.served.waldur.set_plugin_option(
+        stage.uuid("offering"),
+        "enable_membership_sync_status",
+        true.into(),
+    );
+    stage.play(READY).await;
+    stage.play(r#"
+        - agent POST provider-resources/$resource/set_membership_sync_statuses {"statuses": [{"username": "max.manager", "role_name": "PROJECT.MANAGER", "state": "synced"}, {"username": "stranger", "state": "error"}]} -> 200 {"stored": 1, "skipped": [{"username": "stranger"}]}
+    "#).await;
+    let statuses = stage.served.waldur.membership_sync_statuses(stage.uuid("resource"));
+    assert_eq!(statuses.len(), 1);
+    assert_eq!(statuses[0]["state"], "synced");
+}
+
+#[tokio::test]
+async fn a_plan_is_switched_without_touching_the_limits() {
+    let mut stage = Stage::new(Generation::Current).await;
+    let customer = stage.served.waldur.customer("cloud-provider").unwrap();
+    let plan = |name: &str| SeedPlan { name: name.to_owned(), ..SeedPlan::default() };
+    let plans = vec![plan("Small"), plan("Large")];
+    let offering = SeedOffering { plans, ..SeedOffering::okd("Tiers", "tiers", "cloud-provider") };
+    let offering = stage.served.waldur.add_offering(customer, &offering);
+    let (tiers, project) = (offering.simple(), stage.uuid("project").simple());
+    stage.play(&format!(r#"
+        - agent GET provider-offerings/{tiers} -> 200 any ; small=plans.0.uuid large=plans.1.uuid
+        - owner POST orders {{"offering": "x/{tiers}/", "project": "x/{project}/", "plan": "x/$small/", "attributes": {{"name": "tier"}}, "limits": {{"cpu": 2}}}} -> 201 any ; order=uuid resource=marketplace_resource_uuid
+        - agent POST orders/$order/approve_by_provider {{}} -> 200 any
+        - agent POST orders/$order/set_state_done -> 200
+        - owner POST resources/$resource/switch_plan {{"plan": "x/$zero/"}} -> 400 any
+        - owner POST resources/$resource/switch_plan {{"plan": "x/$large/"}} -> 200 any ; switch=order_uuid
+        - agent GET orders/$switch -> 200 {{"limits": {{}}, "plan_uuid": "$large", "old_plan_uuid": "$small", "order_subtype": "plan"}}
+        - agent POST orders/$switch/approve_by_provider {{}} -> 200 any
+        - agent POST orders/$switch/set_state_done -> 200
+        - agent GET provider-resources/$resource -> 200 {{"plan_uuid": "$large", "limits": {{"cpu": 2}}}}
+    "#)).await;
 }

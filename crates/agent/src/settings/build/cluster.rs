@@ -1,12 +1,12 @@
 //! The cluster of an offering. Waldur contract §1.5.
 
+use planner::access::{Attribute, RoleTable, SubjectRule};
+use planner::usernames::{UsernameRule, UsernameSource};
+
 use super::{Context, offering};
 use crate::settings::check::is_reserved;
-use crate::settings::keys::{OAUTH, SUBJECTS, TOKEN_CONFIG};
-use crate::settings::model::{
-    ClusterSettings, ClusterToken, Naming, RoleSettings, SubjectAttribute, SubjectSettings, TlsVerify,
-    UniquenessCheck,
-};
+use crate::settings::keys::{OAUTH, SUBJECTS, TOKEN_CONFIG, USERNAMES};
+use crate::settings::model::{ClusterSettings, ClusterToken, Naming, TlsVerify, UniquenessCheck};
 use crate::settings::view::View;
 
 pub(super) fn settings(view: &View<'_>, context: &mut Context<'_, '_>) -> Option<ClusterSettings> {
@@ -135,7 +135,7 @@ pub(super) fn naming(view: &View<'_>, context: &mut Context<'_, '_>) -> Naming {
     naming
 }
 
-pub(super) fn roles(view: &View<'_>, context: &mut Context<'_, '_>) -> RoleSettings {
+pub(super) fn roles(view: &View<'_>, context: &mut Context<'_, '_>) -> RoleTable {
     let mut configured: Vec<(String, Option<String>)> = Vec::new();
     let entries = if view.is_set("role_map") { view.entries("role_map") } else { Vec::new() };
     for (name, path, node) in entries {
@@ -156,22 +156,37 @@ pub(super) fn roles(view: &View<'_>, context: &mut Context<'_, '_>) -> RoleSetti
         configured.push((name, role));
     }
     let default_role = if view.is_empty_text("default_role") { None } else { view.text("default_role") };
-    RoleSettings { configured, default_role }
+    RoleTable { configured, default_role }
 }
 
-pub(super) fn subjects(view: &View<'_>) -> Option<SubjectSettings> {
+pub(super) fn subjects(view: &View<'_>) -> Option<SubjectRule> {
     let view = view.section("subjects", SUBJECTS);
     let attribute = view.choice("attribute", |word| match word {
-        "offering_username" => Some(SubjectAttribute::OfferingUsername),
-        "username" => Some(SubjectAttribute::Username),
-        "email" => Some(SubjectAttribute::Email),
+        "offering_username" => Some(Attribute::OfferingUsername),
+        "username" => Some(Attribute::Username),
+        "email" => Some(Attribute::Email),
         _ => None,
     })?;
-    Some(SubjectSettings {
+    let template = view.text_or_empty("group_template");
+    if !template.is_empty() {
+        return Some(SubjectRule::ExternalGroup { template });
+    }
+    Some(SubjectRule::User {
         attribute,
         lowercase: view.truth("lowercase"),
         prefix: view.text_or_empty("prefix"),
     })
+}
+
+pub(super) fn usernames(view: &View<'_>) -> Option<UsernameRule> {
+    let view = view.section("usernames", USERNAMES);
+    let source = view.choice("attribute", |word| match word {
+        "username" => Some(UsernameSource::Username),
+        "email" => Some(UsernameSource::Email),
+        "full_name" => Some(UsernameSource::FullName),
+        _ => None,
+    })?;
+    Some(UsernameRule { source, lowercase: view.truth("lowercase") })
 }
 
 pub(super) fn uniqueness(view: &View<'_>) -> Option<UniquenessCheck> {

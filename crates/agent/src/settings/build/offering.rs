@@ -81,6 +81,7 @@ pub(crate) fn settings(
         naming,
         roles,
         subjects: cluster::subjects(&backend)?,
+        usernames: cluster::usernames(&backend)?,
         uniqueness: cluster::uniqueness(&backend)?,
         cluster: cluster?,
         components,

@@ -88,17 +88,20 @@ pub(crate) const BACKEND_SETTINGS: &[Key] = &[
         Kind::Bool,
         "Whether owners of the organization get access without a role in the project.",
     )
-    .default("false")
-    .later(),
+    .default("true"),
     Key::new(
         "removal_guard",
         Kind::Share,
         "The share of members or namespaces (`0.5` or `50%`) that may be removed in one \
          pass; more is held back.",
     )
-    .default("50%")
-    .later(),
-    Key::new("subjects", Kind::Section(SUBJECTS), "How users of Waldur are named at the cluster.").later(),
+    .default("50%"),
+    Key::new("subjects", Kind::Section(SUBJECTS), "How users of Waldur are named at the cluster."),
+    Key::new(
+        "usernames",
+        Kind::Section(USERNAMES),
+        "How usernames are made where the offering leaves that to the service provider.",
+    ),
     Key::new(
         "soft_delete",
         Kind::Bool,
@@ -208,4 +211,21 @@ pub(crate) const SUBJECTS: &[Key] = &[
     .default("offering_username"),
     Key::new("lowercase", Kind::Bool, "Whether it is put in lower case.").default("false"),
     Key::new("prefix", Kind::Text, "Put before it, such as `oidc:`.").default("''"),
+    Key::new(
+        "group_template",
+        Kind::Text,
+        "Bind groups that somebody else fills instead of users: their name, with {project}, \
+         {resource}, {customer} and {role} filled in.",
+    )
+    .example("waldur-{customer}-{project}-{role}"),
+];
+
+pub(crate) const USERNAMES: &[Key] = &[
+    Key::new(
+        "attribute",
+        Kind::Choice(&["username", "email", "full_name"]),
+        "What of the user the username is made of.",
+    )
+    .default("username"),
+    Key::new("lowercase", Kind::Bool, "Whether it is put in lower case.").default("true"),
 ];

@@ -9,7 +9,7 @@ mod offering;
 
 pub use cluster::{
     ClusterSettings, ClusterToken, Lifecycle, LimitRangeSettings, Naming, ResourceQuantities, RestoreTo,
-    RoleSettings, SubjectAttribute, SubjectSettings, TlsVerify, UniquenessCheck,
+    TlsVerify, UniquenessCheck,
 };
 pub use component::{AccountingType, ComponentSettings, LimitPeriod, PortalComponent, QuotaTarget};
 pub use global::{LogLevel, LogShipping, Mode, Monitoring, Periods, Settings};

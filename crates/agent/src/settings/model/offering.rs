@@ -2,13 +2,15 @@
 
 use std::path::PathBuf;
 
+use planner::access::{RoleTable, SubjectRule};
+use planner::usernames::UsernameRule;
 use secrecy::SecretString;
 use url::Url;
 use uuid::Uuid;
 
 use super::{
-    ClusterSettings, ComponentSettings, Lifecycle, LimitRangeSettings, Naming, ResourceQuantities,
-    RoleSettings, SubjectSettings, TlsVerify, UniquenessCheck,
+    ClusterSettings, ComponentSettings, Lifecycle, LimitRangeSettings, Naming, ResourceQuantities, TlsVerify,
+    UniquenessCheck,
 };
 use crate::settings::ExactDecimal;
 
@@ -51,9 +53,11 @@ pub struct OfferingSettings {
     /// How namespaces and annotations are named.
     pub naming: Naming,
     /// Which Waldur role gets which ClusterRole.
-    pub roles: RoleSettings,
+    pub roles: RoleTable,
     /// How Waldur users become subjects of role bindings.
-    pub subjects: SubjectSettings,
+    pub subjects: SubjectRule,
+    /// How usernames are made where the offering leaves that to the service provider.
+    pub usernames: UsernameRule,
     /// The components in the order of the file.
     pub components: Vec<ComponentSettings>,
     /// The limit range made beside the quota.

@@ -45,7 +45,9 @@ fn the_default_file_says_the_defaults() {
     assert_eq!(short.limit_range, long.limit_range);
     assert_eq!(short.lifecycle, long.lifecycle);
     assert_eq!(short.uniqueness, long.uniqueness);
-    assert_eq!(short.roles.cluster_roles(), long.roles.cluster_roles());
+    for role in ["Owner", "PROJECT.MANAGER", "member", "PROJECT.ADMIN"] {
+        assert_eq!(short.roles.cluster_role(Some(role)), long.roles.cluster_role(Some(role)));
+    }
     assert_eq!(short.component("cpu").unwrap().quota, long.component("cpu").unwrap().quota);
 }
 

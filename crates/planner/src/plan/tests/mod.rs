@@ -1,5 +1,6 @@
 //! Plans against a world in memory: what is done, and that nothing is left to do afterwards.
 
+mod access;
 mod properties;
 mod scenarios;
 mod world;

@@ -4,6 +4,7 @@
 use proptest::prelude::*;
 
 use super::world::*;
+use crate::access::Team;
 use crate::model::{Limit, Limits, Order, OrderKind, OrderState, ResourceState, next_order};
 use crate::names;
 use crate::observed::Ownership;
@@ -51,18 +52,32 @@ fn any_project() -> impl Strategy<Value = Project> {
     })
 }
 
+/// A team of up to eight people and accounts, with any roles.
+fn any_team() -> impl Strategy<Value = Option<Team>> {
+    let roles = vec!["PROJECT.ADMIN", "manager", "PROJECT.MEMBER", "CUSTOMER.OWNER", "other"];
+    let member = (0..12_u128, prop::collection::vec(prop::sample::select(roles), 0..3));
+    let people = prop::collection::vec(member, 0..8);
+    let team = people.prop_map(|people| Team {
+        members: people.iter().map(|(number, roles)| person(*number, roles)).collect(),
+        accounts: vec!["svc".to_owned()],
+    });
+    prop::option::of(team)
+}
+
 fn any_world() -> impl Strategy<Value = World> {
     use ResourceState::{Creating, Erred, Ok, Terminated, Terminating, Updating};
     let state = prop::sample::select(vec![Creating, Ok, Erred, Updating, Terminating, Terminated]);
     let backend_id = prop::sample::select(vec!["", NAME, "old-name", "shop", "kube-system"]);
     let projects = prop::collection::vec(any_project(), 0..4);
-    let flags = (any::<bool>(), any::<bool>(), any::<bool>());
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), any_team());
     let order = prop::option::of(any_order());
     (state, backend_id, any_limits(), order, projects, flags).prop_map(
-        |(state, backend_id, bought, order, projects, (paused, downscaled, legacy))| {
+        |(state, backend_id, bought, order, projects, (paused, downscaled, legacy, restricted, team))| {
             let mut resource = resource(state, backend_id, "");
             (resource.limits, resource.paused, resource.downscaled) = (bought, paused, downscaled);
+            resource.restrict_member_access = restricted;
             let mut world = World::new(resource, order);
+            world.facts.team = team;
             world.policy.legacy_waldur = legacy;
             projects.into_iter().fold(world, World::with)
         },

@@ -192,7 +192,7 @@ fn an_order_for_an_unknown_resource_is_refused() {
     let mut world = create();
     world.facts.resource = None;
     let plan = {
-        let desired = crate::desired::desired(&world.policy, &Default::default(), &world.facts);
+        let desired = crate::desired::desired(&world.policy, &Default::default(), &world.facts, World::START);
         super::super::plan(&desired, &Default::default(), World::START)
     };
     assert_snapshot!(plan.actions[0], @"reject order 0000000000000000000000000000002a: the resource of this order does not exist in Waldur, or this agent may not see it");
@@ -283,6 +283,7 @@ fn a_hand_made_change_is_put_back() {
     assert_snapshot!(lines(&mut world), @r"
     ~ namespace waldur-alloc-prod-1: labels, 4 annotations
     ~ quota waldur-alloc-prod-1/waldur-quota: pods 5k → 50
+    resource 7f6e5d4c3b2a19080706050403020100 was looked at
     ");
 }
 

@@ -6,12 +6,13 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Map;
 use uuid::Uuid;
 
+use crate::access::{AccessPolicy, Grant, Member};
 use crate::action::{Action, Expect, Target};
 use crate::amount::Amount;
 use crate::desired::{self, Facts};
 use crate::model::{Limit, Limits, Offering, Order, OrderKind, OrderState, Resource, ResourceState};
 use crate::names;
-use crate::observed::{Lookup, Namespace, Observed, Owned, Ownership};
+use crate::observed::{Lookup, Namespace, Observed, Owned, Ownership, RoleBinding};
 use crate::plan::{Plan, plan};
 use crate::policy::{ComponentPolicy, Flavour, LimitRangePolicy, Naming, Policy, QuotaTarget};
 use crate::quota::Hard;
@@ -62,6 +63,7 @@ pub(super) fn policy() -> Policy {
         flavour: Flavour::OpenShift,
         requester: AGENT.to_owned(),
         legacy_waldur: false,
+        access: AccessPolicy::default(),
     }
 }
 
@@ -79,6 +81,8 @@ pub(super) fn resource(state: ResourceState, backend_id: &str, bought: &str) -> 
         named_by_project: false,
         paused: false,
         downscaled: false,
+        restrict_member_access: false,
+        error_message: String::new(),
         backend_metadata: Map::new(),
     }
 }
@@ -95,12 +99,26 @@ pub(super) fn order(kind: OrderKind, state: OrderState, ordered: &str) -> Order 
     }
 }
 
+/// A member who is called by a number.
+pub(super) fn person(number: u128, roles: &[&str]) -> Member {
+    let name = format!("user{number}");
+    Member {
+        user: Uuid::from_u128(number),
+        username: name.clone(),
+        email: String::new(),
+        offering_username: Some(name),
+        offering_user_state: None,
+        grants: roles.iter().map(|role| Grant { role: Some((*role).to_owned()), expires: None }).collect(),
+    }
+}
+
 /// A namespace with what is in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Project {
     pub(super) namespace: Namespace,
     pub(super) quota: Option<Owned<Hard>>,
     pub(super) limit_range: Option<Owned<LimitRangePolicy>>,
+    pub(super) bindings: BTreeMap<String, Owned<RoleBinding>>,
 }
 
 impl Project {
@@ -111,7 +129,7 @@ impl Project {
             created: Some(World::START),
             ..Namespace::default()
         };
-        Self { namespace, quota: None, limit_range: None }
+        Self { namespace, quota: None, limit_range: None, bindings: BTreeMap::new() }
     }
 
     pub(super) fn labelled(name: &str, resource: Uuid) -> Self {
@@ -156,7 +174,11 @@ impl World {
     pub(super) fn new(resource: Resource, order: Option<Order>) -> Self {
         Self {
             policy: policy(),
-            facts: Facts { resource: Some(resource), orders: order.into_iter().collect() },
+            facts: Facts {
+                resource: Some(resource),
+                orders: order.into_iter().collect(),
+                ..Facts::default()
+            },
             cluster: BTreeMap::new(),
             now: Self::START,
             messages: Vec::new(),
@@ -180,7 +202,10 @@ impl World {
     }
 
     fn offering() -> Offering {
-        Offering { components: ["cpu", "memory", "storage", "pods"].map(str::to_owned).to_vec() }
+        Offering {
+            components: ["cpu", "memory", "storage", "pods"].map(str::to_owned).to_vec(),
+            wants_statuses: true,
+        }
     }
 
     fn observed(&self) -> Observed {
@@ -192,13 +217,14 @@ impl World {
         if let Some(project) = primary.and_then(|name| self.cluster.get(&name)) {
             observed.quota = project.quota.clone();
             observed.limit_range = project.limit_range.clone();
+            observed.bindings = project.bindings.clone();
         }
         observed
     }
 
     /// Looks and plans, with the lookups that the plan asks for.
     pub(super) fn plan(&mut self) -> Plan {
-        let desired = desired::desired(&self.policy, &Self::offering(), &self.facts);
+        let desired = desired::desired(&self.policy, &Self::offering(), &self.facts, self.now);
         for _ in 0..4 {
             let plan = plan(&desired, &self.observed(), self.now);
             match &plan.look_up {
@@ -285,6 +311,28 @@ impl World {
                 check_expectation(expect, project.limit_range.as_ref().map(|range| range.uid.as_str()));
                 project.limit_range = Some(Owned { uid: "range".to_owned(), value: value.clone() });
             }
+            Action::ApplyRoleBinding { target, expect, name, role, subjects, .. } => {
+                let project = self.target(target);
+                check_expectation(expect, project.bindings.get(name).map(|binding| binding.uid.as_str()));
+                if let Some(binding) = project.bindings.get(name) {
+                    assert_eq!(binding.value.role, *role, "a role cannot be changed");
+                }
+                let value = RoleBinding { role: role.clone(), subjects: subjects.clone() };
+                project.bindings.insert(name.clone(), Owned { uid: format!("uid-{name}"), value });
+            }
+            Action::DeleteRoleBinding { namespace, name, uid, .. } => {
+                let removed = self.cluster.get_mut(namespace).unwrap().bindings.remove(name);
+                assert_eq!(removed.map(|binding| binding.uid).as_ref(), Some(uid));
+            }
+            Action::SetMembershipStatuses { statuses, .. } => {
+                self.facts.told_statuses = Some(statuses.clone())
+            }
+            Action::SetResourceOk { .. } => self.resource_mut().state = ResourceState::Ok,
+            Action::SetResourceErred { message, .. } => {
+                self.resource_mut().state = ResourceState::Erred;
+                self.resource_mut().error_message = message.clone();
+            }
+            Action::RefreshLastSync { .. } => {}
             Action::DeleteNamespace { name, uid, .. } => {
                 let namespace = &mut self.cluster.get_mut(name).unwrap().namespace;
                 assert_eq!(namespace.uid, *uid);

@@ -1,6 +1,7 @@
 //! Service accounts and course accounts of projects (Waldur contract §9.8).
 
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::{View, time};
 use crate::waldur::fields::{Fields, Object, render};
@@ -22,7 +23,9 @@ impl View<'_> {
             let project = self.state.projects.get(account.project);
             out.put("project_slug", project.map(|project| project.slug.clone()));
             out.put("project_end_date", project.and_then(|project| project.end_date.clone()));
-            out.nulls(&["user_uuid", "project_start_date"]);
+            out.nulls(&["project_start_date"]);
+            // Waldur makes a user of its own for each course account.
+            out.put("user_uuid", hex(Uuid::new_v5(&account.uuid, b"user")));
         })
     }
 

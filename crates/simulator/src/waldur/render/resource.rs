@@ -129,7 +129,7 @@ impl View<'_> {
         out.with("last_sync", || time(resource.last_sync));
         out.put("end_date_updated_at", optional_time(resource.end_date_updated_at));
         out.blanks(&["usage_limit_restriction"]);
-        out.nulls(&["parent_uuid", "parent_name", "renewal_date", "service_settings_uuid"]);
+        out.nulls(&["renewal_date"]);
         out.put("user_requires_reconsent", false);
         out.put("has_api_keys", false);
     }

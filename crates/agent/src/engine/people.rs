@@ -1,0 +1,285 @@
+//! What Waldur says about the people of an offering: reads, and the usernames that it leaves to the agent.
+//!
+//! Lists over the whole offering are read once and serve all its resources; what is read per project or per
+//! organization is read once for each. An answer that is not complete is an error here, never a smaller team.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use planner::access::{Grant, Member, Team};
+use planner::outcome::Failure;
+use planner::usernames::{self, UserNames};
+use tokio::sync::{Mutex, OnceCell};
+use uuid::Uuid;
+
+use super::Offering;
+use crate::error::ApiError;
+use crate::waldur::dto;
+
+/// How long lists over the offering serve single keys.
+const KEPT: Duration = Duration::from_secs(60);
+/// The role that owners of an organization have in its projects.
+const OWNER: &str = "CUSTOMER.OWNER";
+
+/// One answer for each project or organization, read by whoever needs it first.
+type Once<T> = Mutex<HashMap<Uuid, Arc<OnceCell<T>>>>;
+
+/// The people of an offering at one moment.
+#[derive(Debug)]
+pub(crate) struct People {
+    read: Instant,
+    /// Accounts in the offering by user.
+    users: HashMap<Uuid, dto::OfferingUser>,
+    /// Usernames of service and course accounts in state OK, by project.
+    accounts: HashMap<Uuid, Vec<String>>,
+    /// Roles by project; `None` where the provider's list cannot serve, then teams are read.
+    permissions: Option<HashMap<Uuid, Vec<dto::Permission>>>,
+    teams: Once<Arc<Vec<dto::TeamMember>>>,
+    owners: Once<Arc<Vec<dto::Permission>>>,
+}
+
+impl Offering {
+    /// The people as read a moment ago, or now.
+    pub(crate) async fn people(&self) -> Result<Arc<People>, ApiError> {
+        let mut known = self.people.lock().await;
+        if let Some(people) = known.as_ref().filter(|people| people.read.elapsed() < KEPT) {
+            return Ok(Arc::clone(people));
+        }
+        let people = Arc::new(People::read(self, false).await?);
+        *known = Some(Arc::clone(&people));
+        Ok(people)
+    }
+
+    /// The people as they are now, for a pass over all resources.
+    pub(crate) async fn people_for_pass(&self) -> Result<Arc<People>, ApiError> {
+        let people = Arc::new(People::read(self, true).await?);
+        *self.people.lock().await = Some(Arc::clone(&people));
+        Ok(people)
+    }
+
+    /// Drops what is known of people, so that the next look is fresh.
+    pub(crate) async fn forget_people(&self) {
+        *self.people.lock().await = None;
+    }
+}
+
+impl People {
+    async fn read(offering: &Offering, for_pass: bool) -> Result<Self, ApiError> {
+        let (waldur, uuid) = (&offering.waldur, offering.options.uuid);
+        let model = offering.read_offering().await?;
+        let users = async {
+            // With usernames left to the provider, but no right to create them, there is nothing to read
+            // (contract §4.3).
+            waldur.offering_users(uuid).await
+        };
+        let service_accounts = waldur.accounts(uuid, "list_project_service_accounts");
+        let course_accounts = waldur.accounts(uuid, "list_course_accounts");
+        let permissions = async { if for_pass { permissions(offering, &model).await } else { Ok(None) } };
+        let (mut users, service, course, permissions) =
+            futures::try_join!(users, tolerated(service_accounts), tolerated(course_accounts), permissions)?;
+        name_users(offering, &model, &mut users).await?;
+        let mut accounts: HashMap<Uuid, Vec<String>> = HashMap::new();
+        for account in service.into_iter().chain(course).filter(|account| account.state == "OK") {
+            if let Some(project) = account.project_uuid {
+                accounts.entry(project).or_default().push(account.username);
+            }
+        }
+        let users = users.into_iter().filter_map(|user| Some((user.user_uuid?, user))).collect();
+        let (teams, owners) = (Once::default(), Once::default());
+        Ok(Self { read: Instant::now(), users, accounts, permissions, teams, owners })
+    }
+
+    /// Everybody who is to have access to a resource.
+    pub(crate) async fn team(&self, offering: &Offering, resource: &dto::Resource) -> Result<Team, ApiError> {
+        let mut members: HashMap<Uuid, Member> = HashMap::new();
+        match (&self.permissions, resource.project_uuid) {
+            (Some(permissions), Some(project)) => {
+                for permission in permissions.get(&project).into_iter().flatten() {
+                    self.add(
+                        &mut members,
+                        permission,
+                        permission.role_name.as_ref().or(permission.role.as_ref()),
+                    );
+                }
+            }
+            _ => {
+                for member in self.team_of(offering, resource).await?.iter() {
+                    self.add_team_member(&mut members, member);
+                }
+            }
+        }
+        if let Some(customer) = resource.customer_uuid.filter(|_| offering.options.grant_owners) {
+            for owner in self.owners_of(offering, customer).await?.iter() {
+                self.add(&mut members, owner, Some(&OWNER.to_owned()));
+            }
+        }
+        let accounts = resource.project_uuid.and_then(|project| self.accounts.get(&project));
+        let mut members: Vec<Member> = members.into_values().collect();
+        members.sort_by(|one, two| one.username.cmp(&two.username).then(one.user.cmp(&two.user)));
+        Ok(Team { members, accounts: accounts.cloned().unwrap_or_default() })
+    }
+
+    fn add(&self, members: &mut HashMap<Uuid, Member>, permission: &dto::Permission, role: Option<&String>) {
+        let user = self.users.get(&permission.user_uuid);
+        let member = members.entry(permission.user_uuid).or_insert_with(|| Member {
+            user: permission.user_uuid,
+            username: permission.user_username.clone(),
+            email: permission.user_email.clone(),
+            offering_username: user.map(|user| user.username.clone()).filter(|name| !name.is_empty()),
+            offering_user_state: user.and_then(|user| user.state.clone()),
+            grants: Vec::new(),
+        });
+        member.grants.push(Grant { role: role.cloned(), expires: permission.expiration_time });
+    }
+
+    fn add_team_member(&self, members: &mut HashMap<Uuid, Member>, member: &dto::TeamMember) {
+        // A username that was given a moment ago may be newer than the team.
+        let user = self.users.get(&member.uuid).filter(|user| !user.username.is_empty());
+        let own = member.offering_user_username.clone().filter(|name| !name.is_empty());
+        let entry = members.entry(member.uuid).or_insert_with(|| Member {
+            user: member.uuid,
+            username: member.username.clone(),
+            email: member.email.clone(),
+            offering_user_state: match user {
+                Some(user) if own.is_none() => user.state.clone(),
+                _ => member.offering_user_state.clone(),
+            },
+            offering_username: own.or_else(|| user.map(|user| user.username.clone())),
+            grants: Vec::new(),
+        });
+        entry.grants.push(Grant { role: member.role.clone(), expires: member.expiration_time });
+    }
+
+    async fn team_of(
+        &self,
+        offering: &Offering,
+        resource: &dto::Resource,
+    ) -> Result<Arc<Vec<dto::TeamMember>>, ApiError> {
+        // A team depends on the project alone (contract §10.2).
+        let cell = once(&self.teams, resource.project_uuid.unwrap_or(resource.uuid)).await;
+        let read = async || offering.waldur.team(resource.uuid).await.map(Arc::new);
+        cell.get_or_try_init(read).await.cloned()
+    }
+
+    async fn owners_of(
+        &self,
+        offering: &Offering,
+        customer: Uuid,
+    ) -> Result<Arc<Vec<dto::Permission>>, ApiError> {
+        let cell = once(&self.owners, customer).await;
+        let read = async || match offering.waldur.owners(customer).await {
+            Ok(owners) => Ok(Arc::new(owners)),
+            Err(error) if matches!(error.failure, Failure::Forbidden | Failure::NotFound) => {
+                offering.say_once(
+                    "owners",
+                    "Waldur does not let this agent read the owners of organizations; they get access by their role \
+                     in the project only (`grant_organization_owners: false` ends this message)",
+                );
+                Ok(Arc::new(Vec::new()))
+            }
+            Err(error) => Err(error),
+        };
+        cell.get_or_try_init(read).await.cloned()
+    }
+}
+
+async fn once<T>(cells: &Once<T>, key: Uuid) -> Arc<OnceCell<T>> {
+    Arc::clone(cells.lock().await.entry(key).or_default())
+}
+
+/// A list that this token may not read is an empty one: there is nothing in it for this agent.
+async fn tolerated<T>(list: impl Future<Output = Result<Vec<T>, ApiError>>) -> Result<Vec<T>, ApiError> {
+    match list.await {
+        Err(error) if matches!(error.failure, Failure::Forbidden | Failure::NotFound) => Ok(Vec::new()),
+        other => other,
+    }
+}
+
+/// Roles in all projects of the provider, by project. `None` where the token may not read them, or where users
+/// may have to consent before the provider sees them: only the team knows who has.
+async fn permissions(
+    offering: &Offering,
+    model: &dto::Offering,
+) -> Result<Option<HashMap<Uuid, Vec<dto::Permission>>>, ApiError> {
+    let waldur = &offering.waldur;
+    let read = async {
+        let Some(customer) = model.customer_uuid else {
+            return Ok(None);
+        };
+        if waldur.has_terms_of_service(offering.options.uuid).await? {
+            return Ok(None);
+        }
+        let Some(provider) = waldur.service_provider(customer).await? else {
+            return Ok(None);
+        };
+        waldur.project_permissions(provider).await.map(Some)
+    };
+    let listed = match read.await {
+        Ok(Some(listed)) => listed,
+        Ok(None) => return Ok(None),
+        Err(error) if matches!(error.failure, Failure::Forbidden | Failure::NotFound | Failure::Invalid) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    let mut by_project: HashMap<Uuid, Vec<dto::Permission>> = HashMap::new();
+    for permission in listed {
+        if let Some(project) = permission.project_uuid {
+            by_project.entry(project).or_default().push(permission);
+        }
+    }
+    Ok(Some(by_project))
+}
+
+/// Gives usernames to those who wait for one, where that is the provider's task (contract §4.3). A user for whom
+/// it fails waits for the next look.
+async fn name_users(
+    offering: &Offering,
+    model: &dto::Offering,
+    users: &mut [dto::OfferingUser],
+) -> Result<(), ApiError> {
+    let ours = model.username_policy() == "service_provider"
+        && model.option("service_provider_can_create_offering_user")
+        && !offering.options.dry_run;
+    if !ours {
+        return Ok(());
+    }
+    let mut taken: BTreeSet<String> = users.iter().map(|user| user.username.clone()).collect();
+    for user in users.iter_mut().filter(|user| user.username.is_empty()) {
+        if !usernames::wants_username(user.state.as_deref()) {
+            continue;
+        }
+        let names = UserNames {
+            username: &user.user_username,
+            email: &user.user_email,
+            full_name: &user.user_full_name,
+        };
+        let Some(username) = usernames::generate(&offering.options.usernames, names, &taken) else {
+            tracing::warn!(offering_user = %user.uuid.simple(), "nothing is known of the user to make a username of");
+            continue;
+        };
+        match name_user(offering, user, &username).await {
+            Ok(()) => {
+                tracing::info!(target: "audit", offering_user = %user.uuid.simple(), "username {username} given");
+                taken.insert(username.clone());
+                user.username = username;
+                user.state = user.state.as_ref().map(|_| "OK".to_owned());
+            }
+            Err(error) if error.is_transient() => return Err(error),
+            Err(error) => tracing::warn!(%error, username, "Waldur does not take the username"),
+        }
+    }
+    Ok(())
+}
+
+async fn name_user(offering: &Offering, user: &dto::OfferingUser, username: &str) -> Result<(), ApiError> {
+    if usernames::has_to_begin(user.state.as_deref()) {
+        match offering.waldur.begin_creating(user.uuid).await {
+            // Another look was faster.
+            Err(error) if error.failure == Failure::Conflict => {}
+            other => other?,
+        }
+    }
+    offering.waldur.set_username(user.uuid, username).await
+}

@@ -1,0 +1,114 @@
+//! Passes over all resources in use: membership, quota and flags as Waldur has them.
+//!
+//! A pass reads lists only. Keys at which nothing has changed are settled from what it has read; nobody's access is
+//! removed on an answer that is not complete.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use planner::desired::{self, Facts, Goal};
+use planner::plan;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+use uuid::Uuid;
+
+use super::offering::PassRead;
+use super::people::People;
+use super::{Engine, Key, Offering};
+use crate::error::ApiError;
+use crate::heartbeat;
+use crate::waldur::dto;
+
+impl Engine {
+    /// Keeps resources as Waldur has them, period after period, until `stop`.
+    pub async fn keep_resources(self: &Arc<Self>, period: Duration, stop: &CancellationToken) {
+        self.run_passes(period, stop, |engine, index| async move { engine.resource_pass(index).await }).await;
+    }
+
+    /// Looks at all resources now and returns whether all of them could be worked.
+    pub async fn keep_resources_once(self: &Arc<Self>) -> bool {
+        self.run_once(|engine, index| async move { engine.resource_pass(index).await }).await
+    }
+
+    async fn resource_pass(self: Arc<Self>, index: usize) -> Result<(), ApiError> {
+        let offering = Arc::clone(&self.offerings[index]);
+        let span = tracing::info_span!("pass", offering = %offering.options.name);
+        async {
+            let begun = Instant::now();
+            let result = self.wake_resources(index, &offering).await;
+            match &result {
+                Ok(count) => {
+                    tracing::info!(resources = count, read_ms = begun.elapsed().as_millis() as u64, "pass")
+                }
+                Err(error) => tracing::error!(error = %error, "cannot look at the resources; will try again"),
+            }
+            result.map(drop)
+        }
+        .instrument(span)
+        .await
+    }
+
+    async fn wake_resources(&self, index: usize, offering: &Offering) -> Result<usize, ApiError> {
+        heartbeat::beat();
+        self.access().pass += 1;
+        offering.register("membership_sync", "OfferingMembershipProcessor").await?;
+        let surroundings = offering.cluster.surroundings().await?;
+        let resources = async {
+            let mut resources = offering.waldur.resources_in_use(offering.options.uuid).await?;
+            resources.retain(|resource| !resource.backend_id.trim().is_empty());
+            Ok::<_, ApiError>(resources)
+        };
+        let (resources, people, ()) =
+            futures::try_join!(resources, offering.people_for_pass(), offering.cluster.refresh())?;
+        let policy = offering.policy(&surroundings);
+        let removal_held = self.too_many_removals(index, offering, &policy, &resources, &people).await?;
+        let resources: HashMap<Uuid, dto::Resource> =
+            resources.into_iter().map(|resource| (resource.uuid, resource)).collect();
+        let keys: Vec<Uuid> = resources.keys().copied().collect();
+        let read = PassRead { read: Instant::now(), resources, people, removal_held };
+        *offering.pass.lock().unwrap_or_else(PoisonError::into_inner) = Some(read);
+        for resource in &keys {
+            self.wake(Key { offering: index, resource: *resource });
+        }
+        Ok(keys.len())
+    }
+
+    /// True if the pass as a whole would take access from so many that it looks like an accident. A team that
+    /// cannot be read removes nobody, and so does not count.
+    async fn too_many_removals(
+        &self,
+        index: usize,
+        offering: &Offering,
+        policy: &planner::policy::Policy,
+        resources: &[dto::Resource],
+        people: &People,
+    ) -> Result<bool, ApiError> {
+        if self.force_removal || !offering.options.membership {
+            return Ok(false);
+        }
+        let model = offering.model().await?;
+        let (mut losing, mut all) = (0, 0);
+        for resource in resources {
+            let Ok(team) = people.team(offering, resource).await else {
+                continue;
+            };
+            let key = Key { offering: index, resource: resource.uuid };
+            let facts =
+                Facts { resource: Some(resource.to_model(None)), team: Some(team), ..Facts::default() };
+            let desired = desired::desired(policy, &model, &facts, Timestamp::now());
+            if let Goal::Project(project) = &desired.goal {
+                let observed = offering.cluster.observe(resource.uuid, &resource.backend_id, false).await?;
+                let (lost, of) = plan::losses(project, &observed);
+                losing += if self.was_held_before(key) { 0 } else { lost };
+                all += of;
+            }
+        }
+        let held = policy.access.guard.holds(losing, all);
+        if held {
+            tracing::warn!(losing, of = all, "this pass would take access from too many at once; held back");
+        }
+        Ok(held)
+    }
+}

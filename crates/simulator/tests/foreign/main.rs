@@ -1,0 +1,8 @@
+//! Clients that nobody here wrote, against the simulators.
+//!
+//! `cargo xtask test` installs them; without them these tests fail.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod kubectl;
+mod waldur_api_client;
