@@ -103,10 +103,3 @@ async fn restore_makes_the_project_again_with_what_was_bought() {
     assert_eq!(site.managed(), ["waldur-alloc-shop-1"]);
     assert_eq!(site.hard("waldur-alloc-shop-1")["requests.cpu"], "4");
 }
-#[tokio::test]
-async fn tmp() {
-    let site = Site::start().await;
-    site.order("Shop", limits());
-    assert!(site.once().await);
-    println!("{:#?} {:#?}", site.waldur_requests(), site.okd_requests());
-}

@@ -53,6 +53,8 @@ pub(crate) struct Config {
     /// Further lines of `backend_settings`.
     pub(crate) backend: String,
     pub(crate) components: String,
+    /// The lines that switch services on; without any all are on.
+    pub(crate) services: String,
     /// Further lines at the top.
     pub(crate) global: String,
 }
@@ -69,11 +71,12 @@ impl Config {
     pub(crate) fn text(&self) -> String {
         let indented = |lines: &str| lines.lines().map(|line| format!("  {line}\n")).collect::<String>();
         format!(
-            "waldur_api_url: {}/api/\nwaldur_offering_uuid: {}\n{}\nbackend_type: okd\n{}\nbackend_settings:\n  \
+            "waldur_api_url: {}/api/\nwaldur_offering_uuid: {}\n{}\nbackend_type: okd\n{}{}\nbackend_settings:\n  \
              api_url: {}\n{}{}{}backend_components:\n{}",
             self.waldur_url,
             self.offering,
             self.waldur_token,
+            self.services,
             self.global,
             self.okd_url,
             indented(&self.okd_token),
@@ -98,8 +101,18 @@ impl Config {
     }
 
     pub(crate) fn engine_with(&self, options: EngineOptions) -> Arc<Engine> {
+        self.engine_for(Mode::OrderProcess, options)
+    }
+
+    pub(crate) fn engine_for(&self, mode: Mode, options: EngineOptions) -> Arc<Engine> {
         agent::install_crypto();
-        setup::engine(&self.settings(), Mode::OrderProcess, options).unwrap()
+        setup::engine(&self.settings(), mode, options).unwrap()
+    }
+
+    /// The same with members, who get access to new projects.
+    pub(crate) fn with_members(mut self) -> Self {
+        self.services.clear();
+        self
     }
 
     /// Lines with the value of a component's `quota` replaced or added.
@@ -169,6 +182,7 @@ impl Site {
         Self { sim, folder, offering, project, owner }
     }
 
+    /// The configuration of an agent that processes orders and does nothing else.
     pub(crate) fn config(&self) -> Config {
         Config {
             waldur_url: self.sim.waldur_server.url.clone(),
@@ -179,6 +193,7 @@ impl Site {
             okd_tls: format!("ca_file: {}\n", self.folder.path().join("ca.pem").display()),
             backend: String::new(),
             components: COMPONENTS.to_owned(),
+            services: "order_processing_backend: okd\n".to_owned(),
             // Spares the system's certificates, which take longer to read than most tests.
             global: format!("verify_ssl: {}\n", self.folder.path().join("ca.pem").display()),
         }
