@@ -204,12 +204,17 @@ impl Action {
         matches!(self, Self::DeleteNamespace { .. })
     }
 
-    /// True if the order that the plan is about is open after a failure of this action and must hear of it.
+    /// True if Waldur itself has to take this for the order to go on. A refusal keeps the order open: to err it would
+    /// be the same Waldur's to take, and would leave a project behind of which Waldur knows nothing.
     #[must_use]
     pub const fn is_order_step(&self) -> bool {
         matches!(
             self,
-            Self::Approve { .. } | Self::Reject { .. } | Self::MarkDone { .. } | Self::MarkErred { .. }
+            Self::Approve { .. }
+                | Self::Reject { .. }
+                | Self::SetBackendId { .. }
+                | Self::MarkDone { .. }
+                | Self::MarkErred { .. }
         )
     }
 

@@ -243,7 +243,7 @@ impl Execution<'_> {
                 Ok(true) => tracing::info!(target: "audit", "{action}"),
                 Ok(false) => return Round::Again(None),
                 Err(error) => {
-                    if let Some(round) = self.failed(action, &error).await {
+                    if let Some(round) = self.failed(plan, action, &error).await {
                         return round;
                     }
                 }
@@ -302,7 +302,7 @@ impl Execution<'_> {
     }
 
     /// What follows from a failed action; `None` if the plan goes on without it.
-    async fn failed(&mut self, action: &Action, error: &ApiError) -> Option<Round> {
+    async fn failed(&mut self, plan: &Plan, action: &Action, error: &ApiError) -> Option<Round> {
         match outcome::after(action, &error.failure) {
             Next::Skip => {
                 self.left_out |=
@@ -319,12 +319,12 @@ impl Execution<'_> {
                 tracing::warn!(error = %error, "failed, the order stays open and is tried again: {action}");
                 Some(Round::Failed(pause))
             }
-            Next::GiveUp => Some(self.give_up(action, error).await),
+            Next::GiveUp => Some(self.give_up(plan, action, error).await),
         }
     }
 
     /// Errs the order if it has begun; otherwise the failure stays in the log and is tried again.
-    async fn give_up(&self, action: &Action, error: &ApiError) -> Round {
+    async fn give_up(&self, plan: &Plan, action: &Action, error: &ApiError) -> Round {
         tracing::error!(error = %error, "failed for good: {action}");
         let Some(order) = self.desired.order.filter(|order| !order.pending || self.approved) else {
             return Round::Failed(None);
@@ -334,13 +334,31 @@ impl Execution<'_> {
         } else {
             (GENERIC_MESSAGE.to_owned(), String::new())
         };
-        match self.offering.waldur.set_erred(order.uuid, &message, &traceback).await {
+        let told = async {
+            self.tell_project(plan, action).await?;
+            self.offering.waldur.set_erred(order.uuid, &message, &traceback).await
+        };
+        match told.await {
             Ok(()) => Round::Done { look_again_at: None, more_orders: false },
             Err(error) => {
                 tracing::error!(error = %error, "cannot tell Waldur that the order failed; will try again");
                 Round::Failed(error.retry_after())
             }
         }
+    }
+
+    /// Tells Waldur of a project that was made before `failed`: a Create that is erred without a backend id leaves
+    /// the resource terminated (contract §3.8), and nobody could ever have the project removed.
+    async fn tell_project(&self, plan: &Plan, failed: &Action) -> Result<(), ApiError> {
+        if matches!(failed, Action::RequestProject { .. } | Action::CreateNamespace { .. }) {
+            return Ok(());
+        }
+        for action in &plan.actions {
+            if let Action::SetBackendId { resource, backend_id } = action {
+                self.offering.waldur.set_backend_id(*resource, backend_id).await?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -21,6 +21,9 @@ const PAGE_SIZE: &str = "300";
 /// No list is longer than this many pages; a server that says otherwise goes round in circles.
 const MAX_PAGES: u32 = 10_000;
 
+/// Said of a page where JSON was expected.
+const HTML_ANSWER: &str = "answered with an HTML page instead of JSON; is a proxy in between?";
+
 /// How certificates of the server are verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verify {
@@ -138,9 +141,19 @@ impl Http {
         .await
     }
 
-    /// Sends and does not look at the answer: servers of 2024 answer state actions with an empty body.
+    /// Sends and does not read the answer: servers of 2024 answer state actions with an empty body. A page of HTML is
+    /// no answer of Waldur's, whatever its status.
     pub(crate) async fn done(&self, call: Call<'_>) -> Result<(), ApiError> {
-        retrying(|| async { self.attempt(&call).await.map(drop) }).await
+        let name = call.name();
+        retrying(|| async {
+            let response = self.attempt(&call).await?;
+            if is_html(&response) {
+                Err(ApiError::unavailable(Peer::Waldur, &name, HTML_ANSWER))
+            } else {
+                Ok(())
+            }
+        })
+        .await
     }
 
     /// Reads all pages of a list. The next page's number is taken from the `Link` header, and nothing else of
@@ -230,7 +243,11 @@ async fn refused(name: &str, response: Response) -> ApiError {
         (_, true) => "an HTML page instead of JSON".to_owned(),
         _ => words(&body),
     };
-    let failure = failure_of_status(status, asked);
+    let failure = match status {
+        // Only Waldur itself can say that there is no such thing; what a proxy says about it means nothing.
+        404 if !html && detail(&body).is_none() => Failure::Unavailable { retry_after: None },
+        _ => failure_of_status(status, asked),
+    };
     let mut error = ApiError::answered(Peer::Waldur, name, status, failure, &message);
     error.unknown_path = html && status == 404 || status == 405;
     error
@@ -239,6 +256,12 @@ async fn refused(name: &str, response: Response) -> ApiError {
 fn is_html(response: &Response) -> bool {
     let kind = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     kind.is_some_and(|kind| kind.contains("html"))
+}
+
+/// What Waldur's own answers about missing things and rights consist of (contract §2.4).
+fn detail(body: &str) -> Option<String> {
+    let body: Value = serde_json::from_str(body).ok()?;
+    Some(body.get("detail")?.as_str()?.to_owned())
 }
 
 /// The text of an error body: `detail`, or fields with their messages, or a bare list (contract §2.4).
@@ -285,9 +308,8 @@ async fn read_json<T: DeserializeOwned>(
     serde_path_to_error::deserialize(&mut deserializer).map(|value| (next, value)).map_err(|error| {
         let inner = error.inner();
         if html || inner.is_eof() || inner.is_syntax() {
-            let what =
-                if html { "an HTML page instead of JSON; is a proxy in between?" } else { "broken JSON" };
-            return ApiError::unavailable(Peer::Waldur, name, &format!("answered with {what}"));
+            let message = if html { HTML_ANSWER } else { "answered with broken JSON" };
+            return ApiError::unavailable(Peer::Waldur, name, message);
         }
         let path = error.path().to_string();
         ApiError::unexpected(Peer::Waldur, name, &format!("unexpected answer at `{path}`: {}", error.inner()))

@@ -4,7 +4,8 @@
 
 use std::sync::Arc;
 
-use agent::engine::Bounds;
+use agent::engine::EngineOptions;
+use agent::settings::Mode;
 use futures::StreamExt as _;
 use serde_json::json;
 use simulator::faults::{Fault, PathMatch, Rule, When};
@@ -25,6 +26,8 @@ const NAME: &str = "waldur-alloc-shop-1";
 #[derive(Clone, Copy, Debug)]
 enum Work {
     Create,
+    /// A Create by an agent that also gives members access.
+    CreateWithMembers,
     Update,
     Terminate,
     Restore,
@@ -60,7 +63,7 @@ fn server(site: &Site, peer: Peer) -> &Server {
 async fn prepare(site: &Site, work: Work) -> (Uuid, Uuid) {
     site.somebody_elses("waldur-alloc-other-1");
     match work {
-        Work::Create => site.order("Shop", limits()),
+        Work::Create | Work::CreateWithMembers => site.order("Shop", limits()),
         Work::Refusal => site.order("Shop", json!({"cpu": -1})),
         Work::Update => {
             let resource = site.made("Shop", limits()).await;
@@ -84,7 +87,7 @@ async fn run_and_die(config: Config, struck: impl Future<Output = ()> + Send + '
     let death = tokio::task::spawn_blocking(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let engine = config.engine_with(Bounds::default(), false);
+            let engine = config.engine();
             tokio::select! {
                 _ = engine.process_orders_once() => {}
                 () = struck => {}
@@ -105,16 +108,21 @@ async fn crash(crash: Crash) {
     let traffic = server(&site, crash.peer).traffic.clone();
     let (known, rule) = (faults.clone(), id);
     let struck = async move { traffic.wait_for(|_| known.struck(rule) > 0).await };
-    run_and_die(site.config(), struck).await;
+    run_and_die(config(&site, crash.work), struck).await;
     let what = format!("{crash:?}");
     assert_eq!(faults.struck(id), 1, "the agent did not come as far as this: {what}");
     faults.clear();
-    assert!(site.once().await, "{what}");
+    assert!(site.once_with(&config(&site, crash.work)).await, "{what}");
+    if matches!(crash.work, Work::CreateWithMembers) {
+        // Members get access after the order is done; that is finished by the service that keeps them.
+        let engine = config(&site, crash.work).engine_for(Mode::MembershipSync, EngineOptions::default());
+        assert!(engine.keep_resources_once().await, "{what}");
+    }
     check(&site, crash.work, order, resource, &what);
     assert_eq!(site.whole("waldur-alloc-other-1"), others, "{what}");
     // What was left open by the dead agent is closed now: a third one finds nothing to do.
     let requests = site.sim.okd_server.traffic.total();
-    assert!(site.once().await, "{what}");
+    assert!(site.once_with(&config(&site, crash.work)).await, "{what}");
     let again = site.sim.okd_server.traffic.requests().split_off(usize::try_from(requests).unwrap());
     let writes = again.iter().filter(|request| !["GET", "POST"].contains(&request.method.as_str()));
     assert_eq!(writes.count(), 0, "{what}");
@@ -122,14 +130,10 @@ async fn crash(crash: Crash) {
 
 /// What has to be true in the end, wherever the agent died.
 fn check(site: &Site, work: Work, order: Uuid, resource: Uuid, what: &str) {
-    let all = site.sim.okd.list("namespaces", None);
-    let shops = all
-        .iter()
-        .filter(|namespace| namespace["metadata"]["name"].as_str().is_some_and(|name| name.contains("shop")));
-    let shops = shops.count();
+    let shops = site.projects("shop");
     let state = (site.order_state(order), site.resource_state(resource));
     match work {
-        Work::Create | Work::Update | Work::Restore => {
+        Work::Create | Work::CreateWithMembers | Work::Update | Work::Restore => {
             assert_eq!(state, (OrderState::Done, ResourceState::Ok), "{what}");
             assert_eq!((site.managed(), shops), (vec![NAME.to_owned()], 1), "{what}");
             assert_eq!(site.backend_id(resource), NAME, "{what}");
@@ -140,6 +144,12 @@ fn check(site: &Site, work: Work, order: Uuid, resource: Uuid, what: &str) {
             assert_eq!(annotations["openshift.io/display-name"], "Shop", "{what}");
             assert_eq!(annotations["openshift.io/description"], "Shop", "{what}");
             assert_eq!(site.resource(resource)["backend_metadata"]["name"], NAME, "{what}");
+            if matches!(work, Work::CreateWithMembers) {
+                for (role, user) in [("edit", "max.manager"), ("view", "mia.member")] {
+                    let binding = site.sim.okd.get("rolebindings", NAME, &format!("waldur-users-{role}"));
+                    assert_eq!(binding.unwrap()["subjects"][0]["name"], user, "{what}");
+                }
+            }
         }
         Work::Terminate => {
             assert_eq!(state, (OrderState::Done, ResourceState::Terminated), "{what}");
@@ -153,12 +163,19 @@ fn check(site: &Site, work: Work, order: Uuid, resource: Uuid, what: &str) {
     }
 }
 
+fn config(site: &Site, work: Work) -> Config {
+    match work {
+        Work::CreateWithMembers => site.config().with_members(),
+        _ => site.config(),
+    }
+}
+
 /// How many requests an agent that nothing befalls makes, to Waldur and to the cluster.
 async fn requests(site: fn() -> SimulationOptions, work: Work) -> [(Peer, u64); 2] {
     let site = Site::with(site()).await;
     prepare(&site, work).await;
     site.sim.reset_traffic();
-    assert!(site.once().await);
+    assert!(site.once_with(&config(&site, work)).await);
     [Peer::Waldur, Peer::Cluster].map(|peer| (peer, server(&site, peer).traffic.total()))
 }
 
@@ -235,4 +252,9 @@ async fn a_restore_survives_every_crash() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refusal_survives_every_crash() {
     sweep(options, Work::Refusal).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_create_with_members_survives_every_crash() {
+    sweep(options, Work::CreateWithMembers).await;
 }

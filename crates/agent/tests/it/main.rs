@@ -5,5 +5,6 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod crash;
+mod faults;
 mod orders;
 mod site;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent::engine::{Bounds, Engine, EngineOptions};
+use agent::engine::{Engine, EngineOptions};
 use agent::settings::{Environment, Mode, Settings, Strictness, check_text};
 use agent::setup;
 use serde_json::{Value, json};
@@ -53,6 +53,8 @@ pub(crate) struct Config {
     /// Further lines of `backend_settings`.
     pub(crate) backend: String,
     pub(crate) components: String,
+    /// The lines that switch services on; without any all are on.
+    pub(crate) services: String,
     /// Further lines at the top.
     pub(crate) global: String,
 }
@@ -69,11 +71,12 @@ impl Config {
     pub(crate) fn text(&self) -> String {
         let indented = |lines: &str| lines.lines().map(|line| format!("  {line}\n")).collect::<String>();
         format!(
-            "waldur_api_url: {}/api/\nwaldur_offering_uuid: {}\n{}\nbackend_type: okd\n{}\nbackend_settings:\n  \
+            "waldur_api_url: {}/api/\nwaldur_offering_uuid: {}\n{}\nbackend_type: okd\n{}{}\nbackend_settings:\n  \
              api_url: {}\n{}{}{}backend_components:\n{}",
             self.waldur_url,
             self.offering,
             self.waldur_token,
+            self.services,
             self.global,
             self.okd_url,
             indented(&self.okd_token),
@@ -94,13 +97,22 @@ impl Config {
 
     /// An engine with these settings.
     pub(crate) fn engine(&self) -> Arc<Engine> {
-        self.engine_with(Bounds::default(), false)
+        self.engine_with(EngineOptions::default())
     }
 
-    pub(crate) fn engine_with(&self, bounds: Bounds, dry_run: bool) -> Arc<Engine> {
+    pub(crate) fn engine_with(&self, options: EngineOptions) -> Arc<Engine> {
+        self.engine_for(Mode::OrderProcess, options)
+    }
+
+    pub(crate) fn engine_for(&self, mode: Mode, options: EngineOptions) -> Arc<Engine> {
         agent::install_crypto();
-        let options = EngineOptions { bounds, dry_run, force_removal: false };
-        setup::engine(&self.settings(), Mode::OrderProcess, options).unwrap()
+        setup::engine(&self.settings(), mode, options).unwrap()
+    }
+
+    /// The same with members, who get access to new projects.
+    pub(crate) fn with_members(mut self) -> Self {
+        self.services.clear();
+        self
     }
 
     /// Lines with the value of a component's `quota` replaced or added.
@@ -170,6 +182,7 @@ impl Site {
         Self { sim, folder, offering, project, owner }
     }
 
+    /// The configuration of an agent that processes orders and does nothing else.
     pub(crate) fn config(&self) -> Config {
         Config {
             waldur_url: self.sim.waldur_server.url.clone(),
@@ -180,6 +193,7 @@ impl Site {
             okd_tls: format!("ca_file: {}\n", self.folder.path().join("ca.pem").display()),
             backend: String::new(),
             components: COMPONENTS.to_owned(),
+            services: "order_processing_backend: okd\n".to_owned(),
             // Spares the system's certificates, which take longer to read than most tests.
             global: format!("verify_ssl: {}\n", self.folder.path().join("ca.pem").display()),
         }
@@ -232,10 +246,16 @@ impl Site {
 
     /// Waits for an order's end and checks which it is.
     pub(crate) async fn ends(&self, order: Uuid, state: OrderState) {
+        self.ends_so(order, state, "").await;
+    }
+
+    pub(crate) async fn ends_so(&self, order: Uuid, state: OrderState, what: &str) {
         let waldur = &self.sim.waldur;
         let ended = waldur.wait_until(|waldur| !waldur.order_state(order).is_some_and(OrderState::is_open));
-        within("the order ends", ended).await;
-        assert_eq!(waldur.order_state(order), Some(state), "{:#}", waldur.order(order).unwrap());
+        within(&format!("the order ends: {what}"), ended).await;
+        let message = self.order_text(order, "error_message");
+        let comment = self.order_text(order, "provider_rejection_comment");
+        assert_eq!(waldur.order_state(order), Some(state), "{what} {message}{comment}");
     }
 
     pub(crate) fn order_state(&self, order: Uuid) -> OrderState {
@@ -273,6 +293,12 @@ impl Site {
             namespace["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "waldur-site-agent"
         });
         ours.map(|namespace| namespace["metadata"]["name"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// How many namespaces have this in their name.
+    pub(crate) fn projects(&self, part: &str) -> usize {
+        let all = self.sim.okd.list("namespaces", None);
+        all.iter().filter(|namespace| namespace["metadata"]["name"].as_str().unwrap().contains(part)).count()
     }
 
     /// `spec.hard` of the agent's quota.
