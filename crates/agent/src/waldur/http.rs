@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use planner::outcome::Failure;
 use reqwest::{Method, Response, header};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
