@@ -1,7 +1,8 @@
 //! Invariant: the planner has no I/O, clock, randomness or environment, and waits for nothing.
 //!
 //! The lint settings in `crates/planner/clippy.toml` refuse the same by the meaning of a name, whatever it is
-//! imported as; this refuses by its spelling, and knows what is no function or type. STOMP's tests measure time, so there the spelling alone is refused, in its source.
+//! imported as; this refuses by its spelling, and knows what is no function or type. Tests of the stomp crate measure
+//! time, so for that crate the spelling alone is refused, in its source.
 
 use crate::none;
 use crate::source::{Source, find, rust, text};
