@@ -100,15 +100,18 @@ impl Cluster {
             Err(error) if error.is_not_found() => Flavour::Kubernetes,
             Err(error) => return Err(error),
         };
-        let user = self.user_name(flavour).await?;
-        let mut watchable = Vec::new();
-        for kind in Kind::ALL {
-            if self.may("watch", kind).await? && self.may("list", kind).await? {
-                watchable.push(kind);
-            }
-        }
-        let limit_ranges =
-            self.may("patch", Kind::LimitRange).await? && self.may("list", Kind::LimitRange).await?;
+        let watchable = futures::future::try_join_all(Kind::ALL.map(|kind| async move {
+            let (watch, list) = futures::try_join!(self.may("watch", kind), self.may("list", kind))?;
+            Ok::<_, ApiError>((watch && list).then_some(kind))
+        }));
+        let limit_ranges = async {
+            let kind = Kind::LimitRange;
+            let (patch, list) = futures::try_join!(self.may("patch", kind), self.may("list", kind))?;
+            Ok(patch && list)
+        };
+        let (user, watchable, limit_ranges) =
+            futures::try_join!(self.user_name(flavour), watchable, limit_ranges)?;
+        let watchable = watchable.into_iter().flatten().collect();
         Ok(Surroundings { flavour, user, watchable, limit_ranges })
     }
 

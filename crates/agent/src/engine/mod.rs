@@ -162,9 +162,15 @@ impl Engine {
         self.changed.notify_waiters();
     }
 
-    /// Makes a key due if the queue knows it, that is, if something is being waited for.
-    pub(crate) fn wake_known(&self, key: Key) {
-        if self.queue().contains(&key) {
+    /// The cluster reports a change. While a key is being worked that is mostly the worker's own writing, and its
+    /// outcome says when to look again. Where orders are worked, only keys that wait for something matter: the rest
+    /// is another mode's.
+    pub(crate) fn wake_by_cluster(&self, key: Key, scope: Scope) {
+        let matters = match scope {
+            Scope::Orders => self.queue().is_waiting(&key),
+            Scope::Resources => !self.queue().is_working(&key),
+        };
+        if matters {
             self.wake(key);
         }
     }

@@ -131,8 +131,12 @@ proptest! {
 
     #[test]
     fn a_run_that_dies_after_any_action_is_finished_by_the_next(world in any_world(), cut in 0_usize..12) {
-        // What is on its way out at the start is gone at another moment in each of the two runs.
+        // Only an order that has begun leaves something behind.
         let mut world = world;
+        if world.facts.orders.iter().any(|order| order.state == OrderState::PendingProvider) {
+            world.cluster.retain(|_, project| project.namespace.ownership(RESOURCE, AGENT) != Ownership::CutShort);
+        }
+        // What is on its way out at the start is gone at another moment in each of the two runs.
         world.settle();
         let mut whole = world.clone();
         let actions = whole.run();
