@@ -6,10 +6,13 @@
 
 #![expect(clippy::print_stderr, reason = "a command-line tool talks to its user")]
 
+mod bench;
+mod demo;
 mod generate;
 mod install;
 mod links;
 mod process;
+mod site;
 mod test;
 mod workspace;
 
@@ -28,6 +31,10 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Start Waldur and OKD as simulators and the real agent, place orders, and show what became of them
+    Demo(demo::Arguments),
+    /// Measure the agent against the simulators, beside a bare client that sends the same requests
+    Bench(bench::Arguments),
     /// Check everything: format, lints, documents, dependencies, all tests
     Test(test::Arguments),
     /// Write the files that are made from the binaries: configuration schema and example, CLI reference
@@ -46,6 +53,8 @@ fn main() -> ExitCode {
 
 fn run(command: &Command) -> Result<()> {
     match command {
+        Command::Demo(arguments) => demo::run(arguments),
+        Command::Bench(arguments) => bench::run(arguments),
         Command::Test(arguments) => test::run(arguments),
         Command::Generate => generate::write(),
     }

@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use planner::outcome::Failure;
 use secrecy::{ExposeSecret, SecretString};
+
+use crate::error::{ApiError, Peer};
 
 /// A token read from a file is read again after this time: mounted secrets and service account tokens change
 /// under the same name.
@@ -67,8 +70,7 @@ impl Credential {
             TokenSource::File(path) => path,
         };
         let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some((read, token)) = last.as_ref().filter(|(read, _)| read.elapsed() < KEPT) {
-            let _ = read;
+        if let Some((_, token)) = last.as_ref().filter(|(read, _)| read.elapsed() < KEPT) {
             return Ok(token.clone());
         }
         let token = read_token(path)?;
@@ -76,8 +78,28 @@ impl Credential {
         Ok(token)
     }
 
+    /// Sends a request with a token; one that is refused is read anew, once, and if it is another by then the
+    /// request is sent again.
+    pub(crate) async fn authorizing<T, Fut>(
+        &self,
+        (peer, request): (Peer, &str),
+        send: impl Fn(SecretString) -> Fut,
+    ) -> Result<T, ApiError>
+    where
+        Fut: Future<Output = Result<T, ApiError>>,
+    {
+        let token = self.token().map_err(|error| ApiError::unavailable(peer, request, &error.to_string()))?;
+        match send(token.clone()).await {
+            Err(error) if error.failure == Failure::Unauthorized => match self.after_refusal(&token) {
+                Some(token) => send(token).await,
+                None => Err(error),
+            },
+            other => other,
+        }
+    }
+
     /// Another token after a server has refused this one; `None` if the source has no other.
-    pub fn after_refusal(&self, refused: &SecretString) -> Option<SecretString> {
+    fn after_refusal(&self, refused: &SecretString) -> Option<SecretString> {
         *self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
         self.token().ok().filter(|token| token.expose_secret() != refused.expose_secret())
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use planner::access::{AccessPolicy, RemovalGuard};
 use planner::amount::Amount;
-use planner::policy::{ComponentPolicy, Flavour, LimitRangePolicy, Naming, Policy, QuotaTarget};
+use planner::policy::{ComponentPolicy, Flavour, LimitRangePolicy, Policy, QuotaTarget};
 use secrecy::ExposeSecret as _;
 
 use crate::cluster::{Cluster, ClusterOptions};
@@ -35,8 +35,15 @@ pub fn engine(settings: &Settings, mode: Mode, options: EngineOptions) -> anyhow
     if offerings.is_empty() {
         bail!("no offering of the configuration is served by mode `{}`", mode.as_str());
     }
-    let scope = if mode == Mode::OrderProcess { Scope::Orders } else { Scope::Resources };
-    Ok(Engine::new(offerings, scope, options))
+    Ok(Engine::new(offerings, options))
+}
+
+/// What a mode works on.
+fn scope(mode: Mode) -> Scope {
+    match mode {
+        Mode::OrderProcess | Mode::EventProcess => Scope::Orders,
+        Mode::MembershipSync | Mode::Report => Scope::Resources,
+    }
 }
 
 /// The polling modes leave offerings that are driven by events alone (Waldur contract §1.3).
@@ -92,6 +99,7 @@ fn offering(
         grant_owners: offering.grant_organization_owners,
         usernames: offering.usernames.clone(),
         dry_run: engine.dry_run,
+        scope: scope(mode),
         expose_details: settings.expose_backend_error_details,
         policy: policy(offering)?,
     };
@@ -134,14 +142,8 @@ fn policy(offering: &OfferingSettings) -> anyhow::Result<Policy> {
         let policy = policy.with_context(|| format!("component `{}` cannot be used", component.name))?;
         components.insert(component.name.clone(), policy);
     }
-    let naming = &offering.naming;
     Ok(Policy {
-        naming: Naming {
-            namespace_prefix: naming.namespace_prefix.clone(),
-            allocation_prefix: naming.allocation_prefix.clone(),
-            customer_prefix: naming.customer_prefix.clone(),
-            project_prefix: naming.project_prefix.clone(),
-        },
+        naming: offering.naming.clone(),
         components,
         limit_range: limit_range(&offering.limit_range)?,
         flavour: Flavour::OpenShift,

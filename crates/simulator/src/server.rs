@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -175,18 +175,16 @@ struct Reset;
 
 async fn answer(site: Arc<Site>, request: Request<Incoming>) -> Result<Response<Body>, Reset> {
     let options = &site.options;
+    let arrived = Instant::now();
+    let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
     let mut seen = traffic::Request {
         sequence: 0,
         method: request.method().clone(),
         path: request.uri().path().to_owned(),
         query: request.uri().query().unwrap_or_default().to_owned(),
         status: None,
-        user_agent: request
-            .headers()
-            .get(header::USER_AGENT)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
-            .to_owned(),
+        user_agent: text(header::USER_AGENT).unwrap_or_default().to_owned(),
+        body_bytes: text(header::CONTENT_LENGTH).and_then(|length| length.parse().ok()).unwrap_or_default(),
     };
     let shape = (options.shape)(&seen.path);
     let (delay, fault) = options.faults.decide(request.method(), request.uri().path());
@@ -197,7 +195,7 @@ async fn answer(site: Arc<Site>, request: Request<Incoming>) -> Result<Response<
     if let Outcome::Answer(response) = &outcome {
         seen.status = Some(response.status().as_u16());
     }
-    options.traffic.add(seen, shape);
+    options.traffic.add(seen, shape, arrived);
     match outcome {
         Outcome::Answer(response) => Ok(*response),
         Outcome::Reset => Err(Reset),

@@ -1,8 +1,9 @@
 //! Both servers together, as a site has them: one Waldur with the demo's people and offering, one cluster with the
 //! agent's service account, on loopback ports.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
@@ -25,7 +26,8 @@ pub struct SimulationOptions {
     pub okd: OkdOptions,
     /// Rights of the agent on the cluster: rules of a ClusterRole.
     pub agent_rules: Value,
-    /// Who is on the Waldur server and what it sells.
+    /// Who is on the Waldur server and what it sells. Resources with a UUID and a backend id have their project on
+    /// the cluster.
     pub seed: waldur::Seed,
     /// Start of everything that is drawn.
     pub random_seed: u64,
@@ -54,6 +56,7 @@ impl Default for SimulationOptions {
 
 /// A running site.
 pub struct Simulation {
+    started: Instant,
     /// The clock of both servers.
     pub clock: Clock,
     /// The marketplace.
@@ -88,6 +91,10 @@ impl Simulation {
         waldur.load(&options.seed)?;
         let okd = Okd::new(OkdOptions { seed: options.random_seed, ..options.okd });
         let okd_token = okd.add_agent(options.agent_rules);
+        for resource in options.seed.resources.iter().filter(|resource| !resource.backend_id.is_empty()) {
+            put_project(&okd, resource);
+        }
+        add_offering_users(&waldur, &options.seed);
         let okd_admin_token = okd.admin_token();
         let tls = Tls::generate()?;
         let serve = |base: ServeOptions| {
@@ -104,7 +111,18 @@ impl Simulation {
         let okd_options = ServeOptions { tls: Some(tls.server_config()), ..serve(Okd::serve_options()) };
         let okd_server = server::serve(okd.router(), listener(options.ports.1).await?, okd_options);
         let ca_pem = tls.ca_pem().to_owned();
-        Ok(Self { clock, waldur, okd, waldur_server, okd_server, ca_pem, okd_token, okd_admin_token })
+        let started = Instant::now();
+        Ok(Self {
+            started,
+            clock,
+            waldur,
+            okd,
+            waldur_server,
+            okd_server,
+            ca_pem,
+            okd_token,
+            okd_admin_token,
+        })
     }
 
     /// Writes what clients need into a folder: `ca.pem`, `kubeconfig` (a cluster administrator's) and
@@ -139,14 +157,24 @@ impl Simulation {
         Ok(site)
     }
 
-    /// Requests by method and path shape, per server, with totals.
+    /// Requests by method and path shape, per server, with totals. Times are in seconds since the simulation
+    /// started, by a clock that both servers share.
     #[must_use]
     pub fn traffic(&self) -> Value {
+        let seconds = |at: Instant| at.saturating_duration_since(self.started).as_secs_f64();
         let counts = |traffic: &Traffic| {
-            let by_shape: serde_json::Map<String, Value> = traffic
-                .counts()
-                .into_iter()
-                .map(|((method, path), count)| (format!("{method} {path}"), count.into()))
+            let tallies = traffic.tallies();
+            let by_shape: serde_json::Map<String, Value> = tallies
+                .iter()
+                .map(|((method, path), tally)| {
+                    let tally = json!({
+                        "count": tally.count,
+                        "body_bytes": tally.body_bytes,
+                        "first_arrived": seconds(tally.first_arrived),
+                        "last_answered": seconds(tally.last_answered),
+                    });
+                    (format!("{method} {path}"), tally)
+                })
                 .collect();
             json!({"total": traffic.total(), "by_path": by_shape})
         };
@@ -157,6 +185,38 @@ impl Simulation {
     pub fn reset_traffic(&self) {
         self.waldur_server.traffic.reset();
         self.okd_server.traffic.reset();
+    }
+}
+
+/// The project of a resource that was there before the simulation began, as the agent labels it.
+fn put_project(okd: &Okd, resource: &waldur::SeedResource) {
+    let Some(uuid) = resource.uuid else {
+        return;
+    };
+    let labels = json!({
+        "app.kubernetes.io/managed-by": "waldur-site-agent",
+        "waldur/resource-uuid": uuid.simple().to_string(),
+    });
+    let metadata = json!({"name": resource.backend_id, "labels": labels});
+    okd.put(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}));
+}
+
+/// Accounts of the members of projects in which a seeded resource is, as the server makes them for an order.
+fn add_offering_users(waldur: &Waldur, seed: &waldur::Seed) {
+    let mut made = HashSet::new();
+    let sold: HashSet<(&str, &str)> = seed
+        .resources
+        .iter()
+        .map(|resource| (resource.project.as_str(), resource.offering.as_str()))
+        .collect();
+    for member in &seed.members {
+        let project = member.project.as_deref().unwrap_or_default();
+        for (_, offering) in sold.iter().filter(|(sold, _)| *sold == project) {
+            let ids = waldur.offering(offering).zip(waldur.user(&member.user));
+            if let Some((offering, user)) = ids.filter(|ids| made.insert(*ids)) {
+                waldur.add_offering_user(offering, user, &member.user);
+            }
+        }
     }
 }
 

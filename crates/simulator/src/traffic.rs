@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use http::Method;
 use tokio::sync::Notify;
@@ -27,12 +28,27 @@ pub struct Request {
     pub status: Option<u16>,
     /// `User-Agent` header.
     pub user_agent: String,
+    /// Bytes of its body, as its `Content-Length` says.
+    pub body_bytes: u64,
+}
+
+/// Requests of one method and path shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tally {
+    /// How many there were.
+    pub count: u64,
+    /// Bytes of their bodies.
+    pub body_bytes: u64,
+    /// When the first of them arrived.
+    pub first_arrived: Instant,
+    /// When the last of them was answered.
+    pub last_answered: Instant,
 }
 
 #[derive(Debug, Default)]
 struct State {
     total: u64,
-    counts: BTreeMap<(String, String), u64>,
+    tallies: BTreeMap<(String, String), Tally>,
     record: Option<VecDeque<Request>>,
 }
 
@@ -62,12 +78,19 @@ impl Traffic {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn add(&self, mut request: Request, shape: String) {
+    /// Notes a request that arrived at this time and is answered now.
+    pub(crate) fn add(&self, mut request: Request, shape: String, arrived: Instant) {
         {
             let mut state = self.lock();
             state.total += 1;
             request.sequence = state.total;
-            *state.counts.entry((request.method.to_string(), shape)).or_default() += 1;
+            let now = Instant::now();
+            let new = Tally { count: 0, body_bytes: 0, first_arrived: arrived, last_answered: now };
+            let tally = state.tallies.entry((request.method.to_string(), shape)).or_insert(new);
+            tally.count += 1;
+            tally.body_bytes += request.body_bytes;
+            tally.first_arrived = tally.first_arrived.min(arrived);
+            tally.last_answered = now;
             if let Some(record) = &mut state.record {
                 if record.len() == RECORD_LIMIT {
                     record.pop_front();
@@ -87,13 +110,19 @@ impl Traffic {
     /// Requests by (method, path shape), where a shape has `{}` for each name.
     #[must_use]
     pub fn counts(&self) -> BTreeMap<(String, String), u64> {
-        self.lock().counts.clone()
+        self.lock().tallies.iter().map(|(key, tally)| (key.clone(), tally.count)).collect()
+    }
+
+    /// Requests by (method, path shape), with their times.
+    #[must_use]
+    pub fn tallies(&self) -> BTreeMap<(String, String), Tally> {
+        self.lock().tallies.clone()
     }
 
     /// Requests of one method and path shape.
     #[must_use]
     pub fn count(&self, method: &str, shape: &str) -> u64 {
-        self.lock().counts.get(&(method.to_owned(), shape.to_owned())).copied().unwrap_or(0)
+        self.lock().tallies.get(&(method.to_owned(), shape.to_owned())).map_or(0, |tally| tally.count)
     }
 
     /// The requests remembered; empty if this only counts.
@@ -106,7 +135,7 @@ impl Traffic {
     pub fn reset(&self) {
         let mut state = self.lock();
         state.total = 0;
-        state.counts.clear();
+        state.tallies.clear();
         if let Some(record) = &mut state.record {
             record.clear();
         }

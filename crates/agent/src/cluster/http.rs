@@ -93,24 +93,14 @@ impl Http {
         retrying(|| self.attempt(&call)).await
     }
 
-    /// One attempt; a refused token is read anew once.
     async fn attempt(&self, call: &Call<'_>) -> Result<Value, ApiError> {
         let name = format!("{} {}", call.method, call.path.split('?').next().unwrap_or_default());
-        let token = self.credential.token();
-        let token = token.map_err(|error| ApiError::unavailable(Peer::Cluster, &name, &error.to_string()))?;
-        match self.exchange(call, &name, &token).await {
-            Err(error) if error.failure == Failure::Unauthorized => {
-                match self.credential.after_refusal(&token) {
-                    Some(token) => self.exchange(call, &name, &token).await,
-                    None => Err(error),
-                }
-            }
-            other => other,
-        }
+        let send = |token| self.exchange(call, &name, token);
+        self.credential.authorizing((Peer::Cluster, &name), send).await
     }
 
-    async fn exchange(&self, call: &Call<'_>, name: &str, token: &SecretString) -> Result<Value, ApiError> {
-        let request = request(call, token);
+    async fn exchange(&self, call: &Call<'_>, name: &str, token: SecretString) -> Result<Value, ApiError> {
+        let request = request(call, &token);
         let request =
             request.map_err(|error| ApiError::unexpected(Peer::Cluster, name, &error.to_string()))?;
         let answer = async {

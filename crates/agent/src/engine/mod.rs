@@ -96,7 +96,6 @@ pub struct Engine {
     started: Instant,
     bounds: Bounds,
     dry_run: bool,
-    scope: Scope,
     /// Removals of access need no second look.
     force_removal: bool,
     access: Mutex<AccessMemory>,
@@ -107,7 +106,7 @@ pub struct Engine {
 impl Engine {
     /// An engine over these offerings; nothing runs yet.
     #[must_use]
-    pub fn new(offerings: Vec<Offering>, scope: Scope, options: EngineOptions) -> Arc<Self> {
+    pub fn new(offerings: Vec<Offering>, options: EngineOptions) -> Arc<Self> {
         let EngineOptions { bounds, dry_run, force_removal } = options;
         Arc::new(Self {
             offerings: offerings.into_iter().map(Arc::new).collect(),
@@ -116,7 +115,6 @@ impl Engine {
             started: Instant::now(),
             bounds,
             dry_run,
-            scope,
             force_removal,
             access: Mutex::default(),
             said: Mutex::default(),

@@ -8,6 +8,7 @@ use planner::policy::Policy;
 use planner::usernames::UsernameRule;
 use uuid::Uuid;
 
+use super::Scope;
 use super::people::People;
 use crate::cluster::Cluster;
 use crate::cluster::connect::Surroundings;
@@ -35,6 +36,8 @@ pub struct OfferingOptions {
     pub usernames: UsernameRule,
     /// Nothing is written.
     pub dry_run: bool,
+    /// What the facts of its keys are.
+    pub scope: Scope,
     /// Policy by settings; what only the cluster and Waldur can tell is filled in later.
     pub policy: Policy,
 }

@@ -13,12 +13,10 @@ use planner::usernames::{self, UserNames};
 use tokio::sync::{Mutex, OnceCell};
 use uuid::Uuid;
 
-use super::Offering;
+use super::{Offering, Scope};
 use crate::error::ApiError;
 use crate::waldur::dto;
 
-/// How long lists over the offering serve single keys.
-const KEPT: Duration = Duration::from_secs(60);
 /// The role that owners of an organization have in its projects.
 const OWNER: &str = "CUSTOMER.OWNER";
 
@@ -40,42 +38,27 @@ pub(crate) struct People {
 }
 
 impl Offering {
-    /// The people as read a moment ago, or now.
-    pub(crate) async fn people(&self) -> Result<Arc<People>, ApiError> {
+    /// The people, as read at most this long ago.
+    pub(crate) async fn people(&self, max_age: Duration) -> Result<Arc<People>, ApiError> {
         let mut known = self.people.lock().await;
-        if let Some(people) = known.as_ref().filter(|people| people.read.elapsed() < KEPT) {
+        if let Some(people) = known.as_ref().filter(|people| people.read.elapsed() <= max_age) {
             return Ok(Arc::clone(people));
         }
-        let people = Arc::new(People::read(self, false).await?);
+        let people = Arc::new(People::read(self).await?);
         *known = Some(Arc::clone(&people));
         Ok(people)
-    }
-
-    /// The people as they are now, for a pass over all resources.
-    pub(crate) async fn people_for_pass(&self) -> Result<Arc<People>, ApiError> {
-        let people = Arc::new(People::read(self, true).await?);
-        *self.people.lock().await = Some(Arc::clone(&people));
-        Ok(people)
-    }
-
-    /// Drops what is known of people, so that the next look is fresh.
-    pub(crate) async fn forget_people(&self) {
-        *self.people.lock().await = None;
     }
 }
 
 impl People {
-    async fn read(offering: &Offering, for_pass: bool) -> Result<Self, ApiError> {
+    async fn read(offering: &Offering) -> Result<Self, ApiError> {
+        let for_passes = offering.options.scope == Scope::Resources;
         let (waldur, uuid) = (&offering.waldur, offering.options.uuid);
         let model = offering.read_offering().await?;
-        let users = async {
-            // With usernames left to the provider, but no right to create them, there is nothing to read
-            // (contract §4.3).
-            waldur.offering_users(uuid).await
-        };
+        let users = waldur.offering_users(uuid);
         let service_accounts = waldur.accounts(uuid, "list_project_service_accounts");
         let course_accounts = waldur.accounts(uuid, "list_course_accounts");
-        let permissions = async { if for_pass { permissions(offering, &model).await } else { Ok(None) } };
+        let permissions = async { if for_passes { permissions(offering, &model).await } else { Ok(None) } };
         let (mut users, service, course, permissions) =
             futures::try_join!(users, tolerated(service_accounts), tolerated(course_accounts), permissions)?;
         name_users(offering, &model, &mut users).await?;

@@ -61,7 +61,7 @@ impl Engine {
             Ok::<_, ApiError>(resources)
         };
         let (resources, people, ()) =
-            futures::try_join!(resources, offering.people_for_pass(), offering.cluster.refresh())?;
+            futures::try_join!(resources, offering.people(Duration::ZERO), offering.cluster.refresh())?;
         let policy = offering.policy(&surroundings);
         let removal_held = self.too_many_removals(index, offering, &policy, &resources, &people).await?;
         let resources: HashMap<Uuid, dto::Resource> =

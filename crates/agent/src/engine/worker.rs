@@ -23,6 +23,8 @@ use crate::waldur::dto;
 const ROUNDS: usize = 8;
 /// Facts of a pass that are older than this are read again before anything is changed.
 const GOOD_TO_ACT_ON: Duration = Duration::from_secs(10);
+/// How long lists over the people of an offering serve the orders of that time.
+const PEOPLE_KEPT: Duration = Duration::from_secs(60);
 /// Shown to customers instead of details where the operator wants that (contract §1.2).
 const GENERIC_MESSAGE: &str = "Internal backend error. Please contact the service provider.";
 
@@ -88,7 +90,6 @@ impl Engine {
         }
         if seen.is_old() && !plan.actions.is_empty() {
             // What a long pass has read at its start is good enough to see that nothing changed, not to act on.
-            offering.forget_people().await;
             return Ok(Round::Again(None));
         }
         let surroundings = &surroundings;
@@ -98,15 +99,13 @@ impl Engine {
         if !execution.left_out {
             self.note_told(key, &plan);
         }
-        if plan.look_again_at.is_some() {
-            offering.forget_people().await;
-        }
+
         Ok(round)
     }
 
     /// What Waldur says about the key: from the pass that has just read it, or read now.
     async fn look(&self, key: Key, offering: &Offering, first: bool) -> Result<Seen, ApiError> {
-        let mut seen = match self.scope {
+        let mut seen = match offering.options.scope {
             Scope::Orders => look_at_orders(offering, key, first).await?,
             Scope::Resources => look_at_resource(offering, key, first).await?,
         };
@@ -149,9 +148,11 @@ async fn look_at_orders(offering: &Offering, key: Key, first: bool) -> Result<Se
     };
     let resource = offering.waldur.resource(key.resource).await?;
     let terminates = orders.iter().any(|order| order.kind == "Terminate");
+    // A look without an order comes after a create: usernames may have been given since.
+    let max_age = if orders.is_empty() { Duration::ZERO } else { PEOPLE_KEPT };
     let team = match &resource {
         Some(resource) if offering.options.membership && !terminates => {
-            Some(offering.people().await?.team(offering, resource).await?)
+            Some(offering.people(max_age).await?.team(offering, resource).await?)
         }
         _ => None,
     };
@@ -170,7 +171,10 @@ async fn look_at_resource(offering: &Offering, key: Key, first: bool) -> Result<
     let read = if first { offering.take_pass_read(key.resource) } else { None };
     let (resource, people, removal_held, read) = match read {
         Some((resource, people, held, read)) => (Some(resource), people, held, Some(read)),
-        None => (offering.waldur.resource(key.resource).await?, offering.people().await?, false, None),
+        None => {
+            let people = offering.people(GOOD_TO_ACT_ON).await?;
+            (offering.waldur.resource(key.resource).await?, people, false, None)
+        }
     };
     let team = match &resource {
         Some(resource) if offering.options.membership => Some(people.team(offering, resource).await?),

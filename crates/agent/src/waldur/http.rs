@@ -185,28 +185,13 @@ impl Http {
         }
     }
 
-    /// One attempt; a refused token is read anew once.
     async fn attempt(&self, call: &Call<'_>) -> Result<Response, ApiError> {
         let name = call.name();
-        let token = self.credential.token();
-        let token = token.map_err(|error| ApiError::unavailable(Peer::Waldur, &name, &error.to_string()))?;
-        match self.exchange(call, &name, &token).await {
-            Err(error) if error.failure == Failure::Unauthorized => {
-                match self.credential.after_refusal(&token) {
-                    Some(token) => self.exchange(call, &name, &token).await,
-                    None => Err(error),
-                }
-            }
-            other => other,
-        }
+        let send = |token| self.exchange(call, &name, token);
+        self.credential.authorizing((Peer::Waldur, &name), send).await
     }
 
-    async fn exchange(
-        &self,
-        call: &Call<'_>,
-        name: &str,
-        token: &SecretString,
-    ) -> Result<Response, ApiError> {
+    async fn exchange(&self, call: &Call<'_>, name: &str, token: SecretString) -> Result<Response, ApiError> {
         let url = self.root.join(&call.path);
         let url = url.map_err(|error| ApiError::unexpected(Peer::Waldur, name, &error.to_string()))?;
         let mut value = header::HeaderValue::try_from(format!("{} {}", self.scheme, token.expose_secret()))

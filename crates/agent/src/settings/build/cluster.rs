@@ -1,12 +1,13 @@
 //! The cluster of an offering. Waldur contract §1.5.
 
 use planner::access::{Attribute, RoleTable, SubjectRule};
+use planner::policy::Naming;
 use planner::usernames::{UsernameRule, UsernameSource};
 
 use super::{Context, offering};
 use crate::settings::check::is_reserved;
 use crate::settings::keys::{OAUTH, SUBJECTS, TOKEN_CONFIG, USERNAMES};
-use crate::settings::model::{ClusterSettings, ClusterToken, Naming, TlsVerify, UniquenessCheck};
+use crate::settings::model::{ClusterSettings, ClusterToken, TlsVerify, UniquenessCheck};
 use crate::settings::view::View;
 
 pub(super) fn settings(view: &View<'_>, context: &mut Context<'_, '_>) -> Option<ClusterSettings> {

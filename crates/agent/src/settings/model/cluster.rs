@@ -60,19 +60,6 @@ pub enum TlsVerify {
     Off,
 }
 
-/// Prefixes of names on the cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Naming {
-    /// Before everything the agent makes.
-    pub namespace_prefix: String,
-    /// Before the slug of a resource.
-    pub allocation_prefix: String,
-    /// Before the slug of an organization.
-    pub customer_prefix: String,
-    /// Before the slug of a project.
-    pub project_prefix: String,
-}
-
 /// Quantities by resource name, in the order of the file.
 pub type ResourceQuantities = Vec<(String, Quantity)>;
 

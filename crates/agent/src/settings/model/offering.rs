@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use planner::access::{RoleTable, SubjectRule};
+use planner::policy::Naming;
 use planner::usernames::UsernameRule;
 use secrecy::SecretString;
 use url::Url;
 use uuid::Uuid;
 
 use super::{
-    ClusterSettings, ComponentSettings, Lifecycle, LimitRangeSettings, Naming, ResourceQuantities, TlsVerify,
+    ClusterSettings, ComponentSettings, Lifecycle, LimitRangeSettings, ResourceQuantities, TlsVerify,
     UniquenessCheck,
 };
 use crate::settings::ExactDecimal;

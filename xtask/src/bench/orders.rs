@@ -1,0 +1,214 @@
+//! `cargo xtask bench orders`: Create orders through the agent, and through the bare client that is its floor.
+//!
+//! Each measurement has a site of its own. The agent runs as it does for months: it has looked for orders once,
+//! found none and watches the cluster; then all orders are placed, and its next look finds them. The floor looks in
+//! the same way. Both are timed from the first request of that look to the end of the last order.
+
+use std::ffi::OsStr;
+use std::io::Write as _;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use super::figures::{Figures, Round};
+use super::record::Traffic;
+use crate::site::{self, Api, Binaries, Place, Profile, Server, text};
+
+/// Orders placed at the same time.
+const PLACED_AT_ONCE: usize = 32;
+/// How often the record of requests is read; the control port is apart from both servers.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// No request for this long after the last order: the agent has nothing left to do.
+const QUIET: Duration = Duration::from_millis(500);
+/// A site that takes longer is stuck.
+const DEADLINE: Duration = Duration::from_secs(300);
+
+/// The quotas that were made.
+const OUR_QUOTAS: &str =
+    "/api/v1/resourcequotas?labelSelector=app.kubernetes.io%2Fmanaged-by%3Dwaldur-site-agent";
+
+/// What to measure.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Create orders in each measurement
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    orders: u32,
+    /// Milliseconds that each request takes on each side
+    #[arg(long, default_value_t = 5)]
+    latency_ms: u64,
+    /// Measurements of the agent and of the floor, in turn
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: u32,
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    json: bool,
+    /// Fail if a target is not reached
+    #[arg(long)]
+    check: bool,
+}
+
+/// Runs all rounds and prints the figures.
+///
+/// # Errors
+/// Something could not be started or did not come to its end; with `--check`, a target that is not reached.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let binaries = Binaries::build(Profile::Release, &[env!("CARGO_PKG_NAME")])?;
+    let rounds = site::run_until_stopped(measure(&binaries, arguments))?;
+    let figures = Figures::new(arguments.orders, arguments.latency_ms, rounds);
+    let printed = if arguments.json {
+        format!("{}\n", serde_json::to_string_pretty(&figures).context("cannot print the figures")?)
+    } else {
+        figures.text()
+    };
+    std::io::stdout().write_all(printed.as_bytes()).context("cannot print the figures")?;
+    ensure!(!arguments.check || figures.targets_reached(), "a target is not reached");
+    Ok(())
+}
+
+async fn measure(binaries: &Binaries, arguments: &Arguments) -> Result<Vec<Round>> {
+    let mut rounds = Vec::new();
+    for number in 1..=arguments.rounds {
+        let (agent, peak_rss_mb) = measure_agent(binaries, arguments).await.context("the agent")?;
+        let floor = measure_floor(binaries, arguments).await.context("the floor")?;
+        agent.check_floor(&floor, arguments.orders.into())?;
+        let orders = f64::from(arguments.orders);
+        let round = Round {
+            orders_per_second: orders / agent.seconds()?,
+            floor_orders_per_second: orders / floor.seconds()?,
+            waldur_requests_per_order: agent.waldur.total as f64 / orders,
+            okd_requests_per_order: agent.okd.total as f64 / orders,
+            peak_rss_mb,
+        };
+        eprintln!(
+            "round {number} of {}: agent {:.1} orders/s, floor {:.1} orders/s, {peak_rss_mb:.1} MB",
+            arguments.rounds, round.orders_per_second, round.floor_orders_per_second
+        );
+        rounds.push(round);
+    }
+    Ok(rounds)
+}
+
+/// The agent's requests, and its peak memory.
+async fn measure_agent(binaries: &Binaries, arguments: &Arguments) -> Result<(Traffic, f64)> {
+    let folder = binaries.new_folder()?;
+    let mut stage = Stage::new(binaries, folder.path(), arguments).await?;
+    let configuration = site::write_configuration(folder.path(), &stage.place)?;
+    let mut agent = site::start_agent(binaries, folder.path(), &configuration, period(arguments))?;
+    stage.wait(&mut agent, Traffic::is_watched).await?;
+    let traffic = stage.time(&mut agent, arguments.orders).await?;
+    Ok((traffic, agent.peak_memory_mb()?))
+}
+
+/// The floor's requests.
+async fn measure_floor(binaries: &Binaries, arguments: &Arguments) -> Result<Traffic> {
+    let folder = binaries.new_folder()?;
+    let mut stage = Stage::new(binaries, folder.path(), arguments).await?;
+    let place = folder.path().join("place.json");
+    let json = serde_json::to_string(&stage.place).context("cannot describe the site")?;
+    std::fs::write(&place, json).context("cannot describe the site")?;
+    let period = period(arguments).as_millis().to_string();
+    let command = ["bench", "floor", "--period-ms", &period, "--place"].map(OsStr::new);
+    let command = command.into_iter().chain([place.as_os_str()]);
+    let log = folder.path().join("floor.log");
+    let mut floor = Server::start(&binaries.path(env!("CARGO_PKG_NAME")), command, &[], &log)?;
+    stage.wait(&mut floor, Traffic::is_looked_at).await?;
+    stage.time(&mut floor, arguments.orders).await
+}
+
+/// Between two looks for orders: long enough to place all of them.
+fn period(arguments: &Arguments) -> Duration {
+    Duration::from_secs(2) + Duration::from_millis(3) * arguments.orders
+}
+
+/// Simulators with nobody at work yet.
+struct Stage {
+    simulators: Server,
+    place: Place,
+    control: Api,
+    customer: Api,
+    cluster: Api,
+}
+
+impl Stage {
+    async fn new(binaries: &Binaries, folder: &std::path::Path, arguments: &Arguments) -> Result<Self> {
+        let latency = arguments.latency_ms.to_string();
+        let (simulators, place) =
+            site::start_simulators(binaries, folder, &["--latency-ms", &latency]).await?;
+        let control = Api::waldur(&place.control_url, "")?;
+        let customer = Api::waldur(&place.waldur_url, &place.waldur_customer_token)?;
+        let cluster = Api::cluster(&place.okd_url, &place.okd_admin_token, &place.ca_file)?;
+        Ok(Self { simulators, place, control, customer, cluster })
+    }
+
+    /// Places orders, and gives the requests from the look that finds them to the last one.
+    async fn time(&mut self, worker: &mut Server, orders: u32) -> Result<Traffic> {
+        self.place_orders(orders).await?;
+        self.control.delete("/traffic").await?;
+        let orders = u64::from(orders);
+        self.wait(worker, |traffic| traffic.finished() >= orders).await?;
+        let traffic = self.settle().await?;
+        ensure!(traffic.approved() == orders, "orders were found before all were placed");
+        let quotas = self.cluster.get(OUR_QUOTAS).await?;
+        let made = quotas.pointer("/items").and_then(Value::as_array).map_or(0, Vec::len);
+        ensure!(made as u64 == orders, "{made} quotas were made for {orders} orders");
+        Ok(traffic)
+    }
+
+    /// Places Create orders, all alike but for their names.
+    async fn place_orders(&self, orders: u32) -> Result<()> {
+        let projects = self.customer.get("/api/projects/").await?;
+        let offering = &self.place.offering_uuid;
+        let order = json!({
+            "offering": format!("{}/api/marketplace-public-offerings/{offering}/", self.place.waldur_url),
+            "project": text(&projects, "/0/url"),
+            "limits": {"cpu": 4, "memory": 16, "storage": 100, "pods": 50},
+        });
+        let mut placing = JoinSet::new();
+        for number in 0..orders {
+            if placing.len() == PLACED_AT_ONCE {
+                placed(placing.join_next().await)?;
+            }
+            let (customer, mut order) = (self.customer.clone(), order.clone());
+            order["attributes"] = json!({"name": format!("Bench {number:05}")});
+            placing.spawn(async move { customer.post("/api/marketplace-orders/", &order).await });
+        }
+        while let Some(order) = placing.join_next().await {
+            placed(Some(order))?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the record of requests says so.
+    async fn wait(&mut self, worker: &mut Server, done: impl Fn(&Traffic) -> bool) -> Result<()> {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            if done(&Traffic::read(&self.control).await?) {
+                return Ok(());
+            }
+            worker.still_runs()?;
+            self.simulators.still_runs()?;
+            ensure!(Instant::now() < deadline, "not finished in time{}", worker.tail());
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// The record when no more requests come.
+    async fn settle(&self) -> Result<Traffic> {
+        let mut last = Traffic::read(&self.control).await?;
+        loop {
+            tokio::time::sleep(QUIET).await;
+            let now = Traffic::read(&self.control).await?;
+            if (now.waldur.total, now.okd.total) == (last.waldur.total, last.okd.total) {
+                return Ok(now);
+            }
+            last = now;
+        }
+    }
+}
+
+fn placed(order: Option<Result<Result<Value>, tokio::task::JoinError>>) -> Result<()> {
+    order.context("no order")?.context("placing an order broke down")?.context("cannot place an order")?;
+    Ok(())
+}

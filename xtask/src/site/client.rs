@@ -1,0 +1,112 @@
+//! One of the two APIs as somebody else than the agent sees it: the customer's Waldur, the administrator's cluster.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use reqwest::{Client, ClientBuilder, Method, StatusCode};
+use serde_json::Value;
+
+/// Deadline of one request.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// An API with somebody's token.
+#[derive(Clone, Debug)]
+pub(crate) struct Api {
+    http: Client,
+    root: String,
+    authorization: String,
+}
+
+impl Api {
+    /// Waldur, or a server without authentication if the token is empty.
+    ///
+    /// # Errors
+    /// The HTTP client cannot be set up.
+    pub(crate) fn waldur(root: &str, token: &str) -> Result<Self> {
+        Self::new(builder(), root, format!("Token {token}"))
+    }
+
+    /// A cluster whose certificate is signed by the one in a PEM file.
+    ///
+    /// # Errors
+    /// The file cannot be used.
+    pub(crate) fn cluster(root: &str, token: &str, ca_file: &Path) -> Result<Self> {
+        let name = ca_file.display();
+        let pem = fs::read(ca_file).with_context(|| format!("cannot read `{name}`"))?;
+        let roots = reqwest::Certificate::from_pem_bundle(&pem);
+        let roots = roots.with_context(|| format!("`{name}` holds no certificate"))?;
+        Self::new(builder().tls_certs_only(roots), root, format!("Bearer {token}"))
+    }
+
+    fn new(builder: ClientBuilder, root: &str, authorization: String) -> Result<Self> {
+        let http = builder.build().context("cannot set up an HTTP client")?;
+        Ok(Self { http, root: root.to_owned(), authorization })
+    }
+
+    /// # Errors
+    /// No answer, or one without success or that is no JSON.
+    pub(crate) async fn get(&self, path: &str) -> Result<Value> {
+        let (status, body) = self.send(Method::GET, path, None).await?;
+        read(status, &body).with_context(|| format!("GET {}{path}", self.root))
+    }
+
+    /// `None` if there is no such object.
+    ///
+    /// # Errors
+    /// As [`Api::get`], except for 404.
+    pub(crate) async fn find(&self, path: &str) -> Result<Option<Value>> {
+        let (status, body) = self.send(Method::GET, path, None).await?;
+        if status == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        read(status, &body).map(Some).with_context(|| format!("GET {}{path}", self.root))
+    }
+
+    /// # Errors
+    /// As [`Api::get`].
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value> {
+        let (status, answer) = self.send(Method::POST, path, Some(body)).await?;
+        read(status, &answer).with_context(|| format!("POST {}{path}", self.root))
+    }
+
+    /// # Errors
+    /// As [`Api::get`].
+    pub(crate) async fn delete(&self, path: &str) -> Result<Value> {
+        let (status, answer) = self.send(Method::DELETE, path, None).await?;
+        read(status, &answer).with_context(|| format!("DELETE {}{path}", self.root))
+    }
+
+    async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<(StatusCode, Vec<u8>)> {
+        let url = format!("{}{path}", self.root);
+        let mut request = self.http.request(method, &url);
+        request = request.header("authorization", &self.authorization).header("accept", "application/json");
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let response = request.send().await.with_context(|| format!("no answer from {url}"))?;
+        let status = response.status();
+        let body = response.bytes().await.with_context(|| format!("the answer from {url} broke off"))?;
+        Ok((status, body.to_vec()))
+    }
+}
+
+/// Never through a proxy: all servers are on this machine.
+fn builder() -> ClientBuilder {
+    // An error says that it was done before.
+    let _done = rustls::crypto::ring::default_provider().install_default();
+    Client::builder().no_proxy().timeout(TIMEOUT)
+}
+
+fn read(status: StatusCode, body: &[u8]) -> Result<Value> {
+    if !status.is_success() {
+        bail!("{status}: {}", String::from_utf8_lossy(body));
+    }
+    serde_json::from_slice(body).context("the answer is no JSON")
+}
+
+/// A text in a JSON document, empty if there is none.
+pub(crate) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}

@@ -1,0 +1,201 @@
+//! A whole site on this machine: the simulators as one process, the real agent as another, and clients that look
+//! at both from outside.
+//!
+//! Knows the product by its binaries, configuration file and HTTP APIs alone, as an operator does.
+
+mod client;
+mod server;
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
+
+pub(crate) use client::{Api, text};
+pub(crate) use server::Server;
+
+use crate::process::cargo;
+use crate::workspace::Metadata;
+
+/// Name of the agent's binary.
+const AGENT: &str = "waldur_site_agent";
+/// Name of the simulators' binary.
+const SIMULATOR: &str = "waldur-okd-simulator";
+/// The simulators answer within milliseconds; this is for a machine that does many other things.
+const STARTS_WITHIN: Duration = Duration::from_secs(30);
+
+/// How binaries are compiled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Profile {
+    /// Quick to build.
+    Dev,
+    /// As shipped.
+    Release,
+}
+
+/// The built binaries, and where files may be made.
+#[derive(Debug)]
+pub(crate) struct Binaries {
+    folder: PathBuf,
+    scratch: PathBuf,
+}
+
+impl Binaries {
+    /// Builds the agent, the simulators and `more` packages.
+    ///
+    /// # Errors
+    /// The compiler's.
+    pub(crate) fn build(profile: Profile, more: &[&str]) -> Result<Self> {
+        let target = Metadata::read()?.target_directory;
+        let mut arguments = vec!["build", "--locked", "--package", "agent", "--package", "simulator"];
+        for package in more {
+            arguments.extend(["--package", package]);
+        }
+        let folder = match profile {
+            Profile::Dev => "debug",
+            Profile::Release => {
+                arguments.push("--release");
+                "release"
+            }
+        };
+        cargo(arguments).run()?;
+        Ok(Self { folder: target.join(folder), scratch: target.join("sites") })
+    }
+
+    /// Path of a binary.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// A new folder below the target directory; it is removed when dropped.
+    pub(crate) fn new_folder(&self) -> Result<TempDir> {
+        let failed = || format!("cannot make a folder in `{}`", self.scratch.display());
+        fs::create_dir_all(&self.scratch).with_context(failed)?;
+        tempfile::Builder::new().prefix("site-").tempdir_in(&self.scratch).with_context(failed)
+    }
+}
+
+/// What the simulators print when they are up: where they are and how to get in.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Place {
+    /// Root of the marketplace, without `/api/`.
+    pub(crate) waldur_url: String,
+    /// Token of the agent's user.
+    pub(crate) waldur_agent_token: String,
+    /// Token of an owner of the customer organisation.
+    pub(crate) waldur_customer_token: String,
+    /// Root of the cluster's API.
+    pub(crate) okd_url: String,
+    /// Token of the agent's service account.
+    pub(crate) okd_token: String,
+    /// Token of a cluster administrator.
+    pub(crate) okd_admin_token: String,
+    /// PEM file with the certificate that the cluster's is signed by.
+    pub(crate) ca_file: PathBuf,
+    /// For `kubectl`, as a cluster administrator.
+    pub(crate) kubeconfig: PathBuf,
+    /// The offering that the agent serves.
+    pub(crate) offering_uuid: String,
+    /// Serves the record of requests.
+    pub(crate) control_url: String,
+}
+
+/// Starts the simulators and waits until they answer.
+///
+/// # Errors
+/// They do not start, with what they said.
+pub(crate) async fn start_simulators(
+    binaries: &Binaries,
+    folder: &Path,
+    options: &[&str],
+) -> Result<(Server, Place)> {
+    let arguments = ["--folder".as_ref(), folder.as_os_str()].into_iter();
+    let arguments = arguments.chain(options.iter().map(OsStr::new));
+    let program = binaries.path(SIMULATOR);
+    let (server, line) =
+        Server::start_with_first_line(&program, arguments, &folder.join("simulators.log"), STARTS_WITHIN)
+            .await?;
+    let place = serde_json::from_str(&line).context("the simulators' first line is not what was expected")?;
+    Ok((server, place))
+}
+
+/// Starts the agent on a configuration file.
+///
+/// # Errors
+/// It cannot be started.
+pub(crate) fn start_agent(
+    binaries: &Binaries,
+    folder: &Path,
+    configuration: &Path,
+    period: Duration,
+) -> Result<Server> {
+    let arguments = ["-m".as_ref(), "order_process".as_ref(), "-c".as_ref(), configuration.as_os_str()];
+    let minutes = (period.as_secs_f64() / 60.0).to_string();
+    let variables = [("WALDUR_SITE_AGENT_ORDER_PROCESS_PERIOD_MINUTES", minutes)];
+    Server::start(&binaries.path(AGENT), arguments, &variables, &folder.join("agent.log"))
+}
+
+/// Writes the agent's configuration as an operator would for this site.
+///
+/// # Errors
+/// A file that cannot be written.
+pub(crate) fn write_configuration(folder: &Path, place: &Place) -> Result<PathBuf> {
+    let path = folder.join("waldur-site-agent-config.yaml");
+    fs::write(&path, configuration(place)).with_context(|| format!("cannot write `{}`", path.display()))?;
+    Ok(path)
+}
+
+fn configuration(place: &Place) -> String {
+    let Place { waldur_url, waldur_agent_token, offering_uuid, okd_url, okd_token, .. } = place;
+    let ca_file = place.ca_file.display();
+    format!(
+        r#"offerings:
+  - name: OKD projects
+    waldur_api_url: {waldur_url}/api/
+    waldur_api_token: {waldur_agent_token}
+    waldur_offering_uuid: {offering_uuid}
+    backend_type: okd
+    order_processing_backend: okd
+    backend_settings:
+      api_url: {okd_url}
+      token: "{okd_token}"
+      verify_cert: "{ca_file}"
+    backend_components:
+      cpu: {{measured_unit: cores, accounting_type: limit, label: CPU}}
+      memory: {{measured_unit: GB, accounting_type: limit, label: Memory}}
+      storage: {{measured_unit: GB, accounting_type: limit, label: Storage}}
+      pods: {{measured_unit: pods, accounting_type: limit, label: Pods}}
+"#
+    )
+}
+
+/// Runs a chore that starts servers: SIGINT, SIGTERM and SIGHUP end it in order, so that everything it holds is
+/// dropped and with it every process it started.
+///
+/// # Errors
+/// The chore's, or that it was stopped.
+pub(crate) fn run_until_stopped<T>(chore: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.context("cannot start")?.block_on(async {
+        tokio::select! {
+            result = chore => result,
+            stopped = stopped() => stopped,
+        }
+    })
+}
+
+async fn stopped<T>() -> Result<T> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for signals")?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for signals")?;
+    let mut hang_up = signal(SignalKind::hangup()).context("cannot listen for signals")?;
+    tokio::select! {
+        _ = interrupt.recv() => bail!("interrupted"),
+        _ = terminate.recv() => bail!("terminated"),
+        _ = hang_up.recv() => bail!("the terminal is gone"),
+    }
+}
