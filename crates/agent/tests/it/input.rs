@@ -20,7 +20,7 @@ async fn limits_that_cannot_be_a_quota_are_rejected_before_anything_is_made() {
         (json!({"memory": 9_000_000_000_000_000_000_u64}), "which is more than Kubernetes can hold as `"),
         (
             json!({"gpu": 2}),
-            "the order names `gpu`, which this offering does not have; it has cpu, memory, storage, pods",
+            "the order names `gpu`, which this offering does not have; it has cpu, memory, pods, storage",
         ),
     ] {
         let (order, resource) = site.order("Shop", limits.clone());

@@ -72,7 +72,7 @@ async fn a_component_says_its_own_keys_ratio_unit_and_static_part() {
     assert_eq!(
         hard,
         json!({
-            "requests.cpu": "3", "limits.cpu": "4500m", "requests.memory": "2500M", "limits.memory": "2560Mi",
+            "requests.cpu": "3", "limits.cpu": "4500m", "requests.memory": "2500000000", "limits.memory": "2560Mi",
             "requests.storage": "1034Gi", "pods": "23",
         })
     );

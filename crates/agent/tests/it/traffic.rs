@@ -61,8 +61,8 @@ async fn a_create_order_costs_at_most_fourteen_requests() {
             options.agent_rules = simulator::okd::documented_agent_rules();
         }
         let site = Site::with(options).await;
-        let agent = Agent::start_with(site.config().engine(), std::time::Duration::from_secs(1));
-        passes(&site, 1).await;
+        let agent = Agent::start_with(site.config().engine(), std::time::Duration::from_millis(300));
+        passes(&site, 2).await;
         if watching {
             let watches = site.sim.okd_server.traffic.wait_for(|traffic| {
                 traffic.requests().iter().filter(|request| request.query.contains("watch=")).count() >= 3
