@@ -86,7 +86,7 @@ impl Cluster {
         });
         let builder = ClientBuilder::try_from(config).context("cannot set up the client for OKD")?;
         Ok(Self {
-            http: Http::new(plain, credential, options.timeout),
+            http: Http::new(plain, credential, options),
             watch_client: builder.with_layer(&authorize).build(),
             store: RwLock::default(),
             state: RwLock::default(),
