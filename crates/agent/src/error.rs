@@ -158,7 +158,8 @@ fn hint(peer: Peer, reasons: &str) -> String {
         Peer::Waldur => ("`verify_ssl` of the offering", "waldur_api_url"),
         Peer::Cluster => ("`ca_file` of `backend_settings`", "api_url"),
     };
-    if reasons.contains("UnknownIssuer") {
+    // A CA that was made anew under its old name shows as a bad signature.
+    if reasons.contains("UnknownIssuer") || reasons.contains("BadSignature") {
         format!("; no trusted CA has signed the server's certificate: name the file with its CA in {ca}")
     } else if reasons.contains("not valid for name") {
         format!("; the certificate is for other names: correct `{url}`")

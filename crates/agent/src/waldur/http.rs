@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use url::Url;
 
+use crate::ca_file;
 use crate::credentials::Credential;
 use crate::error::{ApiError, Peer, failure_of_status, retry_after};
 use crate::retry::retrying;
@@ -118,10 +119,11 @@ impl Http {
             Verify::System => builder,
             Verify::Off => builder.tls_danger_accept_invalid_certs(true),
             Verify::CaFile(path) => {
-                let name = path.display();
-                let pem = std::fs::read(path).with_context(|| format!("cannot read the CA file `{name}`"))?;
-                let roots = reqwest::Certificate::from_pem_bundle(&pem)
-                    .with_context(|| format!("the CA file `{name}` holds no PEM certificates"))?;
+                let roots = ca_file::read(path)?;
+                let roots = roots.iter().map(|root| reqwest::Certificate::from_der(root));
+                let roots = roots.collect::<Result<Vec<_>, _>>();
+                let roots =
+                    roots.with_context(|| format!("the CA file `{}` cannot be used", path.display()))?;
                 builder.tls_certs_only(roots)
             }
         };
