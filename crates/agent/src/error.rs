@@ -48,9 +48,9 @@ impl fmt::Display for Peer {
 }
 
 impl ApiError {
-    /// An answer with a status that is no success.
+    /// An answer with a status that is no success. Its words are whole, until [`ApiError::without`] shortens them.
     pub(crate) fn answered(peer: Peer, request: &str, status: u16, failure: Failure, message: &str) -> Self {
-        let message = clipped(message.trim(), MAX_MESSAGE);
+        let message = without_authorization(message).trim().to_owned();
         Self {
             peer,
             request: request.to_owned(),
@@ -89,6 +89,17 @@ impl ApiError {
     #[must_use]
     pub(crate) fn with_hint(mut self, hint: &str) -> Self {
         self.message = format!("{}; {hint}", self.message);
+        self
+    }
+
+    /// The same with a secret left out of the server's words, which are then shortened: not before, since a secret
+    /// that was cut in two could no longer be found.
+    #[must_use]
+    pub(crate) fn without(mut self, secret: &str) -> Self {
+        if !secret.is_empty() {
+            self.message = self.message.replace(secret, "…");
+        }
+        self.message = clipped(&self.message, MAX_MESSAGE);
         self
     }
 
@@ -135,6 +146,16 @@ impl fmt::Display for ApiError {
         }
         Ok(())
     }
+}
+
+/// A text that repeats a request's headers, as debug pages do, up to the end of each line that says `authorization`:
+/// it may hold a token, or the password of a proxy.
+fn without_authorization(text: &str) -> String {
+    let lines = text.split('\n').map(|line| match line.to_ascii_lowercase().find("authorization:") {
+        Some(at) => format!("{}authorization: …", &line[..at]),
+        None => line.to_owned(),
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// The chain of reasons, each once: the innermost is the one that helps. A URL in them is left to the caller to name,
