@@ -14,6 +14,7 @@ mod ownership;
 mod process;
 mod quotas;
 mod runs;
+mod secrets;
 mod server_2024;
 mod site;
 mod tls;
