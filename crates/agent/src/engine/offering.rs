@@ -95,7 +95,7 @@ impl Offering {
             let started = jiff::Timestamp::now().to_string();
             let offering = self.options.uuid_text.as_str();
             let registration = Registration { offering, mode, processor, started: &started };
-            match self.waldur.register(&registration).await {
+            match self.waldur.register(&registration, self.options.dry_run).await {
                 Err(error)
                     if error.is_transient() || error.failure == planner::outcome::Failure::Unauthorized =>
                 {

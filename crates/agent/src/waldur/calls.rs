@@ -35,6 +35,15 @@ pub(crate) struct Registration<'a> {
     pub(crate) started: &'a str,
 }
 
+impl Registration<'_> {
+    /// The name that the identity has in Waldur.
+    fn identity(&self) -> String {
+        format!("agent-{}", self.offering)
+    }
+}
+
+/// Where agents make themselves known (contract §6.2).
+const IDENTITIES: &str = "/api/marketplace-site-agent-identities/";
 /// Value of `backend_type` when a processor is registered; the name that portals know for this kind of agent.
 const BACKEND_TYPE: &str = "waldur_site_agent_okd.backend.OkdBackend";
 
@@ -59,36 +68,48 @@ impl Waldur {
     }
 
     /// Makes the agent known: identity, service, processor. A server without these endpoints is one of 2024,
-    /// which is remembered.
-    pub(crate) async fn register(&self, registration: &Registration<'_>) -> Result<(), ApiError> {
-        match self.register_identity(registration).await {
+    /// which is remembered. A dry run only looks, for that reason.
+    pub(crate) async fn register(
+        &self,
+        registration: &Registration<'_>,
+        dry_run: bool,
+    ) -> Result<(), ApiError> {
+        let known = match self.identities(registration).await {
             Err(error) if error.unknown_path => {
                 self.legacy.store(true, Ordering::Relaxed);
-                Ok(())
+                return Ok(());
             }
-            Err(error) => Err(error),
-            Ok(identity) => self.register_service(identity, registration).await,
+            known => known?,
+        };
+        if dry_run {
+            return Ok(());
         }
+        let identity = self.register_identity(known.first(), registration).await?;
+        self.register_service(identity, registration).await
     }
 
-    async fn register_identity(&self, registration: &Registration<'_>) -> Result<Uuid, ApiError> {
-        const PATH: &str = "/api/marketplace-site-agent-identities/";
+    async fn identities(&self, registration: &Registration<'_>) -> Result<Vec<dto::Identified>, ApiError> {
+        self.http.json(Call::get(IDENTITIES).query("name", registration.identity())).await
+    }
+
+    async fn register_identity(
+        &self,
+        known: Option<&dto::Identified>,
+        registration: &Registration<'_>,
+    ) -> Result<Uuid, ApiError> {
         let version = env!("CARGO_PKG_VERSION");
-        let name = format!("agent-{}", registration.offering);
-        let list = Call::get(PATH).query("name", &name);
-        let known: Vec<dto::Identified> = self.http.json(list).await?;
         let body = json!({
             "offering": registration.offering,
-            "name": name,
+            "name": registration.identity(),
             "version": version,
             "dependencies": [{"package": "waldur-site-agent-okd", "version": version}],
             "config_file_path": "",
             "config_file_content": "",
             "last_restarted": registration.started,
         });
-        let call = match known.first() {
-            Some(identity) => Call::put(format!("{PATH}{}/", identity.uuid.simple()), body),
-            None => Call::post(PATH, body),
+        let call = match known {
+            Some(identity) => Call::put(format!("{IDENTITIES}{}/", identity.uuid.simple()), body),
+            None => Call::post(IDENTITIES, body),
         };
         self.http.json::<dto::Identified>(call).await.map(|identity| identity.uuid)
     }
@@ -98,7 +119,7 @@ impl Waldur {
         identity: Uuid,
         registration: &Registration<'_>,
     ) -> Result<(), ApiError> {
-        let path = format!("/api/marketplace-site-agent-identities/{}/register_service/", identity.simple());
+        let path = format!("{IDENTITIES}{}/register_service/", identity.simple());
         let body = json!({"name": registration.mode, "mode": registration.mode});
         let service: dto::Identified = self.http.json(Call::post(path, body)).await?;
         let path =
@@ -113,8 +134,8 @@ impl Waldur {
 
     /// Open orders of an offering (contract §3.2 step 9).
     pub(crate) async fn open_orders(&self, offering: Uuid) -> Result<Vec<dto::Order>, ApiError> {
-        let call = Self::orders_call(offering);
-        self.http.list(call).await
+        let listed = self.http.list(Self::orders_call(offering)).await?;
+        Ok(readable_orders(listed))
     }
 
     /// Open orders about one resource. The server's filter is a help only: not all servers know it.
@@ -124,7 +145,7 @@ impl Waldur {
         resource: Uuid,
     ) -> Result<Vec<dto::Order>, ApiError> {
         let call = Self::orders_call(offering).query("resource_uuid", resource.simple().to_string());
-        let mut orders: Vec<dto::Order> = self.http.list(call).await?;
+        let mut orders = readable_orders(self.http.list(call).await?);
         orders.retain(|order| order.marketplace_resource_uuid == Some(resource));
         Ok(orders)
     }
@@ -345,6 +366,21 @@ impl Waldur {
             other => other,
         }
     }
+}
+
+/// Orders of the promised shape. One of another shape is left alone, and keeps nobody from the others.
+fn readable_orders(listed: Vec<Value>) -> Vec<dto::Order> {
+    let read = listed.into_iter().filter_map(|order| {
+        let uuid = order.get("uuid").and_then(Value::as_str).unwrap_or("without UUID").to_owned();
+        match serde_path_to_error::deserialize(order) {
+            Ok(order) => Some(order),
+            Err(error) => {
+                tracing::error!(order = uuid, "an order that cannot be read is left alone: {error}");
+                None
+            }
+        }
+    });
+    read.collect()
 }
 
 fn order_path(order: Uuid, action: &str) -> String {

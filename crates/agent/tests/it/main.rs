@@ -4,7 +4,13 @@
 //! and nothing waits for a time: tests wait for what should happen, and fail if it does not.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod cluster;
 mod crash;
 mod faults;
+mod input;
 mod orders;
+mod ownership;
+mod quotas;
+mod server_2024;
 mod site;
+mod traffic;
