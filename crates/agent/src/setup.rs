@@ -33,7 +33,11 @@ pub fn engine(settings: &Settings, mode: Mode, options: EngineOptions) -> anyhow
         offerings.push(built.with_context(|| format!("offering `{}` cannot be served", offering.name))?);
     }
     if offerings.is_empty() {
-        bail!("no offering of the configuration is served by mode `{}`", mode.as_str());
+        bail!(
+            "no offering of the configuration is served by mode `{}`; switch its work on with \
+             `order_processing_backend: okd` or `membership_sync_backend: okd`",
+            mode.as_str()
+        );
     }
     Ok(Engine::new(offerings, options))
 }
