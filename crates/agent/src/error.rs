@@ -68,9 +68,28 @@ impl ApiError {
         Self { peer, request: request.to_owned(), failure, status: None, message, unknown_path: false }
     }
 
+    /// No answer at all. `server` is the scheme, host and port that were called.
+    pub(crate) fn unanswered(peer: Peer, request: &str, server: &str, error: &dyn std::error::Error) -> Self {
+        let reasons = reasons(error);
+        let hint = hint(peer, &reasons);
+        Self::unavailable(peer, request, &format!("no answer from {server}: {reasons}{hint}"))
+    }
+
+    /// No answer within the deadline.
+    pub(crate) fn too_late(peer: Peer, request: &str, server: &str, deadline: Duration) -> Self {
+        Self::unavailable(peer, request, &format!("no answer from {server} within {deadline:?}"))
+    }
+
     /// An answer that is JSON, but not of the shape that the API promises.
     pub(crate) fn unexpected(peer: Peer, request: &str, message: &str) -> Self {
         Self { failure: Failure::Invalid, ..Self::unavailable(peer, request, message) }
+    }
+
+    /// The same with a remark on what may be wrong.
+    #[must_use]
+    pub(crate) fn with_hint(mut self, hint: &str) -> Self {
+        self.message = format!("{}; {hint}", self.message);
+        self
     }
 
     /// True if the same call may succeed later without anybody doing anything.
@@ -115,6 +134,39 @@ impl fmt::Display for ApiError {
             write!(f, ": {message}")?;
         }
         Ok(())
+    }
+}
+
+/// The chain of reasons, each once: the innermost is the one that helps. A URL in them is left to the caller to name,
+/// since it may hold a password.
+fn reasons(error: &dyn std::error::Error) -> String {
+    let mut texts: Vec<String> = Vec::new();
+    let mut source = Some(error);
+    while let Some(reason) = source {
+        let text = reason.to_string();
+        if !text.contains("://") && !texts.iter().any(|known| known.contains(&text)) {
+            texts.push(text);
+        }
+        source = reason.source();
+    }
+    texts.join(": ")
+}
+
+/// What can be done about a connection that fails for a reason which does not pass.
+fn hint(peer: Peer, reasons: &str) -> String {
+    let (ca, url) = match peer {
+        Peer::Waldur => ("`verify_ssl` of the offering", "waldur_api_url"),
+        Peer::Cluster => ("`ca_file` of `backend_settings`", "api_url"),
+    };
+    // A CA that was made anew under its old name shows as a bad signature.
+    if reasons.contains("UnknownIssuer") || reasons.contains("BadSignature") {
+        format!("; no trusted CA has signed the server's certificate: name the file with its CA in {ca}")
+    } else if reasons.contains("not valid for name") {
+        format!("; the certificate is for other names: correct `{url}`")
+    } else if reasons.contains("InvalidContentType") {
+        format!("; the server does not speak TLS there: correct `{url}`")
+    } else {
+        String::new()
     }
 }
 

@@ -1,16 +1,13 @@
 //! The connection to one cluster, and what the agent has to know about it before it can work.
 
-use std::path::Path;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use http::header;
 use kube::client::{Body, ClientBuilder};
 use kube::{Client, Config};
 use planner::policy::Flavour;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use tower::util::MapRequestLayer;
@@ -19,6 +16,7 @@ use url::Url;
 use super::http::Http;
 use super::kinds::Kind;
 use super::store::Store;
+use crate::ca_file;
 use crate::credentials::Credential;
 use crate::error::ApiError;
 use crate::waldur::http::Verify;
@@ -86,7 +84,7 @@ impl Cluster {
         });
         let builder = ClientBuilder::try_from(config).context("cannot set up the client for OKD")?;
         Ok(Self {
-            http: Http::new(plain, credential, options.timeout),
+            http: Http::new(plain, credential, options),
             watch_client: builder.with_layer(&authorize).build(),
             store: RwLock::default(),
             state: RwLock::default(),
@@ -149,19 +147,6 @@ fn text(value: &Value, pointer: &str) -> String {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
-/// The certificates of a PEM file, in DER.
-fn roots(path: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
-    let name = path.display();
-    let pem = std::fs::read(path).with_context(|| format!("cannot read the CA file `{name}`"))?;
-    let roots = CertificateDer::pem_slice_iter(&pem).map(|root| root.map(|root| root.to_vec()));
-    let roots: Vec<_> =
-        roots.collect::<Result<_, _>>().with_context(|| format!("the CA file `{name}` holds damaged PEM"))?;
-    if roots.is_empty() {
-        bail!("the CA file `{name}` holds no PEM certificates");
-    }
-    Ok(roots)
-}
-
 fn config(options: &ClusterOptions) -> anyhow::Result<Config> {
     let uri = options.api_url.as_str().trim_end_matches('/').parse().context("the API URL cannot be used")?;
     let mut config = Config::new(uri);
@@ -171,7 +156,7 @@ fn config(options: &ClusterOptions) -> anyhow::Result<Config> {
         Verify::System => {}
         Verify::Off => config.accept_invalid_certs = true,
         Verify::CaFile(path) => {
-            config.root_cert = Some(roots(path)?);
+            config.root_cert = Some(ca_file::read(path)?);
             // Read again from time to time, so that a renewed CA is taken without a restart.
             config.root_cert_file = Some(path.clone());
         }

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use planner::outcome::Failure;
 use planner::policy::Policy;
 use planner::usernames::UsernameRule;
 use uuid::Uuid;
@@ -96,11 +97,7 @@ impl Offering {
             let offering = self.options.uuid_text.as_str();
             let registration = Registration { offering, mode, processor, started: &started };
             match self.waldur.register(&registration, self.options.dry_run).await {
-                Err(error)
-                    if error.is_transient() || error.failure == planner::outcome::Failure::Unauthorized =>
-                {
-                    Err(error)
-                }
+                Err(error) if error.is_transient() || error.failure == Failure::Unauthorized => Err(error),
                 Err(error) => {
                     tracing::warn!(error = %error, "Waldur does not take this agent's registration; going on without");
                     Ok(())
@@ -118,7 +115,12 @@ impl Offering {
 
     /// Reads the offering anew.
     pub(crate) async fn read_offering(&self) -> Result<dto::Offering, ApiError> {
-        let read = self.waldur.offering(self.options.uuid).await?;
+        let read = self.waldur.offering(self.options.uuid).await.map_err(|error| match error.failure {
+            Failure::NotFound | Failure::Forbidden => error.with_hint(
+                "is `waldur_offering_uuid` right, and has the user of this token a role in the offering or its provider?",
+            ),
+            _ => error,
+        })?;
         let model = planner::model::Offering {
             components: read.components.iter().map(|component| component.kind.clone()).collect(),
             wants_statuses: read.option("enable_membership_sync_status") && !self.waldur.is_legacy(),

@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use url::Url;
 
+use crate::ca_file;
 use crate::credentials::Credential;
 use crate::error::{ApiError, Peer, failure_of_status, retry_after};
 use crate::retry::retrying;
@@ -60,6 +61,7 @@ pub(crate) struct Http {
     root: Url,
     scheme: &'static str,
     credential: Arc<Credential>,
+    timeout: Duration,
 }
 
 /// A request before it is sent.
@@ -117,10 +119,11 @@ impl Http {
             Verify::System => builder,
             Verify::Off => builder.tls_danger_accept_invalid_certs(true),
             Verify::CaFile(path) => {
-                let name = path.display();
-                let pem = std::fs::read(path).with_context(|| format!("cannot read the CA file `{name}`"))?;
-                let roots = reqwest::Certificate::from_pem_bundle(&pem)
-                    .with_context(|| format!("the CA file `{name}` holds no PEM certificates"))?;
+                let roots = ca_file::read(path)?;
+                let roots = roots.iter().map(|root| reqwest::Certificate::from_der(root));
+                let roots = roots.collect::<Result<Vec<_>, _>>();
+                let roots =
+                    roots.with_context(|| format!("the CA file `{}` cannot be used", path.display()))?;
                 builder.tls_certs_only(roots)
             }
         };
@@ -129,7 +132,8 @@ impl Http {
                 builder.proxy(reqwest::Proxy::all(proxy.as_str()).context("the proxy URL cannot be used")?);
         }
         let client = builder.build().context("cannot set up the HTTP client for Waldur")?;
-        Ok(Self { client, root: options.root.clone(), scheme: options.scheme, credential })
+        let (root, scheme, timeout) = (options.root.clone(), options.scheme, options.timeout);
+        Ok(Self { client, root, scheme, credential, timeout })
     }
 
     /// Sends and reads a JSON answer.
@@ -207,26 +211,20 @@ impl Http {
         if let Some(body) = &call.body {
             request = request.json(body);
         }
-        let response = request.send().await.map_err(|error| transport(name, &error))?;
+        let response = request.send().await.map_err(|error| self.unanswered(name, &error))?;
         if response.status().is_success() {
             return Ok(response);
         }
         Err(refused(name, response).await)
     }
-}
 
-/// Why there is no answer, down to the innermost reason, which is the one that helps.
-fn transport(name: &str, error: &reqwest::Error) -> ApiError {
-    let mut reasons = Vec::new();
-    let mut source: Option<&dyn std::error::Error> = Some(error);
-    while let Some(reason) = source {
-        reasons.push(reason.to_string());
-        source = reason.source();
+    fn unanswered(&self, name: &str, error: &reqwest::Error) -> ApiError {
+        let server = self.root.origin().ascii_serialization();
+        if error.is_timeout() {
+            return ApiError::too_late(Peer::Waldur, name, &server, self.timeout);
+        }
+        ApiError::unanswered(Peer::Waldur, name, &server, error)
     }
-    // The outermost message repeats the URL, whose query may be long; the request is named already.
-    let message =
-        if error.is_timeout() { "no answer in time".to_owned() } else { reasons.split_off(1).join(": ") };
-    ApiError::unavailable(Peer::Waldur, name, &message)
 }
 
 /// Turns an answer without success into an error, with the server's own words where it has some.
