@@ -8,6 +8,8 @@ mod cluster;
 mod crash;
 mod faults;
 mod input;
+mod members;
+mod membership;
 mod orders;
 mod ownership;
 mod quotas;
