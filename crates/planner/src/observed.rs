@@ -108,6 +108,14 @@ pub struct Observed {
     pub limit_range: Option<Owned<LimitRangePolicy>>,
     /// Our role bindings in the owned namespace, by name.
     pub bindings: BTreeMap<String, Owned<RoleBinding>>,
+    /// Our groups for this resource, wherever its namespace is: their users by name.
+    pub groups: BTreeMap<String, Owned<BTreeSet<String>>>,
+    /// Uids of our service accounts in the owned namespace, by name.
+    pub service_accounts: BTreeMap<String, String>,
+    /// Users who are known to the identity provider, or of whom it is known that they cannot be made so.
+    pub identities: BTreeSet<String>,
+    /// Groups and service accounts that cannot be kept, with the reason: somebody else has the name, say.
+    pub refused: BTreeMap<Subject, String>,
     /// True where the cluster refused limit ranges to this agent: they are then left out.
     pub limit_range_refused: bool,
 }
