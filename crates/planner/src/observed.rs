@@ -1,6 +1,7 @@
 //! What the shell saw on the cluster, as plain values.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -112,8 +113,9 @@ pub struct Observed {
     pub groups: BTreeMap<String, Owned<BTreeSet<String>>>,
     /// Uids of our service accounts in the owned namespace, by name.
     pub service_accounts: BTreeMap<String, String>,
-    /// Users who are known to the identity provider, or of whom it is known that they cannot be made so.
-    pub identities: BTreeSet<String>,
+    /// Names of identities that are mapped to their user, or of which it is known that there is nothing to do. They
+    /// are all of the cluster, hence shared.
+    pub identities: Arc<BTreeSet<String>>,
     /// Groups and service accounts that cannot be kept, with the reason: somebody else has the name, say.
     pub refused: BTreeMap<Subject, String>,
     /// True where the cluster refused limit ranges to this agent: they are then left out.

@@ -119,6 +119,12 @@ pub fn service_account_name(username: &str) -> String {
     names::hashed_within(base, username, MAX_NAME)
 }
 
+/// Name of a user's identity at a provider (OpenShift: Identity).
+#[must_use]
+pub fn identity_name(provider: &str, username: &str) -> String {
+    format!("{provider}:{username}")
+}
+
 /// True for names that a User object, and with it a Group, may hold (OpenShift: user names hold none of `/`, `%`,
 /// `:`). A role binding takes any name.
 #[must_use]

@@ -9,7 +9,7 @@ use crate::action::{Action, Target};
 use crate::desired::Project;
 use crate::finding::Finding;
 use crate::observed::{Observed, RoleBinding};
-use crate::subjects::fits_user_object;
+use crate::subjects::{fits_user_object, identity_name};
 
 impl Plan {
     /// Plans who has access to a namespace. `fresh` says that the namespace is made by this plan.
@@ -41,7 +41,8 @@ impl Plan {
             return;
         };
         let users: BTreeSet<&String> = access.bindings.values().flatten().filter_map(user).collect();
-        for username in users.into_iter().filter(|user| !observed.identities.contains(*user)) {
+        let known = |user: &&String| observed.identities.contains(&identity_name(provider, user));
+        for username in users.into_iter().filter(|user| !known(user)) {
             if fits_user_object(username) {
                 let (provider, username) = (provider.clone(), username.clone());
                 self.actions.push(Action::EnsureIdentity { provider, username });

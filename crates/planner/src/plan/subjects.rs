@@ -23,6 +23,15 @@ pub(super) struct Place<'a> {
     pub(super) grouped: bool,
 }
 
+/// Who is where.
+#[derive(Default)]
+struct Layout<'a> {
+    /// By name.
+    groups: BTreeMap<String, BTreeSet<Subject>>,
+    /// By ClusterRole.
+    bindings: BTreeMap<&'a str, BTreeSet<Subject>>,
+}
+
 /// What holds subjects.
 enum Holder<'a> {
     Group,
@@ -121,10 +130,12 @@ impl Plan {
         let nothing = Observed::default();
         let inside = if place.fresh { &nothing } else { observed };
         let accounts = self.make_service_accounts(place, &mut wanted, inside, observed);
-        let (groups, bindings) = self.laid_out(place, &wanted, observed);
-        let groups = groups.into_iter().map(|(name, users)| Change::group(name, users, observed));
-        let bindings =
-            bindings.into_iter().map(|(role, subjects)| Change::binding(role, subjects, &inside.bindings));
+        let layout = self.laid_out(place, &wanted, observed);
+        let groups = layout.groups.into_iter().map(|(name, users)| Change::group(name, users, observed));
+        let bindings = layout
+            .bindings
+            .into_iter()
+            .map(|(role, subjects)| Change::binding(role, subjects, &inside.bindings));
         let changes: Vec<Change<'_>> = groups.chain(bindings).collect();
         self.write_changes(place, &changes);
 
@@ -181,14 +192,8 @@ impl Plan {
 
     /// Who is in which group and who is in which binding. Users whom a group may not hold are bound themselves, as
     /// are all of a group that cannot be ours.
-    fn laid_out<'a>(
-        &mut self,
-        place: Place<'_>,
-        wanted: &'a Bindings,
-        observed: &Observed,
-    ) -> (BTreeMap<String, BTreeSet<Subject>>, BTreeMap<&'a str, BTreeSet<Subject>>) {
-        let mut groups = BTreeMap::new();
-        let mut bindings = BTreeMap::new();
+    fn laid_out<'a>(&mut self, place: Place<'_>, wanted: &'a Bindings, observed: &Observed) -> Layout<'a> {
+        let mut layout = Layout::default();
         for (role, subjects) in wanted {
             let name = group_name(&place.target.name, role);
             let group = Subject::Group(name.clone());
@@ -206,11 +211,11 @@ impl Plan {
                 subjects.iter().cloned().partition(|subject| fits(&subject));
             if !users.is_empty() {
                 others.insert(group);
-                groups.insert(name, users);
+                layout.groups.insert(name, users);
             }
-            bindings.insert(role.as_str(), others);
+            layout.bindings.insert(role.as_str(), others);
         }
-        (groups, bindings)
+        layout
     }
 
     /// First everybody gets what is new to them, then what they no longer have is taken.

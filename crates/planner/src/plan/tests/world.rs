@@ -16,6 +16,7 @@ use crate::observed::{Lookup, Namespace, Observed, Owned, Ownership, RoleBinding
 use crate::plan::{Plan, plan};
 use crate::policy::{ComponentPolicy, Flavour, LimitRangePolicy, Naming, Policy, QuotaTarget};
 use crate::quota::Hard;
+use crate::subjects::identity_name;
 
 pub(super) const RESOURCE: Uuid = Uuid::from_u128(0x7f6e_5d4c_3b2a_1908_0706_0504_0302_0100);
 pub(super) const OTHER: Uuid = Uuid::from_u128(1);
@@ -242,7 +243,6 @@ impl World {
         let ours = |project: &&Project| project.namespace.ownership(RESOURCE, AGENT) == Ownership::Ours;
         let owned: Vec<_> =
             self.cluster.values().filter(ours).map(|project| project.namespace.clone()).collect();
-        let known = self.identities.iter().filter_map(|identity| identity.split_once(':'));
         let groups = self.groups.iter().filter(|(_, group)| group.resource == Some(RESOURCE));
         let mut observed = Observed {
             owned,
@@ -252,7 +252,7 @@ impl World {
                     (name.clone(), Owned { uid: group.uid.clone(), value: group.users.clone() })
                 })
                 .collect(),
-            identities: known.map(|(_, username)| username.to_owned()).collect(),
+            identities: self.identities.clone().into(),
             refused: self.refused.clone(),
             ..Observed::default()
         };
@@ -393,7 +393,7 @@ impl World {
                 assert_eq!(removed.as_ref(), Some(uid));
             }
             Action::EnsureIdentity { provider, username } => {
-                self.identities.insert(format!("{provider}:{username}"));
+                self.identities.insert(identity_name(provider, username));
             }
             Action::DeleteRoleBinding { namespace, name, uid, .. } => {
                 let removed = self.cluster.get_mut(namespace).unwrap().bindings.remove(name);
