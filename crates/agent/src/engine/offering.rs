@@ -163,12 +163,14 @@ impl Offering {
 
     /// The whole policy, with what the cluster and Waldur have told about themselves.
     pub(crate) fn policy(&self, surroundings: &Surroundings) -> Policy {
-        Policy {
+        let mut policy = Policy {
             flavour: surroundings.flavour,
             requester: surroundings.user.clone(),
             legacy_waldur: self.waldur.is_legacy(),
             ..self.options.policy.clone()
-        }
+        };
+        policy.access.abilities = surroundings.abilities;
+        policy
     }
 
     /// Orders that the last pass has read for a resource, once. An order that was executing then may be finished

@@ -296,6 +296,11 @@ impl Execution<'_> {
             | Action::ApplyLimitRange { .. }
             | Action::ApplyRoleBinding { .. }
             | Action::DeleteRoleBinding { .. }
+            | Action::ApplyGroup { .. }
+            | Action::DeleteGroup { .. }
+            | Action::ApplyServiceAccount { .. }
+            | Action::DeleteServiceAccount { .. }
+            | Action::EnsureIdentity { .. }
             | Action::DeleteNamespace { .. } => {}
         }
         Ok(true)
@@ -305,8 +310,7 @@ impl Execution<'_> {
     async fn failed(&mut self, plan: &Plan, action: &Action, error: &ApiError) -> Option<Round> {
         match outcome::after(action, &error.failure) {
             Next::Skip => {
-                self.left_out |=
-                    matches!(action, Action::ApplyRoleBinding { .. } | Action::DeleteRoleBinding { .. });
+                self.left_out |= action.changes_access();
                 tracing::error!(error = %error, hint = hint(action, error), "left out: {action}");
                 None
             }

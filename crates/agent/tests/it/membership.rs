@@ -27,10 +27,7 @@ async fn a_create_order_ends_with_the_team_bound() {
     assert_eq!(binding["metadata"]["labels"]["waldur/resource-uuid"], resource.simple().to_string());
     let fields = &binding["metadata"]["managedFields"][0];
     assert_eq!((&fields["manager"], &fields["operation"]), (&json!("waldur-site-agent"), &json!("Apply")));
-    assert_eq!(
-        site.resource(resource)["backend_metadata"]["users"],
-        json!(["max.manager", "mia.member"])
-    );
+    assert_eq!(site.resource(resource)["backend_metadata"]["users"], json!(["max.manager", "mia.member"]));
 }
 
 #[tokio::test]
