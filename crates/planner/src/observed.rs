@@ -1,6 +1,7 @@
 //! What the shell saw on the cluster, as plain values.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -108,6 +109,15 @@ pub struct Observed {
     pub limit_range: Option<Owned<LimitRangePolicy>>,
     /// Our role bindings in the owned namespace, by name.
     pub bindings: BTreeMap<String, Owned<RoleBinding>>,
+    /// Our groups for this resource, wherever its namespace is: their users by name.
+    pub groups: BTreeMap<String, Owned<BTreeSet<String>>>,
+    /// Uids of our service accounts in the owned namespace, by name.
+    pub service_accounts: BTreeMap<String, String>,
+    /// Names of identities that are mapped to their user, or of which it is known that there is nothing to do. They
+    /// are all of the cluster, hence shared.
+    pub identities: Arc<BTreeSet<String>>,
+    /// Groups and service accounts that cannot be kept, with the reason: somebody else has the name, say.
+    pub refused: BTreeMap<Subject, String>,
     /// True where the cluster refused limit ranges to this agent: they are then left out.
     pub limit_range_refused: bool,
 }

@@ -76,6 +76,12 @@ pub fn after(action: &Action, failure: &Failure) -> Next {
             Action::SetAllocationOk { .. } => Next::Skip,
             _ => Next::Observe,
         },
+        // The next look sees that it was refused, and plans without it: what follows must not name it.
+        Failure::Forbidden | Failure::NotOurs | Failure::Invalid
+            if matches!(action, Action::ApplyGroup { .. } | Action::ApplyServiceAccount { .. }) =>
+        {
+            Next::Observe
+        }
         Failure::Forbidden | Failure::NotOurs | Failure::Invalid if action.is_optional() => Next::Skip,
         // An order that Waldur does not let the agent move stays where it is; only a person can help.
         Failure::Forbidden | Failure::NotOurs | Failure::Invalid if action.is_order_step() => {

@@ -109,10 +109,16 @@ impl<K: Clone + Eq + Ord + Hash> Queue<K> {
         self.by_due.first().map(|(due, _)| *due)
     }
 
-    /// True if the key waits or is being worked.
+    /// True if the key is being worked.
     #[must_use]
-    pub fn contains(&self, key: &K) -> bool {
-        self.entries.contains_key(key)
+    pub fn is_working(&self, key: &K) -> bool {
+        self.entries.get(key).is_some_and(|entry| entry.working)
+    }
+
+    /// True if the key waits for its time.
+    #[must_use]
+    pub fn is_waiting(&self, key: &K) -> bool {
+        self.entries.get(key).is_some_and(|entry| !entry.working)
     }
 
     /// Keys being worked now.

@@ -39,7 +39,7 @@ pub(crate) struct Verdict {
 impl Verdict {
     /// An order that was never placed.
     pub(crate) fn not_placed(line: &Line) -> Self {
-        let faults = vec!["not placed: the order before it did not end as expected".to_owned()];
+        let faults = vec!["the order before it did not end as expected".to_owned()];
         Self { faults, ..Self::of(line, "not placed") }
     }
 

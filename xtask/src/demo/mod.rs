@@ -73,7 +73,7 @@ async fn play(binaries: &Binaries, keep: bool) -> Result<Report> {
     eprintln!();
     let seconds = started.elapsed().as_secs_f64();
     if !ok {
-        eprintln!("The agent's log{}\n", demo.agent.tail());
+        eprintln!("The agent is still at work{}\n", demo.agent.tail());
     }
     let site = keep.then(|| Kept {
         place,

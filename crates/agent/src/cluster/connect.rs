@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use http::header;
 use kube::client::{Body, ClientBuilder};
 use kube::{Client, Config};
+use planner::access::Abilities;
 use planner::policy::Flavour;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
@@ -16,6 +17,7 @@ use url::Url;
 use super::http::Http;
 use super::kinds::Kind;
 use super::store::Store;
+use super::subjects::{Needs, USER};
 use crate::ca_file;
 use crate::credentials::Credential;
 use crate::error::ApiError;
@@ -32,6 +34,8 @@ pub struct ClusterOptions {
     pub proxy: Option<Url>,
     /// Deadline of one attempt.
     pub timeout: Duration,
+    /// What is read and written there besides what every project has.
+    pub needs: Needs,
 }
 
 /// What the cluster is and what the agent may do there.
@@ -45,7 +49,32 @@ pub(crate) struct Surroundings {
     pub(crate) watchable: Vec<Kind>,
     /// False where limit ranges may be neither read nor written.
     pub(crate) limit_ranges: bool,
+    /// What of [`Needs`] is served and allowed.
+    pub(crate) abilities: Abilities,
 }
+
+impl Surroundings {
+    /// Whether a kind can be read at all.
+    pub(crate) const fn can_read(&self, kind: Kind) -> bool {
+        match kind {
+            Kind::Namespace | Kind::Quota | Kind::RoleBinding => true,
+            Kind::LimitRange => self.limit_ranges,
+            Kind::Group => self.abilities.groups,
+            Kind::ServiceAccount => self.abilities.service_accounts,
+            Kind::Identity => self.abilities.identities,
+        }
+    }
+}
+
+/// What has to be allowed to keep objects of a kind.
+const KEEP: [&str; 5] = ["get", "list", "create", "patch", "delete"];
+/// What has to be allowed to make users known to an identity provider.
+const MAKE_IDENTITIES: [(&str, &str); 4] = [
+    ("list", "identities"),
+    ("create", "identities"),
+    ("create", "users"),
+    ("create", "useridentitymappings"),
+];
 
 /// One cluster.
 pub struct Cluster {
@@ -54,6 +83,7 @@ pub struct Cluster {
     pub(crate) watch_client: Client,
     pub(crate) store: RwLock<Store>,
     pub(crate) state: RwLock<super::observe::State>,
+    pub(crate) needs: Needs,
 }
 
 impl std::fmt::Debug for Cluster {
@@ -88,6 +118,7 @@ impl Cluster {
             watch_client: builder.with_layer(&authorize).build(),
             store: RwLock::default(),
             state: RwLock::default(),
+            needs: options.needs,
         })
     }
 
@@ -98,16 +129,37 @@ impl Cluster {
             Err(error) if error.is_not_found() => Flavour::Kubernetes,
             Err(error) => return Err(error),
         };
-        let user = self.user_name(flavour).await?;
-        let mut watchable = Vec::new();
-        for kind in Kind::ALL {
-            if self.may("watch", kind).await? && self.may("list", kind).await? {
-                watchable.push(kind);
+        let kinds = self.needs.kinds().into_iter();
+        let watchable = futures::future::try_join_all(kinds.map(|kind| async move {
+            let (watch, list) = futures::try_join!(self.may("watch", kind), self.may("list", kind))?;
+            Ok::<_, ApiError>((watch && list).then_some(kind))
+        }));
+        let limit_ranges = self.may_all(&["patch", "list"], Kind::LimitRange);
+        let (user, watchable, limit_ranges, abilities) =
+            futures::try_join!(self.user_name(flavour), watchable, limit_ranges, self.abilities(flavour))?;
+        let found = Surroundings { flavour, user, watchable: Vec::new(), limit_ranges, abilities };
+        let watchable = watchable.into_iter().flatten().filter(|kind| found.can_read(*kind)).collect();
+        Ok(Surroundings { watchable, ..found })
+    }
+
+    /// What of the needs is served and allowed. What is not needed is not asked for.
+    async fn abilities(&self, flavour: Flavour) -> Result<Abilities, ApiError> {
+        let openshift = flavour == Flavour::OpenShift;
+        let Needs { groups, service_accounts, identities } = self.needs;
+        let keep = async |needed: bool, kind: Kind| Ok(needed && self.may_all(&KEEP, kind).await?);
+        let identities = async {
+            let mut allowed = openshift && identities;
+            for (verb, plural) in MAKE_IDENTITIES {
+                allowed = allowed && self.may_on(verb, USER, plural).await?;
             }
-        }
-        let limit_ranges =
-            self.may("patch", Kind::LimitRange).await? && self.may("list", Kind::LimitRange).await?;
-        Ok(Surroundings { flavour, user, watchable, limit_ranges })
+            Ok(allowed)
+        };
+        let (groups, service_accounts, identities) = futures::try_join!(
+            keep(openshift && groups, Kind::Group),
+            keep(service_accounts, Kind::ServiceAccount),
+            identities
+        )?;
+        Ok(Abilities { groups, service_accounts, identities })
     }
 
     /// The agent's own user name (Kubernetes: SelfSubjectReview, since 1.28; OpenShift: users/~).
@@ -129,10 +181,19 @@ impl Cluster {
 
     /// Whether the agent may do this in all namespaces (Kubernetes: SelfSubjectAccessReview).
     async fn may(&self, verb: &str, kind: Kind) -> Result<bool, ApiError> {
+        self.may_on(verb, kind.group(), kind.plural()).await
+    }
+
+    async fn may_all(&self, verbs: &[&str], kind: Kind) -> Result<bool, ApiError> {
+        let answers = verbs.iter().map(|verb| self.may(verb, kind));
+        Ok(futures::future::try_join_all(answers).await?.into_iter().all(|allowed| allowed))
+    }
+
+    async fn may_on(&self, verb: &str, group: &str, plural: &str) -> Result<bool, ApiError> {
         let review = json!({
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectAccessReview",
-            "spec": {"resourceAttributes": {"verb": verb, "group": kind.group(), "resource": kind.plural()}},
+            "spec": {"resourceAttributes": {"verb": verb, "group": group, "resource": plural}},
         });
         let answer =
             self.http.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", &review).await?;

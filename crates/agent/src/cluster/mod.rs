@@ -9,6 +9,8 @@ pub(crate) mod http;
 pub(crate) mod kinds;
 pub(crate) mod observe;
 pub(crate) mod store;
+pub(crate) mod subjects;
 pub(crate) mod watch;
 
 pub use connect::{Cluster, ClusterOptions};
+pub use subjects::Needs;

@@ -15,7 +15,7 @@ mod people;
 mod resources;
 mod worker;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -78,8 +78,8 @@ pub struct EngineOptions {
 /// What was done about access in earlier looks.
 #[derive(Debug, Default)]
 struct AccessMemory {
-    /// Number of the pass that runs.
-    pass: u64,
+    /// Number of the pass that runs, by offering.
+    pass: HashMap<usize, u64>,
     /// The pass in which a removal was held back for a key.
     held: HashMap<Key, u64>,
     /// What Waldur was told of a key's grants.
@@ -162,9 +162,15 @@ impl Engine {
         self.changed.notify_waiters();
     }
 
-    /// Makes a key due if the queue knows it, that is, if something is being waited for.
-    pub(crate) fn wake_known(&self, key: Key) {
-        if self.queue().contains(&key) {
+    /// The cluster reports a change. While a key is being worked that is mostly the worker's own writing, and its
+    /// outcome says when to look again. Where orders are worked, only keys that wait for something matter: the rest
+    /// is another mode's.
+    pub(crate) fn wake_by_cluster(&self, key: Key, scope: Scope) {
+        let matters = match scope {
+            Scope::Orders => self.queue().is_waiting(&key),
+            Scope::Resources => !self.queue().is_working(&key),
+        };
+        if matters {
             self.wake(key);
         }
     }
@@ -176,12 +182,23 @@ impl Engine {
     /// True if the pass before this one held back a removal for the key.
     fn was_held_before(&self, key: Key) -> bool {
         let access = self.access();
-        access.held.get(&key).is_some_and(|pass| pass + 1 == access.pass)
+        let pass = access.pass.get(&key.offering).copied().unwrap_or_default();
+        access.held.get(&key).is_some_and(|held| held + 1 == pass)
+    }
+
+    /// Notes that a pass over an offering begins, with the keys that it has found.
+    fn begin_pass(&self, offering: usize, keys: &HashSet<Key>) {
+        let mut access = self.access();
+        *access.pass.entry(offering).or_default() += 1;
+        let stays = |key: &Key| key.offering != offering || keys.contains(key);
+        access.held.retain(|key, _| stays(key));
+        access.told.retain(|key, _| stays(key));
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).retain(|key, _| stays(key));
     }
 
     fn note_held(&self, key: Key, held: bool) {
         let mut access = self.access();
-        let pass = access.pass;
+        let pass = access.pass.get(&key.offering).copied().unwrap_or_default();
         if held {
             access.held.insert(key, pass);
         } else {

@@ -147,25 +147,30 @@ impl Offering {
         }
     }
 
-    /// A resource with the people as the pass has read them, once, and whether that is a moment ago.
-    pub(crate) fn take_pass_read(
-        &self,
-        resource: Uuid,
-    ) -> Option<(dto::Resource, Arc<People>, bool, Instant)> {
+    /// A resource with the people as the pass has read them, once, and when that was.
+    pub(crate) fn take_pass_read(&self, resource: Uuid) -> Option<(dto::Resource, Arc<People>, Instant)> {
         let mut pass = self.pass.lock().unwrap_or_else(PoisonError::into_inner);
         let pass = pass.as_mut()?;
         let resource = pass.resources.remove(&resource)?;
-        Some((resource, Arc::clone(&pass.people), pass.removal_held, pass.read))
+        Some((resource, Arc::clone(&pass.people), pass.read))
+    }
+
+    /// True if the last pass holds back all removals of access, until the next one.
+    pub(crate) fn removal_held(&self) -> bool {
+        let pass = self.pass.lock().unwrap_or_else(PoisonError::into_inner);
+        pass.as_ref().is_some_and(|pass| pass.removal_held)
     }
 
     /// The whole policy, with what the cluster and Waldur have told about themselves.
     pub(crate) fn policy(&self, surroundings: &Surroundings) -> Policy {
-        Policy {
+        let mut policy = Policy {
             flavour: surroundings.flavour,
             requester: surroundings.user.clone(),
             legacy_waldur: self.waldur.is_legacy(),
             ..self.options.policy.clone()
-        }
+        };
+        policy.access.abilities = surroundings.abilities;
+        policy
     }
 
     /// Orders that the last pass has read for a resource, once. An order that was executing then may be finished

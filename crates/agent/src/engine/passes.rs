@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use super::{Engine, Key, Offering, Scope, sleep_for};
+use super::{Engine, Key, Offering, sleep_for};
 use crate::cluster::watch;
 use crate::error::ApiError;
 use crate::heartbeat;
@@ -146,15 +146,11 @@ impl Engine {
             return false;
         };
         let engine = Arc::downgrade(self);
-        let all = self.offerings[index].options.scope == Scope::Resources;
+        let scope = self.offerings[index].options.scope;
         let wake: watch::Wake = Arc::new(move |resource| {
-            let Some(engine) = engine.upgrade() else {
-                return;
-            };
-            let key = Key { offering: index, resource };
-            // What somebody changed by hand is put back at once. While orders are worked, only what is waited for
-            // matters here: the rest is another mode's.
-            if all { engine.wake(key) } else { engine.wake_known(key) }
+            if let Some(engine) = engine.upgrade() {
+                engine.wake_by_cluster(Key { offering: index, resource }, scope);
+            }
         });
         watch::start(cluster, &surroundings.watchable, &wake, tasks, stop);
         true

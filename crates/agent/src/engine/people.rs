@@ -29,8 +29,10 @@ pub(crate) struct People {
     read: Instant,
     /// Accounts in the offering by user.
     users: HashMap<Uuid, dto::OfferingUser>,
-    /// Usernames of service and course accounts in state OK, by project.
-    accounts: HashMap<Uuid, Vec<String>>,
+    /// Usernames of service accounts in state OK, by project.
+    service_accounts: HashMap<Uuid, Vec<String>>,
+    /// The same of course accounts.
+    course_accounts: HashMap<Uuid, Vec<String>>,
     /// Roles by project; `None` where the provider's list cannot serve, then teams are read.
     permissions: Option<HashMap<Uuid, Vec<dto::Permission>>>,
     teams: Once<Arc<Vec<dto::TeamMember>>>,
@@ -62,15 +64,18 @@ impl People {
         let (mut users, service, course, permissions) =
             futures::try_join!(users, tolerated(service_accounts), tolerated(course_accounts), permissions)?;
         name_users(offering, &model, &mut users).await?;
-        let mut accounts: HashMap<Uuid, Vec<String>> = HashMap::new();
-        for account in service.into_iter().chain(course).filter(|account| account.state == "OK") {
-            if let Some(project) = account.project_uuid {
-                accounts.entry(project).or_default().push(account.username);
-            }
-        }
+        let (service_accounts, course_accounts) = (by_project(service), by_project(course));
         let users = users.into_iter().filter_map(|user| Some((user.user_uuid?, user))).collect();
         let (teams, owners) = (Once::default(), Once::default());
-        Ok(Self { read: Instant::now(), users, accounts, permissions, teams, owners })
+        Ok(Self {
+            read: Instant::now(),
+            users,
+            service_accounts,
+            course_accounts,
+            permissions,
+            teams,
+            owners,
+        })
     }
 
     /// Everybody who is to have access to a resource.
@@ -97,10 +102,17 @@ impl People {
                 self.add(&mut members, owner, Some(&OWNER.to_owned()));
             }
         }
-        let accounts = resource.project_uuid.and_then(|project| self.accounts.get(&project));
+        let accounts = |by_project: &HashMap<Uuid, Vec<String>>| {
+            let accounts = resource.project_uuid.and_then(|project| by_project.get(&project));
+            accounts.cloned().unwrap_or_default()
+        };
         let mut members: Vec<Member> = members.into_values().collect();
         members.sort_by(|one, two| one.username.cmp(&two.username).then(one.user.cmp(&two.user)));
-        Ok(Team { members, accounts: accounts.cloned().unwrap_or_default() })
+        Ok(Team {
+            members,
+            service_accounts: accounts(&self.service_accounts),
+            course_accounts: accounts(&self.course_accounts),
+        })
     }
 
     fn add(&self, members: &mut HashMap<Uuid, Member>, permission: &dto::Permission, role: Option<&String>) {
@@ -165,6 +177,17 @@ impl People {
         };
         cell.get_or_try_init(read).await.cloned()
     }
+}
+
+/// Usernames of accounts in state OK.
+fn by_project(accounts: Vec<dto::Account>) -> HashMap<Uuid, Vec<String>> {
+    let mut by_project: HashMap<Uuid, Vec<String>> = HashMap::new();
+    for account in accounts.into_iter().filter(|account| account.state == "OK") {
+        if let Some(project) = account.project_uuid {
+            by_project.entry(project).or_default().push(account.username);
+        }
+    }
+    by_project
 }
 
 async fn once<T>(cells: &Once<T>, key: Uuid) -> Arc<OnceCell<T>> {

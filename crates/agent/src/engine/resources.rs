@@ -3,7 +3,7 @@
 //! A pass reads lists only. Keys at which nothing has changed are settled from what it has read; nobody's access is
 //! removed on an answer that is not complete.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -52,7 +52,6 @@ impl Engine {
 
     async fn wake_resources(&self, index: usize, offering: &Offering) -> Result<usize, ApiError> {
         heartbeat::beat();
-        self.access().pass += 1;
         offering.register("membership_sync", "OfferingMembershipProcessor").await?;
         let surroundings = offering.cluster.surroundings().await?;
         let resources = async {
@@ -62,15 +61,17 @@ impl Engine {
         };
         let (resources, people, ()) =
             futures::try_join!(resources, offering.people(Duration::ZERO), offering.cluster.refresh())?;
+        let keys: HashSet<Key> =
+            resources.iter().map(|resource| Key { offering: index, resource: resource.uuid }).collect();
+        self.begin_pass(index, &keys);
         let policy = offering.policy(&surroundings);
         let removal_held = self.too_many_removals(index, offering, &policy, &resources, &people).await?;
         let resources: HashMap<Uuid, dto::Resource> =
             resources.into_iter().map(|resource| (resource.uuid, resource)).collect();
-        let keys: Vec<Uuid> = resources.keys().copied().collect();
         let read = PassRead { read: Instant::now(), resources, people, removal_held };
         *offering.pass.lock().unwrap_or_else(PoisonError::into_inner) = Some(read);
-        for resource in &keys {
-            self.wake(Key { offering: index, resource: *resource });
+        for key in &keys {
+            self.wake(*key);
         }
         Ok(keys.len())
     }

@@ -84,7 +84,6 @@ impl Engine {
         }
         let plan = plan_with_lookups(offering, &desired, &mut observed).await?;
         self.say(key, &plan.findings);
-        self.note_held(key, plan.removal_held);
         if self.dry_run {
             return Ok(printed(&plan));
         }
@@ -92,6 +91,7 @@ impl Engine {
             // What a long pass has read at its start is good enough to see that nothing changed, not to act on.
             return Ok(Round::Again(None));
         }
+        self.note_held(key, plan.removal_held);
         let surroundings = &surroundings;
         let mut execution =
             Execution { offering, desired: &desired, surroundings, approved: false, left_out: false };
@@ -99,7 +99,6 @@ impl Engine {
         if !execution.left_out {
             self.note_told(key, &plan);
         }
-
         Ok(round)
     }
 
@@ -169,11 +168,11 @@ async fn look_at_orders(offering: &Offering, key: Key, first: bool) -> Result<Se
 /// The resource and its people, without orders: those are another mode's.
 async fn look_at_resource(offering: &Offering, key: Key, first: bool) -> Result<Seen, ApiError> {
     let read = if first { offering.take_pass_read(key.resource) } else { None };
-    let (resource, people, removal_held, read) = match read {
-        Some((resource, people, held, read)) => (Some(resource), people, held, Some(read)),
+    let (resource, people, read) = match read {
+        Some((resource, people, read)) => (Some(resource), people, Some(read)),
         None => {
             let people = offering.people(GOOD_TO_ACT_ON).await?;
-            (offering.waldur.resource(key.resource).await?, people, false, None)
+            (offering.waldur.resource(key.resource).await?, people, None)
         }
     };
     let team = match &resource {
@@ -181,6 +180,7 @@ async fn look_at_resource(offering: &Offering, key: Key, first: bool) -> Result<
         _ => None,
     };
     let resource = resource.map(|resource| resource.to_model(None));
+    let removal_held = offering.removal_held();
     Ok(Seen {
         facts: Facts { resource, team, removal_held, ..Facts::default() },
         by_pass: read.is_some(),
@@ -296,6 +296,11 @@ impl Execution<'_> {
             | Action::ApplyLimitRange { .. }
             | Action::ApplyRoleBinding { .. }
             | Action::DeleteRoleBinding { .. }
+            | Action::ApplyGroup { .. }
+            | Action::DeleteGroup { .. }
+            | Action::ApplyServiceAccount { .. }
+            | Action::DeleteServiceAccount { .. }
+            | Action::EnsureIdentity { .. }
             | Action::DeleteNamespace { .. } => {}
         }
         Ok(true)
@@ -305,8 +310,7 @@ impl Execution<'_> {
     async fn failed(&mut self, plan: &Plan, action: &Action, error: &ApiError) -> Option<Round> {
         match outcome::after(action, &error.failure) {
             Next::Skip => {
-                self.left_out |=
-                    matches!(action, Action::ApplyRoleBinding { .. } | Action::DeleteRoleBinding { .. });
+                self.left_out |= action.changes_access();
                 tracing::error!(error = %error, hint = hint(action, error), "left out: {action}");
                 None
             }

@@ -9,6 +9,8 @@ mod crash;
 mod faults;
 mod input;
 mod logs;
+mod members;
+mod membership;
 mod orders;
 mod ownership;
 mod process;

@@ -26,7 +26,7 @@ fn team(people: &[(u128, &str)]) -> Team {
         roles.entry(*number).or_default().push(role);
     }
     let members = roles.iter().map(|(number, roles)| person(*number, roles)).collect();
-    Team { members, accounts: Vec::new() }
+    Team { members, ..Team::default() }
 }
 
 fn changes(world: &mut World) -> String {
