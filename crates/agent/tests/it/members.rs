@@ -228,8 +228,6 @@ impl Site {
     /// Requests that change something in Waldur, other than the agent's registration.
     pub(crate) fn waldur_writes(&self) -> Vec<String> {
         let requests = self.waldur_requests().into_iter();
-        requests
-            .filter(|request| !request.starts_with("GET") && !request.contains("site-agent"))
-            .collect()
+        requests.filter(|request| !request.starts_with("GET") && !request.contains("site-agent")).collect()
     }
 }

@@ -27,10 +27,7 @@ async fn a_create_order_ends_with_the_team_bound() {
     assert_eq!(binding["metadata"]["labels"]["waldur/resource-uuid"], resource.simple().to_string());
     let fields = &binding["metadata"]["managedFields"][0];
     assert_eq!((&fields["manager"], &fields["operation"]), (&json!("waldur-site-agent"), &json!("Apply")));
-    assert_eq!(
-        site.resource(resource)["backend_metadata"]["users"],
-        json!(["max.manager", "mia.member"])
-    );
+    assert_eq!(site.resource(resource)["backend_metadata"]["users"], json!(["max.manager", "mia.member"]));
 }
 
 #[tokio::test]
@@ -283,4 +280,17 @@ async fn the_documented_role_is_enough_in_projects_that_the_agent_has_requested(
     site.sim.reset_traffic();
     assert!(site.pass().await);
     assert_eq!(site.cluster_writes(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn only_owners_of_the_organization_count_as_owners() {
+    let site = Site::start().await;
+    site.planted("shop");
+    site.owners_are_readable();
+    let sam = site.sim.waldur.add_user(&simulator::waldur::SeedUser::new("sam.support", "sam-token"));
+    let acme = Scope::Customer(site.sim.waldur.customer("acme").unwrap());
+    site.sim.waldur.add_role(acme, sam, "CUSTOMER.SUPPORT", None);
+    site.sim.waldur.add_offering_user(site.offering, sam, "sam.support");
+    assert!(site.pass().await);
+    assert_eq!(site.access("shop")["admin"], ["olivia.owner"]);
 }
