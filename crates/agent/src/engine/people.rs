@@ -33,10 +33,19 @@ pub(crate) struct People {
     service_accounts: HashMap<Uuid, Vec<String>>,
     /// The same of course accounts.
     course_accounts: HashMap<Uuid, Vec<String>>,
-    /// Roles by project; `None` where the provider's list cannot serve, then teams are read.
-    permissions: Option<HashMap<Uuid, Vec<dto::Permission>>>,
+    /// Roles in projects; `None` where the provider's list cannot serve, then teams are read.
+    roles: Option<Roles>,
     teams: Once<Arc<Vec<dto::TeamMember>>>,
     owners: Once<Arc<Vec<dto::Permission>>>,
+}
+
+/// The provider's list of roles. A team shows one role of each member (contract §4.4), this shows all.
+#[derive(Debug)]
+enum Roles {
+    /// Read as a whole, by project.
+    Listed(HashMap<Uuid, Arc<Vec<dto::Permission>>>),
+    /// Of this provider, read project by project.
+    Asked(Uuid, Once<Option<Arc<Vec<dto::Permission>>>>),
 }
 
 impl Offering {
@@ -54,44 +63,35 @@ impl Offering {
 
 impl People {
     async fn read(offering: &Offering) -> Result<Self, ApiError> {
-        let for_passes = offering.options.scope == Scope::Resources;
         let (waldur, uuid) = (&offering.waldur, offering.options.uuid);
         let model = offering.read_offering().await?;
         let users = waldur.offering_users(uuid);
         let service_accounts = waldur.accounts(uuid, "list_project_service_accounts");
         let course_accounts = waldur.accounts(uuid, "list_course_accounts");
-        let permissions = async { if for_passes { permissions(offering, &model).await } else { Ok(None) } };
-        let (mut users, service, course, permissions) =
-            futures::try_join!(users, tolerated(service_accounts), tolerated(course_accounts), permissions)?;
+        let roles = roles(offering, &model);
+        let (mut users, service, course, roles) =
+            futures::try_join!(users, tolerated(service_accounts), tolerated(course_accounts), roles)?;
         name_users(offering, &model, &mut users).await?;
         let (service_accounts, course_accounts) = (by_project(service), by_project(course));
         let users = users.into_iter().filter_map(|user| Some((user.user_uuid?, user))).collect();
         let (teams, owners) = (Once::default(), Once::default());
-        Ok(Self {
-            read: Instant::now(),
-            users,
-            service_accounts,
-            course_accounts,
-            permissions,
-            teams,
-            owners,
-        })
+        Ok(Self { read: Instant::now(), users, service_accounts, course_accounts, roles, teams, owners })
     }
 
     /// Everybody who is to have access to a resource.
     pub(crate) async fn team(&self, offering: &Offering, resource: &dto::Resource) -> Result<Team, ApiError> {
         let mut members: HashMap<Uuid, Member> = HashMap::new();
-        match (&self.permissions, resource.project_uuid) {
-            (Some(permissions), Some(project)) => {
-                for permission in permissions.get(&project).into_iter().flatten() {
-                    self.add(
-                        &mut members,
-                        permission,
-                        permission.role_name.as_ref().or(permission.role.as_ref()),
-                    );
+        let roles = match resource.project_uuid {
+            Some(project) => self.roles_in(offering, project).await?,
+            None => None,
+        };
+        match roles {
+            Some(roles) => {
+                for permission in roles.iter() {
+                    self.add(&mut members, permission, permission.role());
                 }
             }
-            _ => {
+            None => {
                 for member in self.team_of(offering, resource).await?.iter() {
                     self.add_team_member(&mut members, member);
                 }
@@ -122,7 +122,7 @@ impl People {
             username: permission.user_username.clone(),
             email: permission.user_email.clone(),
             offering_username: user.map(|user| user.username.clone()).filter(|name| !name.is_empty()),
-            offering_user_state: user.and_then(|user| user.state.clone()),
+            offering_user_state: user.and_then(dto::OfferingUser::standing),
             grants: Vec::new(),
         });
         member.grants.push(Grant { role: role.cloned(), expires: permission.expiration_time });
@@ -130,20 +130,43 @@ impl People {
 
     fn add_team_member(&self, members: &mut HashMap<Uuid, Member>, member: &dto::TeamMember) {
         // A username that was given a moment ago may be newer than the team.
-        let user = self.users.get(&member.uuid).filter(|user| !user.username.is_empty());
+        let user =
+            self.users.get(&member.uuid).filter(|user| !user.username.is_empty() || user.is_restricted);
         let own = member.offering_user_username.clone().filter(|name| !name.is_empty());
         let entry = members.entry(member.uuid).or_insert_with(|| Member {
             user: member.uuid,
             username: member.username.clone(),
             email: member.email.clone(),
             offering_user_state: match user {
-                Some(user) if own.is_none() => user.state.clone(),
+                Some(user) if own.is_none() || user.is_restricted => user.standing(),
                 _ => member.offering_user_state.clone(),
             },
             offering_username: own.or_else(|| user.map(|user| user.username.clone())),
             grants: Vec::new(),
         });
         entry.grants.push(Grant { role: member.role.clone(), expires: member.expiration_time });
+    }
+
+    /// All roles in a project; `None` where only its team tells.
+    async fn roles_in(
+        &self,
+        offering: &Offering,
+        project: Uuid,
+    ) -> Result<Option<Arc<Vec<dto::Permission>>>, ApiError> {
+        let (provider, projects) = match &self.roles {
+            None => return Ok(None),
+            Some(Roles::Listed(by_project)) => {
+                return Ok(Some(by_project.get(&project).cloned().unwrap_or_default()));
+            }
+            Some(Roles::Asked(provider, projects)) => (*provider, projects),
+        };
+        let cell = once(projects, project).await;
+        let read = async || match offering.waldur.project_permissions(provider, Some(project)).await {
+            Ok(roles) => Ok(Some(Arc::new(roles))),
+            Err(error) if is_refusal(&error) => Ok(None),
+            Err(error) => Err(error),
+        };
+        cell.get_or_try_init(read).await.cloned()
     }
 
     async fn team_of(
@@ -202,40 +225,44 @@ async fn tolerated<T>(list: impl Future<Output = Result<Vec<T>, ApiError>>) -> R
     }
 }
 
-/// Roles in all projects of the provider, by project. `None` where the token may not read them, or where users
-/// may have to consent before the provider sees them: only the team knows who has.
-async fn permissions(
-    offering: &Offering,
-    model: &dto::Offering,
-) -> Result<Option<HashMap<Uuid, Vec<dto::Permission>>>, ApiError> {
+/// The provider's list of roles. `None` where the token may not read it, or where users may have to consent before
+/// the provider sees them: only the team knows who has.
+async fn roles(offering: &Offering, model: &dto::Offering) -> Result<Option<Roles>, ApiError> {
     let waldur = &offering.waldur;
+    let Some(customer) = model.customer_uuid else {
+        return Ok(None);
+    };
     let read = async {
-        let Some(customer) = model.customer_uuid else {
-            return Ok(None);
-        };
         if waldur.has_terms_of_service(offering.options.uuid).await? {
             return Ok(None);
         }
         let Some(provider) = waldur.service_provider(customer).await? else {
             return Ok(None);
         };
-        waldur.project_permissions(provider).await.map(Some)
-    };
-    let listed = match read.await {
-        Ok(Some(listed)) => listed,
-        Ok(None) => return Ok(None),
-        Err(error) if matches!(error.failure, Failure::Forbidden | Failure::NotFound | Failure::Invalid) => {
-            return Ok(None);
+        match offering.options.scope {
+            Scope::Resources => waldur.project_permissions(provider, None).await.map(|all| Some(listed(all))),
+            Scope::Orders => Ok(Some(Roles::Asked(provider, Once::default()))),
         }
-        Err(error) => return Err(error),
     };
+    match read.await {
+        Err(error) if is_refusal(&error) => Ok(None),
+        other => other,
+    }
+}
+
+/// The answer of a server that will give the same one again.
+fn is_refusal(error: &ApiError) -> bool {
+    matches!(error.failure, Failure::Forbidden | Failure::NotFound | Failure::Invalid)
+}
+
+fn listed(permissions: Vec<dto::Permission>) -> Roles {
     let mut by_project: HashMap<Uuid, Vec<dto::Permission>> = HashMap::new();
-    for permission in listed {
+    for permission in permissions {
         if let Some(project) = permission.project_uuid {
             by_project.entry(project).or_default().push(permission);
         }
     }
-    Ok(Some(by_project))
+    Roles::Listed(by_project.into_iter().map(|(project, roles)| (project, Arc::new(roles))).collect())
 }
 
 /// Gives usernames to those who wait for one, where that is the provider's task (contract §4.3). A user for whom
@@ -252,7 +279,7 @@ async fn name_users(
         return Ok(());
     }
     let mut taken: BTreeSet<String> = users.iter().map(|user| user.username.clone()).collect();
-    for user in users.iter_mut().filter(|user| user.username.is_empty()) {
+    for user in users.iter_mut().filter(|user| user.username.is_empty() && !user.is_restricted) {
         if !usernames::wants_username(user.state.as_deref()) {
             continue;
         }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use planner::action::Action;
 use planner::desired::{self, Desired, Facts};
-use planner::model::{self, OrderState};
+use planner::model::{self, OrderKind, OrderState};
 use planner::observed::{Lookup, Observed};
 use planner::outcome::{self, Next};
 use planner::plan::{self, Plan};
@@ -146,11 +146,12 @@ async fn look_at_orders(offering: &Offering, key: Key, first: bool) -> Result<Se
         None => offering.waldur.open_orders_of(offering.options.uuid, key.resource).await?,
     };
     let resource = offering.waldur.resource(key.resource).await?;
-    let terminates = orders.iter().any(|order| order.kind == "Terminate");
+    // An order that makes a project ends with its team in it. Later changes are left to the passes, which see more.
+    let makes = orders.is_empty() || orders.iter().any(|order| is_making(&order.kind));
     // A look without an order comes after a create: usernames may have been given since.
     let max_age = if orders.is_empty() { Duration::ZERO } else { PEOPLE_KEPT };
     let team = match &resource {
-        Some(resource) if offering.options.membership && !terminates => {
+        Some(resource) if offering.options.membership && makes => {
             Some(offering.people(max_age).await?.team(offering, resource).await?)
         }
         _ => None,
@@ -163,6 +164,10 @@ async fn look_at_orders(offering: &Offering, key: Key, first: bool) -> Result<Se
         }
     }
     Ok(Seen { facts: Facts { resource, orders, team, ..Facts::default() }, by_pass, read: None })
+}
+
+fn is_making(kind: &str) -> bool {
+    matches!(OrderKind::parse(kind), Some(OrderKind::Create | OrderKind::Restore))
 }
 
 /// The resource and its people, without orders: those are another mode's.

@@ -47,6 +47,9 @@ const IDENTITIES: &str = "/api/marketplace-site-agent-identities/";
 /// Value of `backend_type` when a processor is registered; the name that portals know for this kind of agent.
 const BACKEND_TYPE: &str = "waldur_site_agent_okd.backend.OkdBackend";
 
+/// The role of an organization's owners.
+const OWNER: &str = "CUSTOMER.OWNER";
+
 impl Waldur {
     /// Sets up the connection; nothing is sent yet.
     ///
@@ -188,10 +191,21 @@ impl Waldur {
         self.http.json(Call::get(resource_path(resource, "team/"))).await
     }
 
-    /// Roles in all projects that use this provider (contract §10.2).
-    pub(crate) async fn project_permissions(&self, provider: Uuid) -> Result<Vec<dto::Permission>, ApiError> {
+    /// Roles in all projects that use this provider (contract §10.2), or in one of them. The server's filter is a
+    /// help only.
+    pub(crate) async fn project_permissions(
+        &self,
+        provider: Uuid,
+        project: Option<Uuid>,
+    ) -> Result<Vec<dto::Permission>, ApiError> {
         let path = format!("/api/marketplace-service-providers/{}/project_permissions/", provider.simple());
-        self.http.list(Call::get(path).fields(&dto::Permission::FIELDS)).await
+        let mut call = Call::get(path).fields(&dto::Permission::FIELDS);
+        if let Some(project) = project {
+            call = call.query("scope_uuid", project.simple().to_string());
+        }
+        let mut permissions: Vec<dto::Permission> = self.http.list(call).await?;
+        permissions.retain(|permission| project.is_none() || permission.project_uuid == project);
+        Ok(permissions)
     }
 
     /// The service provider of a customer.
@@ -218,15 +232,17 @@ impl Waldur {
     /// Owners of an organization.
     pub(crate) async fn owners(&self, customer: Uuid) -> Result<Vec<dto::Permission>, ApiError> {
         let path = format!("/api/customers/{}/list_users/", customer.simple());
-        let call = Call::get(path).query("role", "CUSTOMER.OWNER").fields(&dto::Permission::FIELDS);
-        self.http.list(call).await
+        let call = Call::get(path).query("role", OWNER).fields(&dto::Permission::FIELDS);
+        let mut permissions: Vec<dto::Permission> = self.http.list(call).await?;
+        // Not all servers know the filter.
+        permissions.retain(|permission| permission.role().is_some_and(|role| role == OWNER));
+        Ok(permissions)
     }
 
-    /// Accounts of users in an offering.
+    /// Accounts of users in an offering, also of those whom the provider has locked out: a team shows their names.
     pub(crate) async fn offering_users(&self, offering: Uuid) -> Result<Vec<dto::OfferingUser>, ApiError> {
         let call = Call::get("/api/marketplace-offering-users/")
             .query("offering_uuid", offering.simple().to_string())
-            .query("is_restricted", "false")
             .fields(&dto::OfferingUser::FIELDS);
         self.http.list(call).await
     }

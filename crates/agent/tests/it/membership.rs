@@ -281,3 +281,16 @@ async fn the_documented_role_is_enough_in_projects_that_the_agent_has_requested(
     assert!(site.pass().await);
     assert_eq!(site.cluster_writes(), Vec::<String>::new());
 }
+
+#[tokio::test]
+async fn only_owners_of_the_organization_count_as_owners() {
+    let site = Site::start().await;
+    site.planted("shop");
+    site.owners_are_readable();
+    let sam = site.sim.waldur.add_user(&simulator::waldur::SeedUser::new("sam.support", "sam-token"));
+    let acme = Scope::Customer(site.sim.waldur.customer("acme").unwrap());
+    site.sim.waldur.add_role(acme, sam, "CUSTOMER.SUPPORT", None);
+    site.sim.waldur.add_offering_user(site.offering, sam, "sam.support");
+    assert!(site.pass().await);
+    assert_eq!(site.access("shop")["admin"], ["olivia.owner"]);
+}
