@@ -8,3 +8,4 @@ mod crash;
 mod faults;
 mod orders;
 mod site;
+mod subjects;
