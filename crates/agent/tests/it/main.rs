@@ -19,5 +19,9 @@ mod runs;
 mod secrets;
 mod server_2024;
 mod site;
+<<<<<<< HEAD
 mod tls;
 mod traffic;
+=======
+mod subjects;
+>>>>>>> subjects
