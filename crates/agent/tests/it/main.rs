@@ -19,9 +19,6 @@ mod runs;
 mod secrets;
 mod server_2024;
 mod site;
-<<<<<<< HEAD
+mod subjects;
 mod tls;
 mod traffic;
-=======
-mod subjects;
->>>>>>> subjects
