@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
 use planner::outcome::Failure;
 use planner::policy::Policy;
@@ -65,7 +64,6 @@ pub struct Offering {
 /// Resources and people as one pass has read them.
 #[derive(Debug)]
 pub(crate) struct PassRead {
-    pub(crate) read: Instant,
     pub(crate) resources: HashMap<Uuid, dto::Resource>,
     pub(crate) people: Arc<People>,
     /// So much access would be removed at once that nobody's is.
@@ -147,12 +145,12 @@ impl Offering {
         }
     }
 
-    /// A resource with the people as the pass has read them, once, and when that was.
-    pub(crate) fn take_pass_read(&self, resource: Uuid) -> Option<(dto::Resource, Arc<People>, Instant)> {
+    /// A resource with the people as the pass has read them, once.
+    pub(crate) fn take_pass_read(&self, resource: Uuid) -> Option<(dto::Resource, Arc<People>)> {
         let mut pass = self.pass.lock().unwrap_or_else(PoisonError::into_inner);
         let pass = pass.as_mut()?;
         let resource = pass.resources.remove(&resource)?;
-        Some((resource, Arc::clone(&pass.people), pass.read))
+        Some((resource, Arc::clone(&pass.people)))
     }
 
     /// True if the last pass holds back all removals of access, until the next one.

@@ -61,6 +61,7 @@ impl Offering {
 
 impl People {
     async fn read(offering: &Offering) -> Result<Self, ApiError> {
+        let read = Instant::now();
         let (waldur, uuid) = (&offering.waldur, offering.options.uuid);
         let model = offering.read_offering().await?;
         let users = waldur.offering_users(uuid);
@@ -78,7 +79,7 @@ impl People {
         }
         let users = users.into_iter().filter_map(|user| Some((user.user_uuid?, user))).collect();
         let (teams, owners) = (Once::default(), Once::default());
-        Ok(Self { read: Instant::now(), users, accounts, roles, teams, owners })
+        Ok(Self { read, users, accounts, roles, teams, owners })
     }
 
     /// Everybody who is to have access to a resource.
