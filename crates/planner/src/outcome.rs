@@ -73,7 +73,14 @@ pub fn after(action: &Action, failure: &Failure) -> Next {
             _ => Next::Observe,
         },
         Failure::Conflict | Failure::NotFound => match action {
-            Action::SetAllocationOk { .. } => Next::Skip,
+            // What is only told to people holds up nothing: a server that does not want to hear it now does not want
+            // to hear it at the next look either.
+            Action::SetAllocationOk { .. }
+            | Action::SetBackendMetadata { .. }
+            | Action::SetMembershipStatuses { .. }
+            | Action::SetResourceOk { .. }
+            | Action::SetResourceErred { .. }
+            | Action::RefreshLastSync { .. } => Next::Skip,
             _ => Next::Observe,
         },
         // The next look sees that it was refused, and plans without it: what follows must not name it.

@@ -80,8 +80,17 @@ impl Http {
         loop {
             let page = format!("{path}?limit=500{query}{token}");
             let mut answer = self.get(&page).await?;
-            if let Some(Value::Array(more)) = answer.get_mut("items").map(Value::take) {
-                items.extend(more);
+            match answer.get_mut("items").map(Value::take) {
+                Some(Value::Array(more)) => items.extend(more),
+                // An empty list says `items: []`, or null; something else is no list.
+                Some(Value::Null) => {}
+                _ => {
+                    return Err(ApiError::unavailable(
+                        Peer::Cluster,
+                        &format!("GET {path}"),
+                        "the answer is no list",
+                    ));
+                }
             }
             match answer.pointer("/metadata/continue").and_then(Value::as_str) {
                 Some(next) if !next.is_empty() => {

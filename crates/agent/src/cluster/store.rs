@@ -285,6 +285,8 @@ impl Store {
     pub(crate) fn observed(&self, resource: Uuid, backend_id: &str) -> Observed {
         let names = self.by_resource.get(&resource).into_iter().flatten();
         let namespaces = names.filter_map(|name| self.namespaces.0.get(name)?.get(name));
+        // One that was given to another resource since is no longer this one's.
+        let namespaces = namespaces.filter(|seen| seen.resource == resource);
         let mut observed = Observed {
             owned: namespaces.map(|seen| seen.value.clone()).collect(),
             groups: cloned(self.groups.of(&resource.simple().to_string(), resource)),

@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
 use planner::outcome::Failure;
 use planner::policy::Policy;
@@ -65,7 +64,6 @@ pub struct Offering {
 /// Resources and people as one pass has read them.
 #[derive(Debug)]
 pub(crate) struct PassRead {
-    pub(crate) read: Instant,
     pub(crate) resources: HashMap<Uuid, dto::Resource>,
     pub(crate) people: Arc<People>,
     /// So much access would be removed at once that nobody's is.
@@ -96,7 +94,7 @@ impl Offering {
             let started = jiff::Timestamp::now().to_string();
             let offering = self.options.uuid_text.as_str();
             let registration = Registration { offering, mode, processor, started: &started };
-            match self.waldur.register(&registration, self.options.dry_run).await {
+            match self.waldur.register(self.options.uuid, &registration, self.options.dry_run).await {
                 Err(error) if error.is_transient() || error.failure == Failure::Unauthorized => Err(error),
                 Err(error) => {
                     tracing::warn!(error = %error, "Waldur does not take this agent's registration; going on without");
@@ -147,12 +145,12 @@ impl Offering {
         }
     }
 
-    /// A resource with the people as the pass has read them, once, and when that was.
-    pub(crate) fn take_pass_read(&self, resource: Uuid) -> Option<(dto::Resource, Arc<People>, Instant)> {
+    /// A resource with the people as the pass has read them, once.
+    pub(crate) fn take_pass_read(&self, resource: Uuid) -> Option<(dto::Resource, Arc<People>)> {
         let mut pass = self.pass.lock().unwrap_or_else(PoisonError::into_inner);
         let pass = pass.as_mut()?;
         let resource = pass.resources.remove(&resource)?;
-        Some((resource, Arc::clone(&pass.people), pass.read))
+        Some((resource, Arc::clone(&pass.people)))
     }
 
     /// True if the last pass holds back all removals of access, until the next one.

@@ -63,6 +63,7 @@ impl Offering {
 
 impl People {
     async fn read(offering: &Offering) -> Result<Self, ApiError> {
+        let read = Instant::now();
         let (waldur, uuid) = (&offering.waldur, offering.options.uuid);
         let model = offering.read_offering().await?;
         let users = waldur.offering_users(uuid);
@@ -75,7 +76,7 @@ impl People {
         let (service_accounts, course_accounts) = (by_project(service), by_project(course));
         let users = users.into_iter().filter_map(|user| Some((user.user_uuid?, user))).collect();
         let (teams, owners) = (Once::default(), Once::default());
-        Ok(Self { read: Instant::now(), users, service_accounts, course_accounts, roles, teams, owners })
+        Ok(Self { read, users, service_accounts, course_accounts, roles, teams, owners })
     }
 
     /// Everybody who is to have access to a resource.
@@ -299,8 +300,9 @@ async fn name_users(
                 user.username = username;
                 user.state = user.state.as_ref().map(|_| "OK".to_owned());
             }
-            Err(error) if error.is_transient() => return Err(error),
-            Err(error) => tracing::warn!(%error, username, "Waldur does not take the username"),
+            Err(error) => {
+                tracing::warn!(%error, username, "Waldur does not take the username; it is tried again")
+            }
         }
     }
     Ok(())

@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures::StreamExt as _;
 use jiff::Timestamp;
 use planner::desired::{self, Facts, Goal};
 use planner::plan;
@@ -20,6 +21,9 @@ use super::{Engine, Key, Offering};
 use crate::error::ApiError;
 use crate::heartbeat;
 use crate::waldur::dto;
+
+/// Teams that are read at the same time.
+const TEAMS_AT_ONCE: usize = 16;
 
 impl Engine {
     /// Keeps resources as Waldur has them, period after period, until `stop`.
@@ -68,7 +72,7 @@ impl Engine {
         let removal_held = self.too_many_removals(index, offering, &policy, &resources, &people).await?;
         let resources: HashMap<Uuid, dto::Resource> =
             resources.into_iter().map(|resource| (resource.uuid, resource)).collect();
-        let read = PassRead { read: Instant::now(), resources, people, removal_held };
+        let read = PassRead { resources, people, removal_held };
         *offering.pass.lock().unwrap_or_else(PoisonError::into_inner) = Some(read);
         for key in &keys {
             self.wake(*key);
@@ -91,8 +95,10 @@ impl Engine {
         }
         let model = offering.model().await?;
         let (mut losing, mut all) = (0, 0);
-        for resource in resources {
-            let Ok(team) = people.team(offering, resource).await else {
+        let read = async |resource| (resource, people.team(offering, resource).await);
+        let mut teams = futures::stream::iter(resources).map(read).buffered(TEAMS_AT_ONCE).boxed();
+        while let Some((resource, team)) = teams.next().await {
+            let Ok(team) = team else {
                 continue;
             };
             let key = Key { offering: index, resource: resource.uuid };

@@ -1,13 +1,14 @@
 //! The work on one key: observe → plan → apply → outcome.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
+use planner::access::Team;
 use planner::action::Action;
 use planner::desired::{self, Desired, Facts};
 use planner::model::{self, OrderKind, OrderState};
 use planner::observed::{Lookup, Observed};
-use planner::outcome::{self, Next};
+use planner::outcome::{self, Failure, Next};
 use planner::plan::{self, Plan};
 use planner::queue::Ended;
 use tracing::Instrument as _;
@@ -21,10 +22,12 @@ use crate::waldur::dto;
 /// How often a key is planned anew at once, because the world turned out to be another, before it has to wait
 /// like any other failure.
 const ROUNDS: usize = 8;
-/// Facts of a pass that are older than this are read again before anything is changed.
+/// Lists over the people of an offering that are older than this are read again before anything is changed.
 const GOOD_TO_ACT_ON: Duration = Duration::from_secs(10);
 /// How long lists over the people of an offering serve the orders of that time.
 const PEOPLE_KEPT: Duration = Duration::from_secs(60);
+/// How old they may be when usernames are looked for that were given after a create.
+const PEOPLE_AFTER_CREATE: Duration = Duration::from_millis(900);
 /// Shown to customers instead of details where the operator wants that (contract §1.2).
 const GENERIC_MESSAGE: &str = "Internal backend error. Please contact the service provider.";
 
@@ -87,8 +90,9 @@ impl Engine {
         if self.dry_run {
             return Ok(printed(&plan));
         }
-        if seen.is_old() && !plan.actions.is_empty() {
-            // What a long pass has read at its start is good enough to see that nothing changed, not to act on.
+        if seen.by_pass && offering.options.scope == Scope::Resources && !plan.actions.is_empty() {
+            // What a pass has read at its start is good enough to see that nothing changed, not to act on: an order
+            // may have been done since.
             return Ok(Round::Again(None));
         }
         self.note_held(key, plan.removal_held);
@@ -119,14 +123,6 @@ struct Seen {
     facts: Facts,
     /// By the pass that woke the key.
     by_pass: bool,
-    /// When, if by a pass over all resources.
-    read: Option<Instant>,
-}
-
-impl Seen {
-    fn is_old(&self) -> bool {
-        self.read.is_some_and(|read| read.elapsed() > GOOD_TO_ACT_ON)
-    }
 }
 
 fn ended(look_again_at: Option<Timestamp>) -> Ended {
@@ -145,14 +141,14 @@ async fn look_at_orders(offering: &Offering, key: Key, first: bool) -> Result<Se
         Some(orders) => orders,
         None => offering.waldur.open_orders_of(offering.options.uuid, key.resource).await?,
     };
-    let resource = offering.waldur.resource(key.resource).await?;
+    let resource = offering.waldur.resource(offering.options.uuid, key.resource).await?;
     // An order that makes a project ends with its team in it. Later changes are left to the passes, which see more.
     let makes = orders.is_empty() || orders.iter().any(|order| is_making(&order.kind));
     // A look without an order comes after a create: usernames may have been given since.
-    let max_age = if orders.is_empty() { Duration::ZERO } else { PEOPLE_KEPT };
+    let max_age = if orders.is_empty() { PEOPLE_AFTER_CREATE } else { PEOPLE_KEPT };
     let team = match &resource {
         Some(resource) if offering.options.membership && makes => {
-            Some(offering.people(max_age).await?.team(offering, resource).await?)
+            team_of(offering, resource, max_age).await?
         }
         _ => None,
     };
@@ -163,7 +159,25 @@ async fn look_at_orders(offering: &Offering, key: Key, first: bool) -> Result<Se
             order.plan_quotas = offering.waldur.plan_quotas(plan).await?;
         }
     }
-    Ok(Seen { facts: Facts { resource, orders, team, ..Facts::default() }, by_pass, read: None })
+    Ok(Seen { facts: Facts { resource, orders, team, ..Facts::default() }, by_pass })
+}
+
+/// The team of a project that is being made. One that this token may not read holds up no order (contract §3.4):
+/// the project is then made without access.
+async fn team_of(
+    offering: &Offering,
+    resource: &dto::Resource,
+    max_age: Duration,
+) -> Result<Option<Team>, ApiError> {
+    let read = async { offering.people(max_age).await?.team(offering, resource).await };
+    match read.await {
+        Ok(team) => Ok(Some(team)),
+        Err(error) if matches!(error.failure, Failure::Forbidden | Failure::NotFound | Failure::Invalid) => {
+            tracing::error!(error = %error, "the team cannot be read; the project is made without access for it");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn is_making(kind: &str) -> bool {
@@ -173,24 +187,23 @@ fn is_making(kind: &str) -> bool {
 /// The resource and its people, without orders: those are another mode's.
 async fn look_at_resource(offering: &Offering, key: Key, first: bool) -> Result<Seen, ApiError> {
     let read = if first { offering.take_pass_read(key.resource) } else { None };
-    let (resource, people, read) = match read {
-        Some((resource, people, read)) => (Some(resource), people, Some(read)),
+    let by_pass = read.is_some();
+    let (resource, people) = match read {
+        Some((resource, people)) => (Some(resource), people),
         None => {
             let people = offering.people(GOOD_TO_ACT_ON).await?;
-            (offering.waldur.resource(key.resource).await?, people, None)
+            (offering.waldur.resource(offering.options.uuid, key.resource).await?, people)
         }
     };
+    // The cluster may tell of the resource of another offering there.
+    let resource = resource.filter(|resource| resource.is_of(offering.options.uuid));
     let team = match &resource {
         Some(resource) if offering.options.membership => Some(people.team(offering, resource).await?),
         _ => None,
     };
     let resource = resource.map(|resource| resource.to_model(None));
     let removal_held = offering.removal_held();
-    Ok(Seen {
-        facts: Facts { resource, team, removal_held, ..Facts::default() },
-        by_pass: read.is_some(),
-        read,
-    })
+    Ok(Seen { facts: Facts { resource, team, removal_held, ..Facts::default() }, by_pass })
 }
 
 /// Plans, and looks up the namespaces that the plan asks about.
@@ -206,7 +219,7 @@ async fn plan_with_lookups(
                 let found = offering.cluster.look_up(name).await?;
                 // A namespace with this resource's labels belongs among the owned ones: its quota is known there.
                 if let Lookup::Present(namespace) = &found
-                    && let Some(resource) = desired.order.and_then(|order| order.resource)
+                    && let Some(resource) = desired.standing.as_ref().map(|standing| standing.resource)
                     && namespace.ownership(resource, "") == planner::observed::Ownership::Ours
                 {
                     *observed = offering.cluster.observe(resource, name, true).await?;
@@ -332,16 +345,17 @@ impl Execution<'_> {
         }
     }
 
-    /// Errs the order if it has begun; otherwise the failure stays in the log and is tried again.
+    /// Errs the order if it has begun, or the resource if there is no order; it is tried again.
     async fn give_up(&self, plan: &Plan, action: &Action, error: &ApiError) -> Round {
         tracing::error!(error = %error, "failed for good: {action}");
-        let Some(order) = self.desired.order.filter(|order| !order.pending || self.approved) else {
-            return Round::Failed(None);
-        };
         let (message, traceback) = if self.offering.options.expose_details {
             (format!("{error}"), format!("while carrying out: {action}\n{error}"))
         } else {
             (GENERIC_MESSAGE.to_owned(), String::new())
+        };
+        let Some(order) = self.desired.order.filter(|order| !order.pending || self.approved) else {
+            self.tell_resource(&message, &traceback).await;
+            return Round::Failed(None);
         };
         let told = async {
             self.tell_project(plan, action).await?;
@@ -353,6 +367,21 @@ impl Execution<'_> {
                 tracing::error!(error = %error, "cannot tell Waldur that the order failed; will try again");
                 Round::Failed(error.retry_after())
             }
+        }
+    }
+
+    /// Tells Waldur, once, what is wrong with a resource that no order is open for.
+    async fn tell_resource(&self, message: &str, traceback: &str) {
+        let Some(standing) = self.desired.standing.as_ref().filter(|_| !self.desired.legacy_waldur) else {
+            return;
+        };
+        if self.desired.order.is_some() || (standing.erred && standing.error_message == message) {
+            return;
+        }
+        if let Err(error) =
+            self.offering.waldur.set_resource_erred(standing.resource, message, traceback).await
+        {
+            tracing::warn!(error = %error, "cannot tell Waldur what is wrong with the resource");
         }
     }
 

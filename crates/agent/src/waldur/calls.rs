@@ -74,13 +74,22 @@ impl Waldur {
     /// which is remembered. A dry run only looks, for that reason.
     pub(crate) async fn register(
         &self,
+        offering: Uuid,
         registration: &Registration<'_>,
         dry_run: bool,
     ) -> Result<(), ApiError> {
         let known = match self.identities(registration).await {
             Err(error) if error.unknown_path => {
-                self.legacy.store(true, Ordering::Relaxed);
-                return Ok(());
+                // A proxy says the same while Waldur is away: only beside an answer of Waldur's own does it mean
+                // that the server does not know agents.
+                self.offering(offering).await?;
+                match self.identities(registration).await {
+                    Err(error) if error.unknown_path => {
+                        self.legacy.store(true, Ordering::Relaxed);
+                        return Ok(());
+                    }
+                    known => known?,
+                }
             }
             known => known?,
         };
@@ -167,10 +176,17 @@ impl Waldur {
     }
 
     /// One resource; `None` if Waldur has none or does not show it.
-    pub(crate) async fn resource(&self, resource: Uuid) -> Result<Option<dto::Resource>, ApiError> {
+    /// A resource of another offering is none for this one.
+    pub(crate) async fn resource(
+        &self,
+        offering: Uuid,
+        resource: Uuid,
+    ) -> Result<Option<dto::Resource>, ApiError> {
         let call = Call::get(resource_path(resource, "")).fields(&dto::Resource::FIELDS);
-        match self.http.json(call).await {
-            Ok(resource) => Ok(Some(resource)),
+        match self.http.json::<dto::Resource>(call).await {
+            Ok(resource) => {
+                Ok(Some(resource).filter(|resource| resource.offering_uuid.is_none_or(|of| of == offering)))
+            }
             Err(error) if error.is_not_found() && !error.unknown_path => Ok(None),
             Err(error) => Err(error),
         }

@@ -167,6 +167,11 @@ impl Resource {
         "offering_uuid",
     ];
 
+    /// False for a resource of another offering.
+    pub(crate) fn is_of(&self, offering: Uuid) -> bool {
+        self.offering_uuid.is_none_or(|uuid| uuid == offering)
+    }
+
     /// The resource as the planner means it. Servers of 2024 tell the slugs of project and customer only in
     /// orders.
     pub(crate) fn to_model(&self, order: Option<&Order>) -> model::Resource {

@@ -23,6 +23,9 @@ const PAGE_SIZE: &str = "300";
 /// No list is longer than this many pages; a server that says otherwise goes round in circles.
 const MAX_PAGES: u32 = 10_000;
 
+/// How often a list is read that changes while it is read.
+const READINGS: usize = 4;
+
 /// Said of a page where JSON was expected.
 const HTML_ANSWER: &str = "answered with an HTML page instead of JSON; is a proxy in between?";
 
@@ -161,30 +164,42 @@ impl Http {
         .await
     }
 
-    /// Reads all pages of a list. The next page's number is taken from the `Link` header, and nothing else of
-    /// it: a server behind a proxy may name the wrong host there.
+    /// Reads all pages of a list. A list that changes meanwhile is read again: what was on a page that had been read
+    /// shifts what comes later, and something would be missing.
     pub(crate) async fn list<T: DeserializeOwned>(&self, call: Call<'_>) -> Result<Vec<T>, ApiError> {
+        for _ in 0..READINGS {
+            if let Some(items) = self.pages(&call).await? {
+                return Ok(items);
+            }
+        }
+        Err(ApiError::unavailable(Peer::Waldur, &call.name(), "the list kept changing while it was read"))
+    }
+
+    /// All pages; `None` if the list has changed between them. The next page's number is taken from the `Link`
+    /// header, and nothing else of it: a server behind a proxy may name the wrong host there.
+    async fn pages<T: DeserializeOwned>(&self, call: &Call<'_>) -> Result<Option<Vec<T>>, ApiError> {
         let name = call.name();
-        let mut page = 1;
+        let (mut page, mut total) = (1, None);
         let mut items = Vec::new();
         loop {
-            let number = page.to_string();
-            let paged = call.clone().query("page_size", PAGE_SIZE).query("page", number);
+            let paged = call.clone().query("page_size", PAGE_SIZE).query("page", page.to_string());
             let result = retrying(|| async {
                 let response = self.attempt(&paged).await?;
-                read_json::<Vec<T>>(&name, response).await
+                let count = result_count(response.headers());
+                read_json::<Vec<T>>(&name, response).await.map(|(next, more)| (next, count, more))
             });
-            match result.await {
-                Ok((next, more)) => {
-                    items.extend(more);
-                    match next {
-                        Some(next) if next > page && next <= MAX_PAGES => page = next,
-                        _ => return Ok(items),
-                    }
-                }
-                // The list became shorter while it was read.
-                Err(error) if page > 1 && error.is_not_found() => return Ok(items),
-                Err(error) => return Err(error),
+            let (next, count, more) = match result.await {
+                Err(error) if page > 1 && error.is_not_found() => return Ok(None),
+                other => other?,
+            };
+            if page > 1 && count != total {
+                return Ok(None);
+            }
+            total = count;
+            items.extend(more);
+            match next {
+                Some(next) if next > page && next <= MAX_PAGES => page = next,
+                _ => return Ok(Some(items)),
             }
         }
     }
@@ -313,6 +328,11 @@ async fn read_json<T: DeserializeOwned>(
         let path = error.path().to_string();
         ApiError::unexpected(Peer::Waldur, name, &format!("unexpected answer at `{path}`: {}", error.inner()))
     })
+}
+
+/// How long the whole list is (contract §2.2).
+fn result_count(headers: &header::HeaderMap) -> Option<u64> {
+    headers.get("x-result-count")?.to_str().ok()?.trim().parse().ok()
 }
 
 /// The `page` of `Link: <…>; rel="next"`.

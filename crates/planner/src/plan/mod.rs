@@ -67,7 +67,8 @@ impl Plan {
             Site::LookUp(name) => self.look_up = Some(name),
             Site::Wait { until, why } => {
                 self.findings.push(Finding::info(why));
-                self.look_again_at = Some(until);
+                // Without an order nobody waits, and the next pass is soon enough.
+                self.look_again_at = desired.order.map(|_| until);
             }
             Site::Fail(reason) => self.refuse(desired, &reason),
             Site::Create(name) => {
