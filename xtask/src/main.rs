@@ -33,7 +33,7 @@ pub(crate) struct Cli {
 enum Command {
     /// Start Waldur and OKD as simulators and the real agent, place orders, and show what became of them
     Demo(demo::Arguments),
-    /// Measure the agent against the simulators, beside a bare client that sends the same requests
+    /// Measure the agent against the simulators: seconds, requests, memory
     Bench(bench::Arguments),
     /// Check everything: format, lints, documents, dependencies, all tests
     Test(test::Arguments),

@@ -1,13 +1,14 @@
 //! Both servers together, as a site has them: one Waldur with the demo's people and offering, one cluster with the
 //! agent's service account, on loopback ports.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::faults::{Fault, Faults, Rule};
@@ -203,16 +204,19 @@ fn put_project(okd: &Okd, resource: &waldur::SeedResource) {
 
 /// Accounts of the members of projects in which a seeded resource is, as the server makes them for an order.
 fn add_offering_users(waldur: &Waldur, seed: &waldur::Seed) {
+    let mut sold: HashMap<&str, BTreeSet<&str>> = HashMap::new();
+    for resource in &seed.resources {
+        sold.entry(&resource.project).or_default().insert(&resource.offering);
+    }
+    // A search through all users for each member would take minutes for a large seed.
+    let known = seed.users.iter().filter_map(|user| Some((user.username.as_str(), user.uuid?)));
+    let known: HashMap<&str, Uuid> = known.collect();
     let mut made = HashSet::new();
-    let sold: HashSet<(&str, &str)> = seed
-        .resources
-        .iter()
-        .map(|resource| (resource.project.as_str(), resource.offering.as_str()))
-        .collect();
     for member in &seed.members {
         let project = member.project.as_deref().unwrap_or_default();
-        for (_, offering) in sold.iter().filter(|(sold, _)| *sold == project) {
-            let ids = waldur.offering(offering).zip(waldur.user(&member.user));
+        for offering in sold.get(project).into_iter().flatten() {
+            let user = known.get(member.user.as_str()).copied().or_else(|| waldur.user(&member.user));
+            let ids = waldur.offering(offering).zip(user);
             if let Some((offering, user)) = ids.filter(|ids| made.insert(*ids)) {
                 waldur.add_offering_user(offering, user, &member.user);
             }

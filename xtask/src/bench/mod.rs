@@ -1,11 +1,13 @@
-//! `cargo xtask bench`: how fast the agent is, beside how fast it could be.
+//! `cargo xtask bench`: how fast the agent is, and what it costs the others.
 //!
 //! Everything is measured from outside, by the simulators' record of requests, on the optimised build.
 
 mod figures;
 mod floor;
+mod membership;
 mod orders;
 mod record;
+mod stage;
 
 use anyhow::Result;
 
@@ -20,6 +22,8 @@ pub(crate) struct Arguments {
 enum Benchmark {
     /// Orders per second, requests per order and memory, for Create orders
     Orders(orders::Arguments),
+    /// Passes over all resources and their members: seconds, requests and memory
+    Membership(membership::Arguments),
     /// The bare client that `orders` is compared with, as a process of its own
     #[command(hide = true)]
     Floor(floor::Arguments),
@@ -32,6 +36,7 @@ enum Benchmark {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     match &arguments.benchmark {
         Benchmark::Orders(arguments) => orders::run(arguments),
+        Benchmark::Membership(arguments) => membership::run(arguments),
         Benchmark::Floor(arguments) => floor::run(arguments),
     }
 }

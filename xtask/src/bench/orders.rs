@@ -6,7 +6,8 @@
 
 use std::ffi::OsStr;
 use std::io::Write as _;
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -14,14 +15,11 @@ use tokio::task::JoinSet;
 
 use super::figures::{Figures, Round};
 use super::record::Traffic;
-use crate::site::{self, Api, Binaries, Place, Profile, Server, text};
+use super::stage::Stage;
+use crate::site::{self, Binaries, Mode, Profile, Server, text};
 
 /// Orders placed at the same time.
 const PLACED_AT_ONCE: usize = 32;
-/// How often the record of requests is read; the control port is apart from both servers.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// No request for this long after the last order: the agent has nothing left to do.
-const QUIET: Duration = Duration::from_millis(500);
 /// A site that takes longer is stuck.
 const DEADLINE: Duration = Duration::from_secs(300);
 
@@ -93,18 +91,19 @@ async fn measure(binaries: &Binaries, arguments: &Arguments) -> Result<Vec<Round
 /// The agent's requests, and its peak memory.
 async fn measure_agent(binaries: &Binaries, arguments: &Arguments) -> Result<(Traffic, f64)> {
     let folder = binaries.new_folder()?;
-    let mut stage = Stage::new(binaries, folder.path(), arguments).await?;
-    let configuration = site::write_configuration(folder.path(), &stage.place)?;
-    let mut agent = site::start_agent(binaries, folder.path(), &configuration, period(arguments))?;
+    let mut stage = new_stage(binaries, folder.path(), arguments).await?;
+    let configuration = site::write_configuration(folder.path(), &stage.place, Mode::OrderProcess)?;
+    let period = period(arguments);
+    let mut agent = site::start_agent(binaries, folder.path(), &configuration, Mode::OrderProcess, period)?;
     stage.wait(&mut agent, Traffic::is_watched).await?;
-    let traffic = stage.time(&mut agent, arguments.orders).await?;
+    let traffic = time(&mut stage, &mut agent, arguments.orders).await?;
     Ok((traffic, agent.peak_memory_mb()?))
 }
 
 /// The floor's requests.
 async fn measure_floor(binaries: &Binaries, arguments: &Arguments) -> Result<Traffic> {
     let folder = binaries.new_folder()?;
-    let mut stage = Stage::new(binaries, folder.path(), arguments).await?;
+    let mut stage = new_stage(binaries, folder.path(), arguments).await?;
     let place = folder.path().join("place.json");
     let json = serde_json::to_string(&stage.place).context("cannot describe the site")?;
     std::fs::write(&place, json).context("cannot describe the site")?;
@@ -114,7 +113,12 @@ async fn measure_floor(binaries: &Binaries, arguments: &Arguments) -> Result<Tra
     let log = folder.path().join("floor.log");
     let mut floor = Server::start(&binaries.path(env!("CARGO_PKG_NAME")), command, &[], &log)?;
     stage.wait(&mut floor, Traffic::is_looked_at).await?;
-    stage.time(&mut floor, arguments.orders).await
+    time(&mut stage, &mut floor, arguments.orders).await
+}
+
+async fn new_stage(binaries: &Binaries, folder: &Path, arguments: &Arguments) -> Result<Stage> {
+    let latency = arguments.latency_ms.to_string();
+    Stage::new(binaries, folder, &["--latency-ms", &latency], DEADLINE).await
 }
 
 /// Between two looks for orders: long enough to place all of them.
@@ -122,90 +126,42 @@ fn period(arguments: &Arguments) -> Duration {
     Duration::from_secs(2) + Duration::from_millis(3) * arguments.orders
 }
 
-/// Simulators with nobody at work yet.
-struct Stage {
-    simulators: Server,
-    place: Place,
-    control: Api,
-    customer: Api,
-    cluster: Api,
+/// Places orders, and gives the requests from the look that finds them to the last one.
+async fn time(stage: &mut Stage, worker: &mut Server, orders: u32) -> Result<Traffic> {
+    place_orders(stage, orders).await?;
+    stage.forget_traffic().await?;
+    let orders = u64::from(orders);
+    stage.wait(worker, |traffic| traffic.finished() >= orders).await?;
+    let traffic = stage.settle(worker).await?;
+    ensure!(traffic.approved() == orders, "orders were found before all were placed");
+    let quotas = stage.cluster.get(OUR_QUOTAS).await?;
+    let made = quotas.pointer("/items").and_then(Value::as_array).map_or(0, Vec::len);
+    ensure!(made as u64 == orders, "{made} quotas were made for {orders} orders");
+    Ok(traffic)
 }
 
-impl Stage {
-    async fn new(binaries: &Binaries, folder: &std::path::Path, arguments: &Arguments) -> Result<Self> {
-        let latency = arguments.latency_ms.to_string();
-        let (simulators, place) =
-            site::start_simulators(binaries, folder, &["--latency-ms", &latency]).await?;
-        let control = Api::waldur(&place.control_url, "")?;
-        let customer = Api::waldur(&place.waldur_url, &place.waldur_customer_token)?;
-        let cluster = Api::cluster(&place.okd_url, &place.okd_admin_token, &place.ca_file)?;
-        Ok(Self { simulators, place, control, customer, cluster })
-    }
-
-    /// Places orders, and gives the requests from the look that finds them to the last one.
-    async fn time(&mut self, worker: &mut Server, orders: u32) -> Result<Traffic> {
-        self.place_orders(orders).await?;
-        self.control.delete("/traffic").await?;
-        let orders = u64::from(orders);
-        self.wait(worker, |traffic| traffic.finished() >= orders).await?;
-        let traffic = self.settle().await?;
-        ensure!(traffic.approved() == orders, "orders were found before all were placed");
-        let quotas = self.cluster.get(OUR_QUOTAS).await?;
-        let made = quotas.pointer("/items").and_then(Value::as_array).map_or(0, Vec::len);
-        ensure!(made as u64 == orders, "{made} quotas were made for {orders} orders");
-        Ok(traffic)
-    }
-
-    /// Places Create orders, all alike but for their names.
-    async fn place_orders(&self, orders: u32) -> Result<()> {
-        let projects = self.customer.get("/api/projects/").await?;
-        let offering = &self.place.offering_uuid;
-        let order = json!({
-            "offering": format!("{}/api/marketplace-public-offerings/{offering}/", self.place.waldur_url),
-            "project": text(&projects, "/0/url"),
-            "limits": {"cpu": 4, "memory": 16, "storage": 100, "pods": 50},
-        });
-        let mut placing = JoinSet::new();
-        for number in 0..orders {
-            if placing.len() == PLACED_AT_ONCE {
-                placed(placing.join_next().await)?;
-            }
-            let (customer, mut order) = (self.customer.clone(), order.clone());
-            order["attributes"] = json!({"name": format!("Bench {number:05}")});
-            placing.spawn(async move { customer.post("/api/marketplace-orders/", &order).await });
+/// Places Create orders, all alike but for their names.
+async fn place_orders(stage: &Stage, orders: u32) -> Result<()> {
+    let projects = stage.customer.get("/api/projects/").await?;
+    let offering = &stage.place.offering_uuid;
+    let order = json!({
+        "offering": format!("{}/api/marketplace-public-offerings/{offering}/", stage.place.waldur_url),
+        "project": text(&projects, "/0/url"),
+        "limits": {"cpu": 4, "memory": 16, "storage": 100, "pods": 50},
+    });
+    let mut placing = JoinSet::new();
+    for number in 0..orders {
+        if placing.len() == PLACED_AT_ONCE {
+            placed(placing.join_next().await)?;
         }
-        while let Some(order) = placing.join_next().await {
-            placed(Some(order))?;
-        }
-        Ok(())
+        let (customer, mut order) = (stage.customer.clone(), order.clone());
+        order["attributes"] = json!({"name": format!("Bench {number:05}")});
+        placing.spawn(async move { customer.post("/api/marketplace-orders/", &order).await });
     }
-
-    /// Waits until the record of requests says so.
-    async fn wait(&mut self, worker: &mut Server, done: impl Fn(&Traffic) -> bool) -> Result<()> {
-        let deadline = Instant::now() + DEADLINE;
-        loop {
-            if done(&Traffic::read(&self.control).await?) {
-                return Ok(());
-            }
-            worker.still_runs()?;
-            self.simulators.still_runs()?;
-            ensure!(Instant::now() < deadline, "not finished in time{}", worker.tail());
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
+    while let Some(order) = placing.join_next().await {
+        placed(Some(order))?;
     }
-
-    /// The record when no more requests come.
-    async fn settle(&self) -> Result<Traffic> {
-        let mut last = Traffic::read(&self.control).await?;
-        loop {
-            tokio::time::sleep(QUIET).await;
-            let now = Traffic::read(&self.control).await?;
-            if (now.waldur.total, now.okd.total) == (last.waldur.total, last.okd.total) {
-                return Ok(now);
-            }
-            last = now;
-        }
-    }
+    Ok(())
 }
 
 fn placed(order: Option<Result<Result<Value>, tokio::task::JoinError>>) -> Result<()> {

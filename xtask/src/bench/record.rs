@@ -16,6 +16,9 @@ const LISTED: &str = "GET /api/marketplace-orders/";
 /// The request that a watch is, and the list before it.
 const WATCHED: &str = "GET /api/v1/limitranges";
 
+/// The request that a pass over all resources lists them with.
+const RESOURCES: &str = "GET /api/marketplace-provider-resources/";
+
 /// Requests to both servers since the last reset.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Traffic {
@@ -75,15 +78,36 @@ impl Traffic {
         self.is_looked_at() && self.okd.count(WATCHED) > 1
     }
 
+    /// Pages of resources that were listed.
+    pub(crate) fn resource_pages(&self) -> u64 {
+        self.waldur.count(RESOURCES)
+    }
+
+    fn tallies(&self) -> impl Iterator<Item = &Tally> {
+        self.waldur.by_path.values().chain(self.okd.by_path.values())
+    }
+
+    fn first(&self) -> Option<f64> {
+        self.tallies().map(|tally| tally.first_arrived).min_by(f64::total_cmp)
+    }
+
+    /// Seconds from the first request to the end of the last one.
+    ///
+    /// # Errors
+    /// There is no request.
+    pub(crate) fn all_seconds(&self) -> Result<f64> {
+        let last = self.tallies().map(|tally| tally.last_answered).max_by(f64::total_cmp);
+        let (first, last) = self.first().zip(last).context("no request was sent")?;
+        Ok(last - first)
+    }
+
     /// Seconds from the first request to the end of the last order.
     ///
     /// # Errors
     /// No order has ended.
     pub(crate) fn seconds(&self) -> Result<f64> {
-        let tallies = self.waldur.by_path.values().chain(self.okd.by_path.values());
-        let first = tallies.map(|tally| tally.first_arrived).min_by(f64::total_cmp);
         let last = self.waldur.by_path.get(DONE).map(|tally| tally.last_answered);
-        let (first, last) = first.zip(last).context("no order has ended")?;
+        let (first, last) = self.first().zip(last).context("no order has ended")?;
         Ok(last - first)
     }
 

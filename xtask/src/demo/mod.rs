@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-use crate::site::{self, Api, Binaries, Place, Profile, Server, text};
+use crate::site::{self, Api, Binaries, Mode, Place, Profile, Server, text};
 use judge::{Judge, Verdict};
 use progress::{AgentLog, Progress};
 use report::{Kept, Report};
@@ -63,8 +63,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 async fn play(binaries: &Binaries, keep: bool) -> Result<Report> {
     let folder = binaries.new_folder()?;
     let (simulators, place) = site::start_simulators(binaries, folder.path(), &SIMULATED).await?;
-    let configuration = site::write_configuration(folder.path(), &place)?;
-    let agent = site::start_agent(binaries, folder.path(), &configuration, PERIOD)?;
+    let configuration = site::write_configuration(folder.path(), &place, Mode::OrderProcess)?;
+    let agent = site::start_agent(binaries, folder.path(), &configuration, Mode::OrderProcess, PERIOD)?;
     eprintln!("Waldur: {}   OKD: {}   agent: process {}\n", place.waldur_url, place.okd_url, agent.id());
     let mut demo = Demo::new(&place, agent, simulators)?;
     let started = Instant::now();

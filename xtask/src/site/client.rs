@@ -46,7 +46,7 @@ impl Api {
     }
 
     /// # Errors
-    /// No answer, or one without success or that is no JSON.
+    /// No answer, or one without success or with a body that is no JSON.
     pub(crate) async fn get(&self, path: &str) -> Result<Value> {
         let (status, body) = self.send(Method::GET, path, None).await?;
         read(status, &body).with_context(|| format!("GET {}{path}", self.root))
@@ -64,6 +64,8 @@ impl Api {
         read(status, &body).map(Some).with_context(|| format!("GET {}{path}", self.root))
     }
 
+    /// Null if the answer is empty, as Waldur's often are.
+    ///
     /// # Errors
     /// As [`Api::get`].
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value> {
@@ -102,6 +104,9 @@ fn builder() -> ClientBuilder {
 fn read(status: StatusCode, body: &[u8]) -> Result<Value> {
     if !status.is_success() {
         bail!("{status}: {}", String::from_utf8_lossy(body));
+    }
+    if body.is_empty() {
+        return Ok(Value::Null);
     }
     serde_json::from_slice(body).context("the answer is no JSON")
 }

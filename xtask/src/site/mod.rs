@@ -123,6 +123,33 @@ pub(crate) async fn start_simulators(
     Ok((server, place))
 }
 
+/// What the agent is started for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Orders.
+    OrderProcess,
+    /// Members' access.
+    MembershipSync,
+}
+
+impl Mode {
+    /// As on the agent's command line.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::OrderProcess => "order_process",
+            Self::MembershipSync => "membership_sync",
+        }
+    }
+
+    /// Key of the configuration that names the backend.
+    const fn backend_key(self) -> &'static str {
+        match self {
+            Self::OrderProcess => "order_processing_backend",
+            Self::MembershipSync => "membership_sync_backend",
+        }
+    }
+}
+
 /// Starts the agent on a configuration file.
 ///
 /// # Errors
@@ -131,27 +158,30 @@ pub(crate) fn start_agent(
     binaries: &Binaries,
     folder: &Path,
     configuration: &Path,
+    mode: Mode,
     period: Duration,
 ) -> Result<Server> {
-    let arguments = ["-m".as_ref(), "order_process".as_ref(), "-c".as_ref(), configuration.as_os_str()];
+    let arguments = ["-m".as_ref(), mode.name().as_ref(), "-c".as_ref(), configuration.as_os_str()];
     let minutes = (period.as_secs_f64() / 60.0).to_string();
-    let variables = [("WALDUR_SITE_AGENT_ORDER_PROCESS_PERIOD_MINUTES", minutes)];
+    let variable = format!("WALDUR_SITE_AGENT_{}_PERIOD_MINUTES", mode.name().to_uppercase());
+    let variables = [(variable.as_str(), minutes)];
     Server::start(&binaries.path(AGENT), arguments, &variables, &folder.join("agent.log"))
 }
 
-/// Writes the agent's configuration as an operator would for this site.
+/// Writes the agent's configuration as an operator would for this site, for one mode.
 ///
 /// # Errors
 /// A file that cannot be written.
-pub(crate) fn write_configuration(folder: &Path, place: &Place) -> Result<PathBuf> {
+pub(crate) fn write_configuration(folder: &Path, place: &Place, mode: Mode) -> Result<PathBuf> {
     let path = folder.join("waldur-site-agent-config.yaml");
-    fs::write(&path, configuration(place)).with_context(|| format!("cannot write `{}`", path.display()))?;
+    let text = configuration(place, mode);
+    fs::write(&path, text).with_context(|| format!("cannot write `{}`", path.display()))?;
     Ok(path)
 }
 
-fn configuration(place: &Place) -> String {
+fn configuration(place: &Place, mode: Mode) -> String {
     let Place { waldur_url, waldur_agent_token, offering_uuid, okd_url, okd_token, .. } = place;
-    let ca_file = place.ca_file.display();
+    let (ca_file, backend_key) = (place.ca_file.display(), mode.backend_key());
     format!(
         r#"offerings:
   - name: OKD projects
@@ -159,7 +189,7 @@ fn configuration(place: &Place) -> String {
     waldur_api_token: {waldur_agent_token}
     waldur_offering_uuid: {offering_uuid}
     backend_type: okd
-    order_processing_backend: okd
+    {backend_key}: okd
     backend_settings:
       api_url: {okd_url}
       token: "{okd_token}"

@@ -135,6 +135,24 @@ impl Server {
         Ok(kibibytes.with_context(|| format!("no VmHWM in {path}"))? * 1024.0 / 1e6)
     }
 
+    /// Time that its threads have computed so far, in steps of a hundredth of a second (proc(5): `utime` and
+    /// `stime` of `stat`, whose unit is fixed at that for programs).
+    ///
+    /// # Errors
+    /// The kernel does not tell.
+    pub(crate) fn cpu_time(&self) -> Result<Duration> {
+        let path = format!("/proc/{}/stat", self.child.id());
+        let stat = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+        // The name, in parentheses, may hold anything.
+        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+        let ticks: Vec<u64> =
+            fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse().ok()).collect();
+        match ticks[..] {
+            [user, system] => Ok(Duration::from_millis(10 * (user + system))),
+            _ => bail!("no times in {path}"),
+        }
+    }
+
     /// Leaves the process running for good.
     pub(crate) fn keep(mut self) {
         self.kept = true;
@@ -181,6 +199,18 @@ mod tests {
         });
         panicked.join().unwrap_err();
         assert!(!runs(id));
+    }
+
+    #[test]
+    fn a_process_that_computes_is_told_from_one_that_waits() {
+        let folder = tempfile::tempdir().unwrap();
+        let waiting = sleeper(folder.path());
+        let arguments = ["-c", "while :; do :; done"];
+        let busy = Server::start(Path::new("/bin/sh"), arguments, &[], &folder.path().join("busy")).unwrap();
+        while busy.cpu_time().unwrap() < Duration::from_millis(100) {
+            std::thread::yield_now();
+        }
+        assert!(waiting.cpu_time().unwrap() < Duration::from_millis(100));
     }
 
     #[test]

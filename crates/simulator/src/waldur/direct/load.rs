@@ -1,5 +1,7 @@
 //! Putting a seed in: offerings and resources, and what names them.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -9,45 +11,61 @@ use crate::waldur::model::{Allocation, Component, Offering, Plan, Scope};
 use crate::waldur::seed::{Seed, SeedError, SeedMember, SeedOffering, SeedPlan, SeedResource};
 use crate::waldur::wire::{AllocationState, OfferingState, ResourceState};
 
+/// Rows of a seed by name, the first of each: a search for each reference would take minutes for a large seed.
+#[derive(Default)]
+struct Names<'a> {
+    users: HashMap<&'a str, Uuid>,
+    projects: HashMap<&'a str, Uuid>,
+}
+
 impl Waldur {
     /// Adds everything the seed holds; what was added before an error stays.
     pub fn load(&self, seed: &Seed) -> Result<(), SeedError> {
+        let mut names = Names::default();
         for user in &seed.users {
-            self.add_user(user);
+            let uuid = self.add_user(user);
+            names.users.entry(&user.username).or_insert(uuid);
         }
         for customer in &seed.customers {
             self.add_customer(customer);
         }
         for project in &seed.projects {
             let customer = named("customer", &project.customer, self.customer(&project.customer))?;
-            self.add_project(customer, project);
+            let uuid = self.add_project(customer, project);
+            names.projects.entry(&project.slug).or_insert(uuid);
         }
         for offering in &seed.offerings {
             let customer = named("customer", &offering.customer, self.customer(&offering.customer))?;
             self.add_offering(customer, offering);
         }
         for member in &seed.members {
-            let user = named("user", &member.user, self.user(&member.user))?;
-            self.add_role(self.scope(member)?, user, &member.role, member.expires);
+            let known = names.users.get(member.user.as_str()).copied();
+            let user = named("user", &member.user, known.or_else(|| self.user(&member.user)))?;
+            self.add_role(self.scope(member, &names)?, user, &member.role, member.expires);
         }
         for resource in &seed.resources {
-            self.load_resource(resource)?;
+            self.load_resource(resource, &names)?;
         }
         Ok(())
     }
 
-    fn scope(&self, member: &SeedMember) -> Result<Scope, SeedError> {
+    fn project_named(&self, slug: &str, names: &Names<'_>) -> Result<Uuid, SeedError> {
+        let known = names.projects.get(slug).copied();
+        named("project", slug, known.or_else(|| self.project(slug)))
+    }
+
+    fn scope(&self, member: &SeedMember, names: &Names<'_>) -> Result<Scope, SeedError> {
         match (&member.customer, &member.project, &member.offering) {
             (Some(slug), None, None) => Ok(Scope::Customer(named("customer", slug, self.customer(slug))?)),
-            (None, Some(slug), None) => Ok(Scope::Project(named("project", slug, self.project(slug))?)),
+            (None, Some(slug), None) => Ok(Scope::Project(self.project_named(slug, names)?)),
             (None, None, Some(slug)) => Ok(Scope::Offering(named("offering", slug, self.offering(slug))?)),
             _ => Err(SeedError::Scope { user: member.user.clone(), role: member.role.clone() }),
         }
     }
 
-    fn load_resource(&self, seed: &SeedResource) -> Result<(), SeedError> {
+    fn load_resource(&self, seed: &SeedResource, names: &Names<'_>) -> Result<(), SeedError> {
         let offering = named("offering", &seed.offering, self.offering(&seed.offering))?;
-        let project = named("project", &seed.project, self.project(&seed.project))?;
+        let project = self.project_named(&seed.project, names)?;
         let state = seed.state.as_deref().unwrap_or("OK");
         let state = ResourceState::parse(state).ok_or_else(|| SeedError::State(state.to_owned()))?;
         self.add_resource(offering, project, seed, state);

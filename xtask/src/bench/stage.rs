@@ -1,0 +1,100 @@
+//! A site to measure at: the simulators, and everybody's view of them.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+
+use super::record::Traffic;
+use crate::site::{self, Api, Binaries, Place, Server};
+
+/// How often the record of requests is read; the control port is apart from both servers.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// No request, and nothing computed, for this long: the worker has nothing left to do.
+const QUIET: Duration = Duration::from_millis(500);
+/// What a process that waits may compute in that time.
+const IDLE: Duration = Duration::from_millis(20);
+
+/// Simulators with nobody at work yet.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    simulators: Server,
+    pub(crate) place: Place,
+    control: Api,
+    pub(crate) customer: Api,
+    pub(crate) cluster: Api,
+    patience: Duration,
+}
+
+impl Stage {
+    /// Starts simulators. Nothing on this stage may take longer than `patience`.
+    ///
+    /// # Errors
+    /// They do not start.
+    pub(crate) async fn new(
+        binaries: &Binaries,
+        folder: &Path,
+        options: &[&str],
+        patience: Duration,
+    ) -> Result<Self> {
+        let (simulators, place) = site::start_simulators(binaries, folder, options).await?;
+        let control = Api::waldur(&place.control_url, "")?;
+        let customer = Api::waldur(&place.waldur_url, &place.waldur_customer_token)?;
+        let cluster = Api::cluster(&place.okd_url, &place.okd_admin_token, &place.ca_file)?;
+        Ok(Self { simulators, place, control, customer, cluster, patience })
+    }
+
+    /// Requests so far.
+    ///
+    /// # Errors
+    /// The simulators do not answer.
+    pub(crate) async fn traffic(&self) -> Result<Traffic> {
+        Traffic::read(&self.control).await
+    }
+
+    /// Begins a new record of requests. One that is in flight is in the new record, with the time it arrived.
+    ///
+    /// # Errors
+    /// The simulators do not answer.
+    pub(crate) async fn forget_traffic(&self) -> Result<()> {
+        self.control.delete("/traffic").await.map(drop)
+    }
+
+    /// Waits until the record of requests says so.
+    ///
+    /// # Errors
+    /// It takes too long, or a process has ended.
+    pub(crate) async fn wait(&mut self, worker: &mut Server, done: impl Fn(&Traffic) -> bool) -> Result<()> {
+        let deadline = Instant::now() + self.patience;
+        while !done(&self.traffic().await?) {
+            self.pause(worker, LOOK_EVERY, deadline).await?;
+        }
+        Ok(())
+    }
+
+    /// The record when the worker sends no more requests and computes no more.
+    ///
+    /// # Errors
+    /// As [`Stage::wait`].
+    pub(crate) async fn settle(&mut self, worker: &mut Server) -> Result<Traffic> {
+        let deadline = Instant::now() + self.patience;
+        let mut last = (self.traffic().await?, worker.cpu_time()?);
+        loop {
+            self.pause(worker, QUIET, deadline).await?;
+            let now = (self.traffic().await?, worker.cpu_time()?);
+            let sent = (now.0.waldur.total, now.0.okd.total) != (last.0.waldur.total, last.0.okd.total);
+            if !sent && now.1 - last.1 <= IDLE {
+                return Ok(now.0);
+            }
+            last = now;
+        }
+    }
+
+    async fn pause(&mut self, worker: &mut Server, pause: Duration, deadline: Instant) -> Result<()> {
+        worker.still_runs()?;
+        self.simulators.still_runs()?;
+        ensure!(Instant::now() < deadline, "not finished in time{}", worker.tail());
+        tokio::time::sleep(pause).await;
+        Ok(())
+    }
+}
