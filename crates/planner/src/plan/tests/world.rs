@@ -304,12 +304,12 @@ impl World {
             Action::ApplyQuota { target, expect, hard, .. } => {
                 let project = self.target(target);
                 check_expectation(expect, project.quota.as_ref().map(|quota| quota.uid.as_str()));
-                project.quota = Some(Owned { uid: "quota".to_owned(), value: hard.clone() });
+                project.quota = Some(Owned::new("quota".to_owned(), hard.clone()));
             }
             Action::ApplyLimitRange { target, expect, value, .. } => {
                 let project = self.target(target);
                 check_expectation(expect, project.limit_range.as_ref().map(|range| range.uid.as_str()));
-                project.limit_range = Some(Owned { uid: "range".to_owned(), value: value.clone() });
+                project.limit_range = Some(Owned::new("range".to_owned(), value.clone()));
             }
             Action::ApplyRoleBinding { target, expect, name, role, subjects, .. } => {
                 let project = self.target(target);
@@ -318,7 +318,7 @@ impl World {
                     assert_eq!(binding.value.role, *role, "a role cannot be changed");
                 }
                 let value = RoleBinding { role: role.clone(), subjects: subjects.clone() };
-                project.bindings.insert(name.clone(), Owned { uid: format!("uid-{name}"), value });
+                project.bindings.insert(name.clone(), Owned::new(format!("uid-{name}"), value));
             }
             Action::DeleteRoleBinding { namespace, name, uid, .. } => {
                 let removed = self.cluster.get_mut(namespace).unwrap().bindings.remove(name);
