@@ -273,7 +273,10 @@ impl Action {
     pub const fn reports_success(&self) -> bool {
         matches!(
             self,
-            Self::SetMembershipStatuses { .. } | Self::SetResourceOk { .. } | Self::SetBackendMetadata { .. }
+            Self::SetMembershipStatuses { .. }
+                | Self::SetResourceOk { .. }
+                | Self::SetBackendMetadata { .. }
+                | Self::RefreshLastSync { .. }
         )
     }
 

@@ -85,6 +85,16 @@ pub struct Owned<T> {
     pub uid: String,
     /// What it says.
     pub value: T,
+    /// Fields that somebody else has written since the agent did, with the field manager (Kubernetes: managedFields).
+    pub edited_by: BTreeMap<String, String>,
+}
+
+impl<T> Owned<T> {
+    /// An object as the agent has written it.
+    #[must_use]
+    pub const fn new(uid: String, value: T) -> Self {
+        Self { uid, value, edited_by: BTreeMap::new() }
+    }
 }
 
 /// A role binding to a ClusterRole.

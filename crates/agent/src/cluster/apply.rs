@@ -76,7 +76,8 @@ impl<'a> Writes<'a> {
                 let uid = self.checked(&path, *resource, expect).await?;
                 let place = (target.name.as_str(), name.as_str());
                 let body = kinds::role_binding(place, uid.as_deref(), *resource, role, subjects);
-                self.write(Kind::RoleBinding, &path, &body).await?;
+                let written = self.write(Kind::RoleBinding, &path, &body).await;
+                written.map_err(|error| without_role(error, role))?;
             }
             Action::DeleteRoleBinding { namespace, resource, name, uid } => {
                 let path = Kind::RoleBinding.object_path(namespace, name);
@@ -266,6 +267,19 @@ impl<'a> Writes<'a> {
             self.cluster.write_store(|store| store.apply(kind, &object));
         }
     }
+}
+
+/// A binding to a role that the cluster does not have is answered like one in a namespace that it does not have
+/// (Kubernetes: the error names the role, and role bindings as its kind). Trying again does not help the former.
+fn without_role(error: ApiError, role: &str) -> ApiError {
+    let names_it =
+        error.message.contains("rolebindings") && error.message.contains(&format!("\"{role}\" not found"));
+    if !error.is_not_found() || !names_it {
+        return error;
+    }
+    let message =
+        format!("the cluster has no ClusterRole `{role}`; correct `role_map` or `default_role`, or make it");
+    ApiError { failure: Failure::Invalid, message, ..error }
 }
 
 fn not_ours(request: &str, message: &str) -> ApiError {

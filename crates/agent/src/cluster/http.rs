@@ -75,13 +75,23 @@ impl Http {
 
     /// All items of a list, page by page.
     pub(crate) async fn list(&self, path: &str, query: &str) -> Result<Vec<Value>, ApiError> {
+        self.list_some(path, query, |_| true).await
+    }
+
+    /// The items of a list that are worth keeping, page by page: the rest is dropped at once.
+    pub(crate) async fn list_some(
+        &self,
+        path: &str,
+        query: &str,
+        keep: impl Fn(&Value) -> bool,
+    ) -> Result<Vec<Value>, ApiError> {
         let mut items = Vec::new();
         let mut token = String::new();
         loop {
             let page = format!("{path}?limit=500{query}{token}");
             let mut answer = self.get(&page).await?;
             match answer.get_mut("items").map(Value::take) {
-                Some(Value::Array(more)) => items.extend(more),
+                Some(Value::Array(more)) => items.extend(more.into_iter().filter(&keep)),
                 // An empty list says `items: []`, or null; something else is no list.
                 Some(Value::Null) => {}
                 _ => {

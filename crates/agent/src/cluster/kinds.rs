@@ -13,6 +13,7 @@ use planner::quota::{self, Hard};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use super::http::FIELD_MANAGER;
 use super::subjects::{USER, path_segment};
 
 /// The kinds of objects that the agent keeps an eye on.
@@ -240,7 +241,28 @@ pub(crate) fn read_role_binding(object: &DynamicObject) -> Owned<RoleBinding> {
             role: if is_cluster_role { role.to_owned() } else { format!("Role/{role}") },
             subjects: subjects.collect(),
         },
+        edited_by: editors(object, "", &["subjects", "roleRef"]),
     }
+}
+
+/// Fields directly below `path` that another field manager owns and the agent does not, each with the manager that
+/// wrote it last. `only` names the fields that matter; without any all do.
+fn editors(object: &DynamicObject, path: &str, only: &[&str]) -> BTreeMap<String, String> {
+    let mut entries: Vec<_> = object.metadata.managed_fields.iter().flatten().collect();
+    entries.sort_by_key(|entry| entry.time.as_ref().map(|time| time.0));
+    let mut editors = BTreeMap::new();
+    let mut own = BTreeSet::new();
+    for entry in entries {
+        let fields = entry.fields_v1.as_ref().and_then(|fields| fields.0.pointer(path)?.as_object());
+        let names = fields.into_iter().flatten().filter_map(|(name, _)| name.strip_prefix("f:"));
+        let names = names.filter(|name| only.is_empty() || only.contains(name)).map(str::to_owned);
+        match entry.manager.as_deref() {
+            Some(FIELD_MANAGER) => own.extend(names),
+            manager => editors.extend(names.map(|name| (name, manager.unwrap_or_default().to_owned()))),
+        }
+    }
+    editors.retain(|name, _| !own.contains(name));
+    editors
 }
 
 pub(super) fn set_uid(body: &mut Value, uid: Option<&str>) {
@@ -287,6 +309,7 @@ pub(crate) fn read_quota(object: &DynamicObject) -> Owned<Hard> {
     Owned {
         uid: object.metadata.uid.clone().unwrap_or_default(),
         value: amounts(object.data.pointer("/spec/hard")),
+        edited_by: editors(object, "/f:spec/f:hard", &[]),
     }
 }
 
@@ -304,6 +327,7 @@ pub(crate) fn read_limit_range(object: &DynamicObject) -> Owned<LimitRangePolicy
             max: part("max"),
             min: part("min"),
         },
+        edited_by: BTreeMap::new(),
     }
 }
 

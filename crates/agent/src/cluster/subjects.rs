@@ -1,6 +1,6 @@
 //! Groups, service accounts, users and identities to and from the planner's values. No I/O.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kube::api::DynamicObject;
 use planner::names;
@@ -56,6 +56,7 @@ pub(crate) fn read_group(object: &DynamicObject) -> Owned<BTreeSet<String>> {
     Owned {
         uid: object.metadata.uid.clone().unwrap_or_default(),
         value: users.filter_map(|user| user.as_str().map(str::to_owned)).collect(),
+        edited_by: BTreeMap::new(),
     }
 }
 

@@ -20,9 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use planner::access::GrantStatus;
-use planner::action::Action;
 use planner::finding::{Finding, Severity};
-use planner::plan::Plan;
 use planner::queue::{Ended, Queue};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -210,14 +208,8 @@ impl Engine {
         self.access().told.get(&key).cloned()
     }
 
-    fn note_told(&self, key: Key, plan: &Plan) {
-        let told = plan.actions.iter().find_map(|action| match action {
-            Action::SetMembershipStatuses { statuses, .. } => Some(statuses.clone()),
-            _ => None,
-        });
-        if let Some(told) = told {
-            self.access().told.insert(key, told);
-        }
+    fn note_told(&self, key: Key, told: Vec<GrantStatus>) {
+        self.access().told.insert(key, told);
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue<Key>> {

@@ -59,6 +59,8 @@ pub struct Offering {
     pub(super) pass: Mutex<Option<PassRead>>,
     /// Messages that are said once per start.
     said_once: Mutex<HashSet<&'static str>>,
+    /// What the Python agent has left was looked for.
+    pub(super) leftovers: tokio::sync::OnceCell<()>,
 }
 
 /// Resources and people as one pass has read them.
@@ -84,6 +86,7 @@ impl Offering {
             people: tokio::sync::Mutex::default(),
             pass: Mutex::default(),
             said_once: Mutex::default(),
+            leftovers: tokio::sync::OnceCell::new(),
         }
     }
 

@@ -22,6 +22,8 @@ use crate::error::ApiError;
 use crate::heartbeat;
 use crate::waldur::dto;
 
+/// How many bindings of the Python agent are named.
+const SHOWN: usize = 20;
 /// Teams that are read at the same time.
 const TEAMS_AT_ONCE: usize = 16;
 
@@ -68,6 +70,7 @@ impl Engine {
         let keys: HashSet<Key> =
             resources.iter().map(|resource| Key { offering: index, resource: resource.uuid }).collect();
         self.begin_pass(index, &keys);
+        report_leftovers(offering, &resources).await;
         let policy = offering.policy(&surroundings);
         let removal_held = self.too_many_removals(index, offering, &policy, &resources, &people).await?;
         let resources: HashMap<Uuid, dto::Resource> =
@@ -117,5 +120,35 @@ impl Engine {
             tracing::warn!(losing, of = all, "this pass would take access from too many at once; held back");
         }
         Ok(held)
+    }
+}
+
+/// Names the bindings that the Python agent has left in projects of these resources, once per start.
+async fn report_leftovers(offering: &Offering, resources: &[dto::Resource]) {
+    if !offering.options.membership || resources.is_empty() {
+        return;
+    }
+    let look = async || {
+        let namespaces = resources.iter().map(|resource| resource.backend_id.trim()).collect();
+        match offering.cluster.leftovers(&namespaces).await {
+            Err(error) if error.is_transient() => return Err(error),
+            Err(error) => tracing::debug!(error = %error, "cannot look for bindings of the Python agent"),
+            Ok(found) if found.is_empty() => {}
+            Ok(found) => {
+                let shown: Vec<String> = found.iter().take(SHOWN).map(ToString::to_string).collect();
+                let more = found.len().saturating_sub(SHOWN);
+                let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+                tracing::warn!(
+                    "the Python agent has left {} role bindings, which give access whatever Waldur says; they are not \
+                     touched, delete them when members have their access by this agent: {}{more}",
+                    found.len(),
+                    shown.join(", ")
+                );
+            }
+        }
+        Ok::<_, ApiError>(())
+    };
+    if let Err(error) = offering.leftovers.get_or_try_init(look).await {
+        tracing::debug!(error = %error, "cannot look for bindings of the Python agent; will try again");
     }
 }

@@ -1,17 +1,19 @@
 //! The work on one key: observe → plan → apply → outcome.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use planner::access::Team;
+use planner::access::{GrantStatus, RoleTable, Team};
 use planner::action::Action;
-use planner::desired::{self, Desired, Facts};
+use planner::desired::{self, Desired, Facts, Goal};
 use planner::model::{self, OrderKind, OrderState};
 use planner::observed::{Lookup, Observed};
 use planner::outcome::{self, Failure, Next};
 use planner::plan::{self, Plan};
 use planner::queue::Ended;
 use tracing::Instrument as _;
+use uuid::Uuid;
 
 use super::{Engine, Key, Offering, Scope};
 use crate::cluster::apply::Writes;
@@ -97,11 +99,11 @@ impl Engine {
         }
         self.note_held(key, plan.removal_held);
         let surroundings = &surroundings;
-        let mut execution =
-            Execution { offering, desired: &desired, surroundings, approved: false, left_out: false };
+        let roles = &policy.access.roles;
+        let mut execution = Execution::new(offering, &desired, surroundings, roles);
         let round = execution.run(&plan, more_orders).await;
-        if !execution.left_out {
-            self.note_told(key, &plan);
+        if let Some(told) = execution.told {
+            self.note_told(key, told);
         }
         Ok(round)
     }
@@ -243,18 +245,55 @@ struct Execution<'a> {
     offering: &'a Offering,
     desired: &'a Desired,
     surroundings: &'a Surroundings,
+    roles: &'a RoleTable,
     /// The order was approved in this very plan.
     approved: bool,
     /// Something was not done and the plan went on: what is told to Waldur afterwards would not be true.
     left_out: bool,
+    /// ClusterRoles that the cluster did not let the agent give, and why.
+    refused: BTreeMap<String, String>,
+    /// What Waldur was told of each grant.
+    told: Option<Vec<GrantStatus>>,
 }
 
-impl Execution<'_> {
+impl<'a> Execution<'a> {
+    const fn new(
+        offering: &'a Offering,
+        desired: &'a Desired,
+        surroundings: &'a Surroundings,
+        roles: &'a RoleTable,
+    ) -> Self {
+        let refused = BTreeMap::new();
+        Self { offering, desired, surroundings, roles, approved: false, left_out: false, refused, told: None }
+    }
+
+    /// Tells Waldur what became of each grant, unless it knows.
+    async fn tell_statuses(&mut self, resource: Uuid, statuses: &[GrantStatus]) -> Result<(), ApiError> {
+        let statuses: Vec<GrantStatus> = statuses.iter().map(|status| self.as_granted(status)).collect();
+        let known = match &self.desired.goal {
+            Goal::Project(project) => project.told_statuses.as_ref().and_then(Option::as_ref),
+            _ => None,
+        };
+        if known != Some(&statuses) {
+            self.offering.waldur.set_membership_statuses(resource, &statuses).await?;
+            self.told = Some(statuses);
+        }
+        Ok(())
+    }
+
+    /// A status with what the cluster has said to the grant.
+    fn as_granted(&self, status: &GrantStatus) -> GrantStatus {
+        let role = Some(status.role.as_str()).filter(|role| !role.is_empty());
+        let refusal = self.roles.cluster_role(role).and_then(|role| self.refused.get(role));
+        GrantStatus { problem: status.problem.clone().or_else(|| refusal.cloned()), ..status.clone() }
+    }
+
     async fn run(&mut self, plan: &Plan, more_orders: bool) -> Round {
         let Surroundings { flavour, user, .. } = self.surroundings;
         let mut writes = Writes::new(&self.offering.cluster, *flavour, user);
         for action in &plan.actions {
-            if self.left_out && action.reports_success() {
+            let is_told_apart = matches!(action, Action::SetMembershipStatuses { .. });
+            if self.left_out && action.reports_success() && !is_told_apart {
                 continue;
             }
             match self.carry_out(&mut writes, action).await {
@@ -295,7 +334,7 @@ impl Execution<'_> {
                 waldur.set_metadata(*resource, metadata).await?
             }
             Action::SetMembershipStatuses { resource, statuses } => {
-                waldur.set_membership_statuses(*resource, statuses).await?;
+                self.tell_statuses(*resource, statuses).await?;
             }
             Action::SetResourceOk { resource } => waldur.set_resource_ok(*resource).await?,
             Action::SetResourceErred { resource, message, traceback } => {
@@ -329,6 +368,9 @@ impl Execution<'_> {
         match outcome::after(action, &error.failure) {
             Next::Skip => {
                 self.left_out |= action.changes_access();
+                if let Action::ApplyRoleBinding { role, .. } = action {
+                    self.refused.insert(role.clone(), "the cluster refuses the grant".to_owned());
+                }
                 tracing::error!(error = %error, hint = hint(action, error), "left out: {action}");
                 None
             }

@@ -202,6 +202,20 @@ impl Site {
         self.sim.okd.get("rolebindings", namespace, &format!("waldur-users-{role}")).unwrap()
     }
 
+    /// Changes an object as an administrator does by hand.
+    pub(crate) fn edit(&self, namespace: &str, kind: &str, name: &str, change: impl FnOnce(&mut Value)) {
+        let (version, plural) = match kind {
+            "ResourceQuota" => ("v1", "resourcequotas"),
+            _ => ("rbac.authorization.k8s.io/v1", "rolebindings"),
+        };
+        let mut object = self.sim.okd.get(plural, namespace, name).unwrap();
+        object["apiVersion"] = json!(version);
+        object["kind"] = json!(kind);
+        change(&mut object);
+        object["metadata"].as_object_mut().unwrap().remove("resourceVersion");
+        self.sim.okd.put(object).unwrap();
+    }
+
     /// A binding as people make them.
     pub(crate) fn somebody_binds(&self, namespace: &str, name: &str, role: &str, user: &str) -> Value {
         let rbac = "rbac.authorization.k8s.io";

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use simulator::faults::{Fault, Rule};
 use simulator::simulation::SimulationOptions;
+use simulator::traffic::Traffic;
 use simulator::waldur::{Generation, ResourceState};
 
 use crate::members::{Keeping, Log, access, keeper, pass};
@@ -33,7 +34,7 @@ async fn results_go_back_to_waldur_once() {
     );
     let failed = statuses.iter().find(|status| status["state"] == "error").unwrap();
     assert_eq!(failed["user_uuid"], una.simple().to_string());
-    assert_eq!(failed["message"], "no username in this offering yet");
+    assert_eq!(failed["message"], "the account in this offering is in state `Requested`");
     // The keys of the Python plugin.
     let metadata = &site.resource(resource)["backend_metadata"];
     let keys: Vec<&String> = metadata.as_object().unwrap().keys().collect();
@@ -116,16 +117,16 @@ async fn a_refusal_for_good_errs_the_resource_and_a_passing_failure_does_not() {
         .okd_server
         .faults
         .add(Rule::path(&quota("shop"), Fault::Status(403)).method("PATCH".parse().unwrap()));
-    let engine = keeper(&site.with_members());
-    assert!(!pass(&engine).await);
+    assert!(!site.pass().await);
     assert_eq!(site.resource_state(resource), ResourceState::Erred);
     let message = site.resource(resource)["error_message"].as_str().unwrap().to_owned();
     assert!(message.contains("resourcequotas/waldur-quota"), "{message}");
     site.sim.reset_traffic();
-    assert!(!pass(&engine).await);
+    assert!(!site.pass().await);
+    assert!(site.okd_requests().iter().any(|request| request.starts_with("PATCH")));
     assert_eq!(site.waldur_writes(), Vec::<String>::new());
     site.sim.okd_server.faults.clear();
-    assert!(pass(&engine).await);
+    assert!(site.pass().await);
     assert_eq!(site.resource_state(resource), ResourceState::Ok);
 }
 
@@ -133,10 +134,10 @@ async fn a_refusal_for_good_errs_the_resource_and_a_passing_failure_does_not() {
 async fn limits_pause_and_downscaling_are_kept_and_never_written_to_waldur() {
     let site = Site::start().await;
     let resource = site.planted("shop");
+    let log = Log::start();
     let engine = keeper(&site.with_members());
     assert!(pass(&engine).await);
     assert_eq!(site.hard("shop")["requests.cpu"], "4");
-    let quota = site.sim.okd.get("resourcequotas", "shop", "waldur-quota").unwrap();
     for (flags, limit, expected) in [
         ((true, false), 4, ("0", "0")),
         ((false, true), 4, ("1", "2")),
@@ -149,16 +150,15 @@ async fn limits_pause_and_downscaling_are_kept_and_never_written_to_waldur() {
         let hard = site.hard("shop");
         assert_eq!((&hard["requests.cpu"], &hard["limits.cpu"]), (&json!(expected.0), &json!(expected.1)));
     }
-    // By hand.
-    let mut edited = quota;
-    edited["apiVersion"] = json!("v1");
-    edited["kind"] = json!("ResourceQuota");
-    edited["spec"]["hard"]["requests.cpu"] = json!("99");
-    edited["metadata"].as_object_mut().unwrap().remove("resourceVersion");
-    site.sim.okd.put(edited).unwrap();
+    // By hand; a change of the limits in Waldur is nobody's edit.
+    assert!(!log.text().contains("was changed by"), "{}", log.text());
+    site.edit("shop", "ResourceQuota", "waldur-quota", |quota| {
+        quota["spec"]["hard"]["requests.cpu"] = json!("99");
+    });
     assert_eq!(site.hard("shop")["requests.cpu"], "99");
     assert!(pass(&engine).await);
     assert_eq!(site.hard("shop")["requests.cpu"], "6");
+    log.has("quota shop/waldur-quota was changed by `cluster-admin`; it is put back to what Waldur says");
     assert_eq!(site.resource(resource)["limits"]["cpu"], 6);
     assert!(!site.waldur_requests().iter().any(|request| request.contains("set_limits")));
 }
@@ -226,7 +226,7 @@ async fn passes(site: &Site, count: u64) {
 }
 
 #[tokio::test]
-async fn watching_a_pass_costs_the_cluster_nothing_and_a_change_by_hand_is_healed_at_once() {
+async fn watching_a_pass_costs_the_cluster_nothing() {
     let site = Site::start().await;
     site.planted("shop");
     let agent = Keeping::start(keeper(&site.with_members()), Duration::from_millis(100));
@@ -239,27 +239,36 @@ async fn watching_a_pass_costs_the_cluster_nothing_and_a_change_by_hand_is_heale
     passes(&site, 4).await;
     assert_eq!(site.okd_requests(), Vec::<String>::new());
     agent.stop().await;
-    // With the default period: no pass is near.
+}
+
+#[tokio::test]
+async fn a_change_by_hand_is_healed_at_once_and_says_whose_it_was() {
+    let site = Site::start().await;
+    site.planted("shop");
+    site.planted("blog");
+    let log = Log::start();
+    // With the default period: no further pass is near.
     let agent = Keeping::start(keeper(&site.with_members()), Duration::from_secs(300));
     let watched = site.sim.okd_server.traffic.wait_for(|traffic| {
         traffic.requests().iter().filter(|request| request.query.contains("watch=")).count() >= 4
     });
     within("the watches run", watched).await;
-    let log = Log::start();
-    let mut edited = site.binding("shop", "view");
-    let whole = edited["subjects"].clone();
-    edited["apiVersion"] = json!("rbac.authorization.k8s.io/v1");
-    edited["kind"] = json!("RoleBinding");
-    edited["subjects"][0]["name"] = json!("intruder");
-    edited["metadata"].as_object_mut().unwrap().remove("resourceVersion");
-    site.sim.okd.put(edited).unwrap();
+    let done = |traffic: &Traffic| {
+        let path = "/api/marketplace-provider-resources/{}/refresh_last_sync/";
+        traffic.count("POST", path) >= 2
+    };
+    within("both resources are kept", site.sim.waldur_server.traffic.wait_for(done)).await;
+    let whole = site.binding("shop", "view")["subjects"].clone();
+    site.edit("shop", "RoleBinding", "waldur-users-view", |binding| {
+        binding["subjects"][0]["name"] = json!("intruder");
+    });
     let healed = site.sim.okd_server.traffic.wait_for(|_| site.binding("shop", "view")["subjects"] == whole);
     within("the binding is healed", healed).await;
-    assert!(site.sim.okd.delete("rolebindings", "shop", "waldur-users-edit"));
-    let exists = |_: &_| site.sim.okd.get("rolebindings", "shop", "waldur-users-edit").is_some();
+    assert!(site.sim.okd.delete("rolebindings", "blog", "waldur-users-edit"));
+    let exists = |_: &_| site.sim.okd.get("rolebindings", "blog", "waldur-users-edit").is_some();
     within("the binding is made again", site.sim.okd_server.traffic.wait_for(exists)).await;
     agent.stop().await;
-    log.has("cluster-admin");
+    log.has("role binding shop/waldur-users-view was changed by `cluster-admin`");
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use simulator::waldur::SeedUser;
 use uuid::Uuid;
 
 use crate::members::{Log, access};
-use crate::site::Site;
+use crate::site::{Site, options};
 
 impl Site {
     fn policy(&self, policy: &str) {
@@ -114,18 +114,19 @@ async fn names_that_waldur_makes_are_taken_as_they_are() {
 
 #[tokio::test]
 async fn without_the_right_to_name_users_the_agent_names_nobody() {
-    let site = Site::start().await;
-    site.policy("service_provider");
+    let mut options = options();
+    let offering = &mut options.seed.offerings[0];
+    offering.secret_options.clear();
+    offering.plugin_options.insert("service_provider_can_create_offering_user".to_owned(), json!(false));
+    offering.plugin_options.insert("username_generation_policy".to_owned(), json!("service_provider"));
+    let site = Site::with(options).await;
     site.planted("shop");
-    site.sim.waldur.set_plugin_option(
-        site.offering,
-        "service_provider_can_create_offering_user",
-        json!(false),
-    );
-    // Servers of 2024 keep the option elsewhere; there it is on.
-    site.sim.waldur.set_plugin_option(site.offering, "secret_options", Value::Null);
+    let mia = site.user("mia.member");
+    site.sim.waldur.add_offering_user(site.offering, mia, "");
     let log = Log::start();
-    site.pass().await;
+    assert!(site.pass().await);
+    assert_eq!(site.account(mia), ("Requested".to_owned(), String::new()));
+    assert_eq!(site.access("shop"), access(&[]));
     log.has("member `max.manager` has no access: no username in this offering yet");
 }
 
@@ -209,7 +210,7 @@ async fn two_users_of_one_name_and_one_without_a_name_leave_all_others_served() 
     assert!(site.pass().await);
     assert_eq!(site.access("shop"), access(&[("edit", &["max.manager"]), ("view", &["mia.member"])]));
     log.has("member `twin` has no access: another member already has the username `mia.member`");
-    log.has("member `una` has no access: no username in this offering yet");
+    log.has("member `una` has no access: the account in this offering is in state `Requested`");
     log.has("member `evil` has no access: `system:masters` is a name that belongs to the cluster");
     assert!(!log.text().contains("ERROR"), "{}", log.text());
 }

@@ -3,6 +3,7 @@
 //! [`plan`] is total, deterministic and pure. Planning again after its actions were applied gives no actions.
 
 mod access;
+mod edits;
 mod namespace;
 mod subjects;
 #[cfg(test)]
@@ -87,6 +88,7 @@ impl Plan {
                 self.label(project, &target, Some(namespace), &desired.requester);
                 self.fill(project, &target, Some(namespace), observed);
                 self.bind(project, &target, false, observed);
+                self.name_editors(observed);
                 self.write_back(desired, project, &namespace.name);
                 self.done(desired);
                 if desired.order.is_some() {

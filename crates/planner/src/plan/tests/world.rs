@@ -249,7 +249,14 @@ impl World {
             by_name: self.looked_up.clone(),
             groups: groups
                 .map(|(name, group)| {
-                    (name.clone(), Owned { uid: group.uid.clone(), value: group.users.clone() })
+                    (
+                        name.clone(),
+                        Owned {
+                            uid: group.uid.clone(),
+                            value: group.users.clone(),
+                            edited_by: BTreeMap::new(),
+                        },
+                    )
                 })
                 .collect(),
             identities: self.identities.clone().into(),
@@ -351,12 +358,12 @@ impl World {
             Action::ApplyQuota { target, expect, hard, .. } => {
                 let project = self.target(target);
                 check_expectation(expect, project.quota.as_ref().map(|quota| quota.uid.as_str()));
-                project.quota = Some(Owned { uid: "quota".to_owned(), value: hard.clone() });
+                project.quota = Some(Owned::new("quota".to_owned(), hard.clone()));
             }
             Action::ApplyLimitRange { target, expect, value, .. } => {
                 let project = self.target(target);
                 check_expectation(expect, project.limit_range.as_ref().map(|range| range.uid.as_str()));
-                project.limit_range = Some(Owned { uid: "range".to_owned(), value: value.clone() });
+                project.limit_range = Some(Owned::new("range".to_owned(), value.clone()));
             }
             Action::ApplyRoleBinding { target, expect, name, role, subjects, .. } => {
                 let project = self.target(target);
@@ -365,7 +372,7 @@ impl World {
                     assert_eq!(binding.value.role, *role, "a role cannot be changed");
                 }
                 let value = RoleBinding { role: role.clone(), subjects: subjects.clone() };
-                project.bindings.insert(name.clone(), Owned { uid: format!("uid-{name}"), value });
+                project.bindings.insert(name.clone(), Owned::new(format!("uid-{name}"), value));
             }
             Action::ApplyGroup { resource, expect, name, users } => {
                 let known = self.groups.get(name);
