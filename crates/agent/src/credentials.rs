@@ -88,6 +88,11 @@ impl Credential {
     where
         Fut: Future<Output = Result<T, ApiError>>,
     {
+        let send = async |token: SecretString| {
+            let sent = send(token.clone()).await;
+            // A server or proxy may repeat the request in its answer.
+            sent.map_err(|error| error.without(token.expose_secret()))
+        };
         let token = self.token().map_err(|error| ApiError::unavailable(peer, request, &error.to_string()))?;
         match send(token.clone()).await {
             Err(error) if error.failure == Failure::Unauthorized => match self.after_refusal(&token) {

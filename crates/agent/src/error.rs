@@ -48,9 +48,9 @@ impl fmt::Display for Peer {
 }
 
 impl ApiError {
-    /// An answer with a status that is no success.
+    /// An answer with a status that is no success. Its words are whole, until [`ApiError::without`] shortens them.
     pub(crate) fn answered(peer: Peer, request: &str, status: u16, failure: Failure, message: &str) -> Self {
-        let message = clipped(message.trim(), MAX_MESSAGE);
+        let message = without_authorization(message).trim().to_owned();
         Self {
             peer,
             request: request.to_owned(),
@@ -68,9 +68,39 @@ impl ApiError {
         Self { peer, request: request.to_owned(), failure, status: None, message, unknown_path: false }
     }
 
+    /// No answer at all. `server` is the scheme, host and port that were called.
+    pub(crate) fn unanswered(peer: Peer, request: &str, server: &str, error: &dyn std::error::Error) -> Self {
+        let reasons = reasons(error);
+        let hint = hint(peer, &reasons);
+        Self::unavailable(peer, request, &format!("no answer from {server}: {reasons}{hint}"))
+    }
+
+    /// No answer within the deadline.
+    pub(crate) fn too_late(peer: Peer, request: &str, server: &str, deadline: Duration) -> Self {
+        Self::unavailable(peer, request, &format!("no answer from {server} within {deadline:?}"))
+    }
+
     /// An answer that is JSON, but not of the shape that the API promises.
     pub(crate) fn unexpected(peer: Peer, request: &str, message: &str) -> Self {
         Self { failure: Failure::Invalid, ..Self::unavailable(peer, request, message) }
+    }
+
+    /// The same with a remark on what may be wrong.
+    #[must_use]
+    pub(crate) fn with_hint(mut self, hint: &str) -> Self {
+        self.message = format!("{}; {hint}", self.message);
+        self
+    }
+
+    /// The same with a secret left out of the server's words, which are then shortened: not before, since a secret
+    /// that was cut in two could no longer be found.
+    #[must_use]
+    pub(crate) fn without(mut self, secret: &str) -> Self {
+        if !secret.is_empty() {
+            self.message = self.message.replace(secret, "…");
+        }
+        self.message = clipped(&self.message, MAX_MESSAGE);
+        self
     }
 
     /// True if the same call may succeed later without anybody doing anything.
@@ -115,6 +145,49 @@ impl fmt::Display for ApiError {
             write!(f, ": {message}")?;
         }
         Ok(())
+    }
+}
+
+/// A text that repeats a request's headers, as debug pages do, up to the end of each line that says `authorization`:
+/// it may hold a token, or the password of a proxy.
+fn without_authorization(text: &str) -> String {
+    let lines = text.split('\n').map(|line| match line.to_ascii_lowercase().find("authorization:") {
+        Some(at) => format!("{}authorization: …", &line[..at]),
+        None => line.to_owned(),
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The chain of reasons, each once: the innermost is the one that helps. A URL in them is left to the caller to name,
+/// since it may hold a password.
+fn reasons(error: &dyn std::error::Error) -> String {
+    let mut texts: Vec<String> = Vec::new();
+    let mut source = Some(error);
+    while let Some(reason) = source {
+        let text = reason.to_string();
+        if !text.contains("://") && !texts.iter().any(|known| known.contains(&text)) {
+            texts.push(text);
+        }
+        source = reason.source();
+    }
+    texts.join(": ")
+}
+
+/// What can be done about a connection that fails for a reason which does not pass.
+fn hint(peer: Peer, reasons: &str) -> String {
+    let (ca, url) = match peer {
+        Peer::Waldur => ("`verify_ssl` of the offering", "waldur_api_url"),
+        Peer::Cluster => ("`ca_file` of `backend_settings`", "api_url"),
+    };
+    // A CA that was made anew under its old name shows as a bad signature.
+    if reasons.contains("UnknownIssuer") || reasons.contains("BadSignature") {
+        format!("; no trusted CA has signed the server's certificate: name the file with its CA in {ca}")
+    } else if reasons.contains("not valid for name") {
+        format!("; the certificate is for other names: correct `{url}`")
+    } else if reasons.contains("InvalidContentType") {
+        format!("; the server does not speak TLS there: correct `{url}`")
+    } else {
+        String::new()
     }
 }
 

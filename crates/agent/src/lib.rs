@@ -7,6 +7,7 @@
 //! [`engine`] runs that line; [`waldur`] and [`cluster`] are its two ends; [`setup`] puts them together from
 //! [`settings`]. What is decided is decided in the `planner` crate.
 
+mod ca_file;
 pub mod cli;
 pub mod cluster;
 pub mod credentials;

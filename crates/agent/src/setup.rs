@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use planner::access::{AccessPolicy, RemovalGuard};
+use planner::access::{Abilities, AccessPolicy, AccountRule, RemovalGuard, SubjectRule};
 use planner::amount::Amount;
 use planner::policy::{ComponentPolicy, Flavour, LimitRangePolicy, Policy, QuotaTarget};
 use secrecy::ExposeSecret as _;
 
-use crate::cluster::{Cluster, ClusterOptions};
+use crate::cluster::{Cluster, ClusterOptions, Needs};
 use crate::credentials::{Credential, TokenSource};
 use crate::engine::{Engine, EngineOptions, Offering, OfferingOptions, Scope};
 use crate::settings::{
@@ -33,7 +33,11 @@ pub fn engine(settings: &Settings, mode: Mode, options: EngineOptions) -> anyhow
         offerings.push(built.with_context(|| format!("offering `{}` cannot be served", offering.name))?);
     }
     if offerings.is_empty() {
-        bail!("no offering of the configuration is served by mode `{}`", mode.as_str());
+        bail!(
+            "no offering of the configuration is served by mode `{}`; switch its work on with \
+             `order_processing_backend: okd` or `membership_sync_backend: okd`",
+            mode.as_str()
+        );
     }
     Ok(Engine::new(offerings, options))
 }
@@ -119,11 +123,24 @@ fn cluster(offering: &OfferingSettings, timeout: Duration) -> anyhow::Result<Clu
         verify: verify(&cluster.tls),
         proxy: cluster.proxy.as_ref().map(|proxy| proxy.expose().clone()),
         timeout,
+        needs: needs(offering),
     };
     if options.verify == Verify::Off {
         tracing::warn!(offering = %offering.name, "the cluster's certificate is not verified (`verify_cert: false`)");
     }
     Cluster::new(&options, Arc::new(Credential::new(source)))
+}
+
+/// Without members to keep, nothing of theirs is looked at.
+fn needs(offering: &OfferingSettings) -> Needs {
+    if !offering.membership_sync {
+        return Needs::default();
+    }
+    Needs {
+        groups: matches!(offering.subjects, SubjectRule::Group(_)),
+        service_accounts: offering.service_accounts == AccountRule::ServiceAccount,
+        identities: offering.identity_provider.is_some(),
+    }
 }
 
 fn verify(tls: &TlsVerify) -> Verify {
@@ -152,6 +169,9 @@ fn policy(offering: &OfferingSettings) -> anyhow::Result<Policy> {
         access: AccessPolicy {
             roles: offering.roles.clone(),
             subjects: offering.subjects.clone(),
+            identity_provider: offering.identity_provider.clone(),
+            service_accounts: offering.service_accounts,
+            abilities: Abilities::default(),
             guard: removal_guard(offering.removal_guard),
         },
         paused_limits: amounts(&offering.lifecycle.pause_quotas)?,

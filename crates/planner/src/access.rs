@@ -8,6 +8,8 @@ use uuid::Uuid;
 
 use crate::finding::Finding;
 use crate::names;
+pub use crate::subjects::{Abilities, AccountRule, Attribute, NameRule, Subject, SubjectRule};
+use crate::subjects::{check_username, service_account_name};
 
 /// Which ClusterRole a Waldur role gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,43 +63,6 @@ impl RoleTable {
     }
 }
 
-/// Which of a member's names the cluster knows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Attribute {
-    /// The username of the offering user.
-    #[default]
-    OfferingUsername,
-    /// The Waldur login.
-    Username,
-    /// The e-mail address.
-    Email,
-}
-
-/// How a member becomes a subject.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SubjectRule {
-    /// A user of this name.
-    User {
-        /// Which name.
-        attribute: Attribute,
-        /// In lower case.
-        lowercase: bool,
-        /// Put in front.
-        prefix: String,
-    },
-    /// A group that somebody else fills, by a name with `{project}`, `{resource}`, `{customer}` and `{role}`.
-    ExternalGroup {
-        /// The template.
-        template: String,
-    },
-}
-
-impl Default for SubjectRule {
-    fn default() -> Self {
-        Self::User { attribute: Attribute::OfferingUsername, lowercase: false, prefix: String::new() }
-    }
-}
-
 /// When a removal looks like an accident.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemovalGuard {
@@ -128,6 +93,13 @@ pub struct AccessPolicy {
     pub roles: RoleTable,
     /// See [`SubjectRule`].
     pub subjects: SubjectRule,
+    /// Name of an identity provider with `lookup` that is to know the users before their first login (OpenShift:
+    /// `mappingMethod`); `None` where users come into being by themselves.
+    pub identity_provider: Option<String>,
+    /// See [`AccountRule`].
+    pub service_accounts: AccountRule,
+    /// What the cluster lets the agent keep.
+    pub abilities: Abilities,
     /// See [`RemovalGuard`].
     pub guard: RemovalGuard,
 }
@@ -163,17 +135,10 @@ pub struct Member {
 pub struct Team {
     /// People.
     pub members: Vec<Member>,
-    /// Usernames of service and course accounts that are in state OK.
-    pub accounts: Vec<String>,
-}
-
-/// A subject of a role binding.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Subject {
-    /// A user by name.
-    User(String),
-    /// A group by name.
-    Group(String),
+    /// Usernames of service accounts that are in state OK.
+    pub service_accounts: Vec<String>,
+    /// Usernames of course accounts that are in state OK.
+    pub course_accounts: Vec<String>,
 }
 
 /// Subjects by ClusterRole.
@@ -193,8 +158,12 @@ pub struct GrantStatus {
 /// The access that there should be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DesiredAccess {
-    /// Subjects by ClusterRole.
+    /// Subjects by ClusterRole, each user by itself.
     pub bindings: Bindings,
+    /// The users of each ClusterRole are to be in a Group of ours.
+    pub grouped: bool,
+    /// Users are to be known to this identity provider.
+    pub identity_provider: Option<String>,
     /// What became of each grant.
     pub statuses: Vec<GrantStatus>,
     /// For the operator.
@@ -222,26 +191,69 @@ pub fn desired(
     now: Timestamp,
 ) -> DesiredAccess {
     let mut access = DesiredAccess::default();
+    access.choose_forms(policy);
     let mut holders: BTreeMap<String, Uuid> = BTreeMap::new();
     for member in team.members.iter().filter(|_| !restricted) {
         access.grant(policy, member, names, &mut holders, now);
     }
-    if let Some(role) = policy.roles.default_role.as_ref() {
-        for account in &team.accounts {
-            match check_username(account) {
-                Ok(()) => access.bind(role, Subject::User(account.clone())),
-                Err(problem) => {
-                    access.findings.push(Finding::warning(format!("account `{account}`: {problem}")))
-                }
-            }
-        }
-    }
+    access.bind_accounts(policy, team);
     access.findings.sort_by(|one, two| one.message.cmp(&two.message));
     access.findings.dedup();
     access
 }
 
 impl DesiredAccess {
+    /// Whether groups are kept and identities made: what is configured, as far as the cluster lets the agent.
+    fn choose_forms(&mut self, policy: &AccessPolicy) {
+        let by_group = matches!(policy.subjects, SubjectRule::Group(_));
+        self.grouped = by_group && policy.abilities.groups;
+        if by_group && !self.grouped {
+            self.findings.push(Finding::warning(
+                "this cluster has no OpenShift groups, or does not let the agent keep them; users are bound \
+                 themselves",
+            ));
+        }
+        let Some(provider) = policy.identity_provider.as_ref() else {
+            return;
+        };
+        if policy.abilities.identities {
+            self.identity_provider = Some(provider.clone());
+        } else {
+            self.findings.push(Finding::warning(format!(
+                "this cluster has no OpenShift identities, or does not let the agent make them; users of `{provider}` \
+                 cannot log in before somebody makes theirs"
+            )));
+        }
+    }
+
+    /// Accounts have the default role; with none, they have no access.
+    fn bind_accounts(&mut self, policy: &AccessPolicy, team: &Team) {
+        let Some(role) = policy.roles.default_role.as_ref() else {
+            return;
+        };
+        let as_objects = policy.service_accounts == AccountRule::ServiceAccount;
+        for account in team.service_accounts.iter().filter(|_| as_objects) {
+            if policy.abilities.service_accounts && !account.is_empty() {
+                self.bind(role, Subject::ServiceAccount(service_account_name(account)));
+            } else {
+                self.findings.push(Finding::warning(format!(
+                    "service account `{}` has no access: the cluster does not let the agent keep service accounts",
+                    names::one_line(account)
+                )));
+            }
+        }
+        let service_users = team.service_accounts.iter().filter(|_| !as_objects);
+        for account in service_users.chain(&team.course_accounts) {
+            match check_username(account) {
+                Ok(()) => self.bind(role, Subject::User(account.clone())),
+                Err(problem) => {
+                    let account = names::one_line(account);
+                    self.findings.push(Finding::warning(format!("account `{account}`: {problem}")));
+                }
+            }
+        }
+    }
+
     fn grant(
         &mut self,
         policy: &AccessPolicy,
@@ -285,13 +297,13 @@ impl DesiredAccess {
         names: GroupNames<'_>,
         holders: &mut BTreeMap<String, Uuid>,
     ) -> Result<Subject, String> {
-        let (attribute, lowercase, prefix) = match &policy.subjects {
-            SubjectRule::User { attribute, lowercase, prefix } => (*attribute, *lowercase, prefix),
+        let rule = match &policy.subjects {
+            SubjectRule::User(rule) | SubjectRule::Group(rule) => rule,
             SubjectRule::ExternalGroup { template } => {
-                return Ok(Subject::Group(group_name(template, names, cluster_role)));
+                return Ok(Subject::Group(external_group(template, names, cluster_role)));
             }
         };
-        let name = match attribute {
+        let name = match rule.attribute {
             Attribute::OfferingUsername => {
                 allowed_state(member.offering_user_state.as_deref())?;
                 member.offering_username.as_deref().unwrap_or_default()
@@ -300,14 +312,14 @@ impl DesiredAccess {
             Attribute::Email => &member.email,
         };
         if name.is_empty() {
-            return Err(match attribute {
+            return Err(match rule.attribute {
                 Attribute::OfferingUsername => "no username in this offering yet".to_owned(),
                 Attribute::Username => "no Waldur username".to_owned(),
                 Attribute::Email => "no e-mail address".to_owned(),
             });
         }
-        let name = if lowercase { name.to_lowercase() } else { name.to_owned() };
-        let name = format!("{prefix}{name}");
+        let name = if rule.lowercase { name.to_lowercase() } else { name.to_owned() };
+        let name = format!("{}{name}", rule.prefix);
         check_username(&name)?;
         // Two people under one name would share an account that each believes to be theirs.
         let holder = *holders.entry(name.clone()).or_insert(member.user);
@@ -321,20 +333,14 @@ impl DesiredAccess {
         self.bindings.entry(cluster_role.to_owned()).or_default().insert(subject);
     }
 
-    /// Names of all users, for Waldur's metadata.
+    /// Names of all subjects, for Waldur's metadata.
     #[must_use]
     pub fn users(&self) -> BTreeSet<String> {
-        let subjects = self.bindings.values().flatten();
-        subjects
-            .map(|subject| match subject {
-                Subject::User(name) => name.clone(),
-                Subject::Group(name) => format!("group:{name}"),
-            })
-            .collect()
+        self.bindings.values().flatten().map(Subject::label).collect()
     }
 }
 
-fn group_name(template: &str, names: GroupNames<'_>, role: &str) -> String {
+fn external_group(template: &str, names: GroupNames<'_>, role: &str) -> String {
     let pairs =
         [("{project}", names.project), ("{resource}", names.resource), ("{customer}", names.customer)];
     let filled = pairs.iter().fold(template.to_owned(), |text, (key, value)| text.replace(key, value));
@@ -347,24 +353,6 @@ fn allowed_state(state: Option<&str>) -> Result<(), String> {
         None | Some("" | "OK") => Ok(()),
         Some(state) => Err(format!("the account in this offering is in state `{state}`")),
     }
-}
-
-/// Refuses names that Kubernetes would refuse or that would mean somebody else: `system:` names belong to the
-/// cluster.
-fn check_username(name: &str) -> Result<(), String> {
-    let shown = names::clipped(&names::one_line(name), 80);
-    if name.is_empty() || name.trim() != name || name.chars().any(char::is_control) {
-        return Err(format!(
-            "`{shown}` is no username: it is empty or holds blanks at the ends or control characters"
-        ));
-    }
-    if name.starts_with("system:") || name == "~" {
-        return Err(format!("`{shown}` is a name that belongs to the cluster"));
-    }
-    if name.len() > 253 {
-        return Err(format!("`{shown}` is longer than 253 characters"));
-    }
-    Ok(())
 }
 
 /// Name of our binding to a ClusterRole. What an object's name may not hold is replaced, and a hash keeps
@@ -398,7 +386,7 @@ mod tests {
     }
 
     fn check(policy: &AccessPolicy, members: Vec<Member>, expected: &[&str]) -> DesiredAccess {
-        let team = Team { members, accounts: Vec::new() };
+        let team = Team { members, ..Team::default() };
         let access = desired(policy, &team, false, NAMES, Timestamp::UNIX_EPOCH);
         let lines: Vec<String> = access
             .bindings
@@ -479,20 +467,61 @@ mod tests {
         let mut policy = AccessPolicy::default();
         let mut person = member("Mia", &["PROJECT.MEMBER"]);
         person.offering_username = None;
-        policy.subjects =
-            SubjectRule::User { attribute: Attribute::Email, lowercase: true, prefix: "oidc:".to_owned() };
+        policy.subjects = SubjectRule::User(NameRule {
+            attribute: Attribute::Email,
+            lowercase: true,
+            prefix: "oidc:".to_owned(),
+        });
         check(&policy, vec![person.clone()], &["view User(\"oidc:mia@example.org\")"]);
         policy.subjects =
             SubjectRule::ExternalGroup { template: "waldur-{customer}-{project}-{role}".to_owned() };
         check(&policy, vec![person], &["view Group(\"waldur-acme-web-view\")"]);
     }
 
+    fn accounts() -> Team {
+        Team {
+            members: vec![member("mia", &["PROJECT.MEMBER"])],
+            service_accounts: vec!["svc.web".to_owned()],
+            course_accounts: vec!["course-1".to_owned()],
+        }
+    }
+
+    fn users(policy: &AccessPolicy, restricted: bool) -> (Vec<String>, Vec<Finding>) {
+        let access = desired(policy, &accounts(), restricted, NAMES, Timestamp::UNIX_EPOCH);
+        (access.users().into_iter().collect(), access.findings)
+    }
+
     #[test]
     fn restricted_access_leaves_the_accounts() {
-        let team =
-            Team { members: vec![member("mia", &["PROJECT.MEMBER"])], accounts: vec!["svc-web".to_owned()] };
-        let access = desired(&AccessPolicy::default(), &team, true, NAMES, Timestamp::UNIX_EPOCH);
-        assert_eq!(access.users().into_iter().collect::<Vec<_>>(), ["svc-web"]);
+        assert_eq!(users(&AccessPolicy::default(), true).0, ["course-1", "svc.web"]);
+    }
+
+    #[test]
+    fn service_accounts_are_objects_where_that_is_configured_and_allowed() {
+        let mut policy =
+            AccessPolicy { service_accounts: AccountRule::ServiceAccount, ..AccessPolicy::default() };
+        let (names, findings) = users(&policy, true);
+        assert_eq!(names, ["course-1"]);
+        assert!(findings[0].message.contains("`svc.web` has no access"), "{findings:?}");
+        policy.abilities.service_accounts = true;
+        let name = format!("serviceaccount:{}", service_account_name("svc.web"));
+        assert_eq!(users(&policy, true), (vec!["course-1".to_owned(), name], Vec::new()));
+    }
+
+    #[test]
+    fn groups_and_identities_need_a_cluster_that_has_them() {
+        let mut policy = AccessPolicy {
+            subjects: SubjectRule::Group(NameRule::default()),
+            identity_provider: Some("sso".to_owned()),
+            ..AccessPolicy::default()
+        };
+        let forms = |policy: &AccessPolicy| {
+            let access = check(policy, vec![member("mia", &["PROJECT.MEMBER"])], &["view User(\"mia\")"]);
+            (access.grouped, access.identity_provider, access.findings.len())
+        };
+        assert_eq!(forms(&policy), (false, None, 2));
+        policy.abilities = Abilities { groups: true, identities: true, ..Abilities::default() };
+        assert_eq!(forms(&policy), (true, Some("sso".to_owned()), 0));
     }
 
     #[test]

@@ -132,6 +132,56 @@ pub enum Action {
         /// Only this one, not another of the same name.
         uid: String,
     },
+    /// Make or change one of our groups (OpenShift: Group, which is in no namespace).
+    ApplyGroup {
+        /// The resource that it is for.
+        resource: Uuid,
+        /// Whose group may be there.
+        expect: Expect,
+        /// Name of the object.
+        name: String,
+        /// All who are in it.
+        users: BTreeSet<String>,
+    },
+    /// Delete one of our groups.
+    DeleteGroup {
+        /// The resource whose it must be.
+        resource: Uuid,
+        /// Name of the object.
+        name: String,
+        /// Only this one, not another of the same name.
+        uid: String,
+    },
+    /// Make one of our service accounts.
+    ApplyServiceAccount {
+        /// Where.
+        target: Target,
+        /// The resource that it is for.
+        resource: Uuid,
+        /// Whose service account may be there.
+        expect: Expect,
+        /// Name of the object.
+        name: String,
+    },
+    /// Delete one of our service accounts.
+    DeleteServiceAccount {
+        /// Where.
+        namespace: String,
+        /// The resource whose it must be.
+        resource: Uuid,
+        /// Name of the object.
+        name: String,
+        /// Only this one, not another of the same name.
+        uid: String,
+    },
+    /// Make a user known to an identity provider with `lookup`: User, Identity and the mapping between them, each
+    /// only if there is none. They serve all of the user's projects and are never deleted.
+    EnsureIdentity {
+        /// The identity provider.
+        provider: String,
+        /// The user, who has the same name there.
+        username: String,
+    },
     /// Delete a namespace and all that is in it.
     DeleteNamespace {
         /// Its name.
@@ -223,24 +273,41 @@ impl Action {
     pub const fn reports_success(&self) -> bool {
         matches!(
             self,
-            Self::SetMembershipStatuses { .. } | Self::SetResourceOk { .. } | Self::SetBackendMetadata { .. }
+            Self::SetMembershipStatuses { .. }
+                | Self::SetResourceOk { .. }
+                | Self::SetBackendMetadata { .. }
+                | Self::RefreshLastSync { .. }
+        )
+    }
+
+    /// True if the action lets somebody in or out.
+    #[must_use]
+    pub const fn changes_access(&self) -> bool {
+        matches!(
+            self,
+            Self::ApplyRoleBinding { .. }
+                | Self::DeleteRoleBinding { .. }
+                | Self::ApplyGroup { .. }
+                | Self::DeleteGroup { .. }
+                | Self::ApplyServiceAccount { .. }
+                | Self::DeleteServiceAccount { .. }
         )
     }
 
     /// True if the plan goes on when the cluster forbids this action.
     #[must_use]
     pub const fn is_optional(&self) -> bool {
-        matches!(
-            self,
-            Self::ApplyLimitRange { .. }
-                | Self::ApplyRoleBinding { .. }
-                | Self::DeleteRoleBinding { .. }
-                | Self::SetBackendMetadata { .. }
-                | Self::SetMembershipStatuses { .. }
-                | Self::SetResourceOk { .. }
-                | Self::SetResourceErred { .. }
-                | Self::RefreshLastSync { .. }
-        )
+        self.changes_access()
+            || matches!(
+                self,
+                Self::ApplyLimitRange { .. }
+                    | Self::EnsureIdentity { .. }
+                    | Self::SetBackendMetadata { .. }
+                    | Self::SetMembershipStatuses { .. }
+                    | Self::SetResourceOk { .. }
+                    | Self::SetResourceErred { .. }
+                    | Self::RefreshLastSync { .. }
+            )
     }
 }
 
@@ -275,6 +342,25 @@ impl fmt::Display for Action {
                 )
             }
             Self::DeleteRoleBinding { namespace, name, .. } => write!(f, "- role binding {namespace}/{name}"),
+            Self::ApplyGroup { expect, name, users, .. } => {
+                let sign = if matches!(expect, Expect::Uid(_)) { '~' } else { '+' };
+                let users: Vec<_> = users.iter().map(|user| names::one_line(user)).collect();
+                write!(f, "{sign} group {name}: {}", users.join(", "))
+            }
+            Self::DeleteGroup { name, .. } => write!(f, "- group {name}"),
+            Self::ApplyServiceAccount { target, name, .. } => {
+                write!(f, "+ service account {}/{name}", target.name)
+            }
+            Self::DeleteServiceAccount { namespace, name, .. } => {
+                write!(f, "- service account {namespace}/{name}")
+            }
+            Self::EnsureIdentity { provider, username } => {
+                write!(
+                    f,
+                    "+ identity {provider}:{} and its user, where there are none",
+                    names::one_line(username)
+                )
+            }
             Self::SetMembershipStatuses { resource, statuses } => {
                 write!(
                     f,
@@ -324,6 +410,7 @@ fn subject_names(subjects: &BTreeSet<Subject>) -> String {
     let names = subjects.iter().map(|subject| match subject {
         Subject::User(name) => names::one_line(name),
         Subject::Group(name) => format!("group {}", names::one_line(name)),
+        Subject::ServiceAccount(name) => format!("service account {}", names::one_line(name)),
     });
     names.collect::<Vec<_>>().join(", ")
 }

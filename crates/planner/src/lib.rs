@@ -11,7 +11,7 @@
 //! | step | module |
 //! | --- | --- |
 //! | what the words mean | [`model`], [`amount`], [`names`], [`policy`] |
-//! | what Waldur asks for | [`desired`], [`quota`], [`access`], [`usernames`] |
+//! | what Waldur asks for | [`desired`], [`quota`], [`access`], [`subjects`], [`usernames`] |
 //! | what the shell saw on the cluster | [`observed`] |
 //! | what to do | [`plan`], [`action`], [`finding`] |
 //! | what a failure means | [`outcome`] |
@@ -33,4 +33,5 @@ pub mod plan;
 pub mod policy;
 pub mod queue;
 pub mod quota;
+pub mod subjects;
 pub mod usernames;

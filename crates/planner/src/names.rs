@@ -100,7 +100,7 @@ fn is_reserved(name: &str) -> bool {
 }
 
 /// Lower case, with everything that a DNS label may not hold turned into single hyphens.
-fn dns_label_part(text: &str) -> String {
+pub(crate) fn dns_label_part(text: &str) -> String {
     let mut label = String::with_capacity(text.len());
     for character in text.chars().flat_map(char::to_lowercase) {
         if character.is_ascii_lowercase() || character.is_ascii_digit() {
@@ -117,7 +117,12 @@ fn shortened(label: &str, max: usize) -> String {
     if label.len() <= max {
         return label.to_owned();
     }
-    hashed(label[..max - 9].trim_end_matches('-'), label)
+    hashed_within(label, label, max)
+}
+
+/// At most `max` characters of an ASCII label with a hash of what it stands for.
+pub(crate) fn hashed_within(label: &str, whole: &str, max: usize) -> String {
+    hashed(label[..label.len().min(max - 9)].trim_end_matches('-'), whole)
 }
 
 /// `text` with a short hash of what it stands for.

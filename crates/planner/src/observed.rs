@@ -1,6 +1,7 @@
 //! What the shell saw on the cluster, as plain values.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -84,6 +85,16 @@ pub struct Owned<T> {
     pub uid: String,
     /// What it says.
     pub value: T,
+    /// Fields that somebody else has written since the agent did, with the field manager (Kubernetes: managedFields).
+    pub edited_by: BTreeMap<String, String>,
+}
+
+impl<T> Owned<T> {
+    /// An object as the agent has written it.
+    #[must_use]
+    pub const fn new(uid: String, value: T) -> Self {
+        Self { uid, value, edited_by: BTreeMap::new() }
+    }
 }
 
 /// A role binding to a ClusterRole.
@@ -108,6 +119,15 @@ pub struct Observed {
     pub limit_range: Option<Owned<LimitRangePolicy>>,
     /// Our role bindings in the owned namespace, by name.
     pub bindings: BTreeMap<String, Owned<RoleBinding>>,
+    /// Our groups for this resource, wherever its namespace is: their users by name.
+    pub groups: BTreeMap<String, Owned<BTreeSet<String>>>,
+    /// Uids of our service accounts in the owned namespace, by name.
+    pub service_accounts: BTreeMap<String, String>,
+    /// Names of identities that are mapped to their user, or of which it is known that there is nothing to do. They
+    /// are all of the cluster, hence shared.
+    pub identities: Arc<BTreeSet<String>>,
+    /// Groups and service accounts that cannot be kept, with the reason: somebody else has the name, say.
+    pub refused: BTreeMap<Subject, String>,
     /// True where the cluster refused limit ranges to this agent: they are then left out.
     pub limit_range_refused: bool,
 }

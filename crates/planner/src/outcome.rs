@@ -73,9 +73,22 @@ pub fn after(action: &Action, failure: &Failure) -> Next {
             _ => Next::Observe,
         },
         Failure::Conflict | Failure::NotFound => match action {
-            Action::SetAllocationOk { .. } => Next::Skip,
+            // What is only told to people holds up nothing: a server that does not want to hear it now does not want
+            // to hear it at the next look either.
+            Action::SetAllocationOk { .. }
+            | Action::SetBackendMetadata { .. }
+            | Action::SetMembershipStatuses { .. }
+            | Action::SetResourceOk { .. }
+            | Action::SetResourceErred { .. }
+            | Action::RefreshLastSync { .. } => Next::Skip,
             _ => Next::Observe,
         },
+        // The next look sees that it was refused, and plans without it: what follows must not name it.
+        Failure::Forbidden | Failure::NotOurs | Failure::Invalid
+            if matches!(action, Action::ApplyGroup { .. } | Action::ApplyServiceAccount { .. }) =>
+        {
+            Next::Observe
+        }
         Failure::Forbidden | Failure::NotOurs | Failure::Invalid if action.is_optional() => Next::Skip,
         // An order that Waldur does not let the agent move stays where it is; only a person can help.
         Failure::Forbidden | Failure::NotOurs | Failure::Invalid if action.is_order_step() => {

@@ -4,18 +4,23 @@
 //! ago, or by a look that there is nothing of anybody else. Answers feed the store, so that the next look at the
 //! same key sees what was written.
 
+use std::collections::BTreeSet;
+
 use kube::api::DynamicObject;
+use planner::access::Subject;
 use planner::action::{Action, Expect, Target};
 use planner::names;
 use planner::observed::Ownership;
 use planner::outcome::Failure;
 use planner::policy::Flavour;
+use planner::subjects::identity_name;
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::connect::Cluster;
 use super::kinds::{self, Kind};
 use super::observe::object;
+use super::subjects::{self, USER};
 use crate::error::{ApiError, Peer};
 
 /// Writes of one plan; remembers the namespace that the plan has made.
@@ -71,11 +76,32 @@ impl<'a> Writes<'a> {
                 let uid = self.checked(&path, *resource, expect).await?;
                 let place = (target.name.as_str(), name.as_str());
                 let body = kinds::role_binding(place, uid.as_deref(), *resource, role, subjects);
-                self.write(Kind::RoleBinding, &path, &body).await?;
+                let written = self.write(Kind::RoleBinding, &path, &body).await;
+                written.map_err(|error| without_role(error, role))?;
             }
             Action::DeleteRoleBinding { namespace, resource, name, uid } => {
-                self.delete_binding(namespace, *resource, name, uid).await?;
+                let path = Kind::RoleBinding.object_path(namespace, name);
+                self.delete_object(Kind::RoleBinding, &path, namespace, (*resource, name, uid)).await?;
             }
+            Action::ApplyGroup { resource, expect, name, users } => {
+                let written = self.write_group(*resource, expect, name, users).await;
+                self.note_refusal(*resource, Subject::Group(name.clone()), &written);
+                written?;
+            }
+            Action::DeleteGroup { resource, name, uid } => {
+                let (path, place) = (Kind::Group.cluster_path(name), resource.simple().to_string());
+                self.delete_object(Kind::Group, &path, &place, (*resource, name, uid)).await?;
+            }
+            Action::ApplyServiceAccount { target, resource, expect, name } => {
+                let written = self.write_service_account(target, *resource, expect, name).await;
+                self.note_refusal(*resource, Subject::ServiceAccount(name.clone()), &written);
+                written?;
+            }
+            Action::DeleteServiceAccount { namespace, resource, name, uid } => {
+                let path = Kind::ServiceAccount.object_path(namespace, name);
+                self.delete_object(Kind::ServiceAccount, &path, namespace, (*resource, name, uid)).await?;
+            }
+            Action::EnsureIdentity { provider, username } => self.ensure_identity(provider, username).await?,
             Action::DeleteNamespace { name, uid, resource } => self.delete(name, uid, *resource).await?,
             Action::Approve { .. }
             | Action::Reject { .. }
@@ -120,36 +146,87 @@ impl<'a> Writes<'a> {
         }
     }
 
-    /// Deletes one of our bindings. Whoever is in it is let out; the binding itself says whose it is.
-    async fn delete_binding(
+    /// Deletes an object of ours; the object itself says whose it is. `place` is where the store keeps it.
+    async fn delete_object(
         &self,
-        namespace: &str,
-        resource: Uuid,
-        name: &str,
-        uid: &str,
+        kind: Kind,
+        path: &str,
+        place: &str,
+        (resource, name, uid): (Uuid, &str, &str),
     ) -> Result<(), ApiError> {
-        let path = Kind::RoleBinding.object_path(namespace, name);
-        let found = match self.cluster.http.get(&path).await {
-            Ok(found) => object(found),
-            Err(error) if error.is_not_found() => None,
-            Err(error) => return Err(error),
-        };
-        let Some(found) = found else {
-            self.cluster.write_store(|store| store.binding_gone(namespace, name));
-            return Ok(());
-        };
-        if kinds::resource_of(&found) != Some(resource) || found.metadata.uid.as_deref() != Some(uid) {
-            return Err(not_ours(
-                &format!("DELETE {path}"),
-                "the binding is not the one that was to be deleted",
-            ));
-        }
-        match self.cluster.http.delete(&path, &kinds::delete_options(uid)).await {
-            Err(error) if !error.is_not_found() => Err(error),
-            _ => {
-                self.cluster.write_store(|store| store.binding_gone(namespace, name));
-                Ok(())
+        if let Some(found) = self.look(path).await? {
+            if kinds::resource_of(&found) != Some(resource) || found.metadata.uid.as_deref() != Some(uid) {
+                let message = "the object is not the one that was to be deleted";
+                return Err(not_ours(&format!("DELETE {path}"), message));
             }
+            match self.cluster.http.delete(path, &kinds::delete_options(uid)).await {
+                Err(error) if !error.is_not_found() => return Err(error),
+                _ => {}
+            }
+        }
+        self.cluster.write_store(|store| store.object_gone(kind, place, name));
+        Ok(())
+    }
+
+    async fn write_group(
+        &self,
+        resource: Uuid,
+        expect: &Expect,
+        name: &str,
+        users: &BTreeSet<String>,
+    ) -> Result<(), ApiError> {
+        let path = Kind::Group.cluster_path(name);
+        let uid = self.checked(&path, resource, expect).await?;
+        self.write(Kind::Group, &path, &subjects::group(name, uid.as_deref(), resource, users)).await
+    }
+
+    async fn write_service_account(
+        &self,
+        target: &Target,
+        resource: Uuid,
+        expect: &Expect,
+        name: &str,
+    ) -> Result<(), ApiError> {
+        let path = Kind::ServiceAccount.object_path(&target.name, name);
+        let uid = self.checked(&path, resource, expect).await?;
+        let body = subjects::service_account((&target.name, name), uid.as_deref(), resource);
+        self.write(Kind::ServiceAccount, &path, &body).await
+    }
+
+    /// What the cluster does not take is planned without.
+    fn note_refusal(&self, resource: Uuid, subject: Subject, written: &Result<(), ApiError>) {
+        if let Err(error) = written
+            && matches!(error.failure, Failure::Forbidden | Failure::NotOurs | Failure::Invalid)
+        {
+            let reason = error.to_string();
+            self.cluster.write_store(|store| store.subject_refused(resource, subject, reason));
+        }
+    }
+
+    /// Makes what is missing of user, identity and mapping. What is there stays as it is, whoever made it.
+    async fn ensure_identity(&self, provider: &str, username: &str) -> Result<(), ApiError> {
+        let name = identity_name(provider, username);
+        let parts = [
+            ("users", subjects::user(username)),
+            ("identities", subjects::identity(provider, username)),
+            ("useridentitymappings", subjects::mapping(provider, username)),
+        ];
+        for (plural, body) in parts {
+            let path = format!("/apis/{USER}/v1/{plural}?fieldManager={}", super::http::FIELD_MANAGER);
+            match self.cluster.http.post(&path, &body).await {
+                Err(error) if error.failure == Failure::AlreadyExists => {}
+                other => drop(other?),
+            }
+        }
+        self.cluster.write_store(|store| store.identity_settled(&name));
+        Ok(())
+    }
+
+    async fn look(&self, path: &str) -> Result<Option<DynamicObject>, ApiError> {
+        match self.cluster.http.get(path).await {
+            Ok(found) => Ok(object(found)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
@@ -164,21 +241,14 @@ impl<'a> Writes<'a> {
         match expect {
             Expect::Fresh => Ok(None),
             Expect::Uid(uid) => Ok(Some(uid.clone())),
-            Expect::Absent => {
-                let found = match self.cluster.http.get(path).await {
-                    Ok(found) => object(found),
-                    Err(error) if error.is_not_found() => None,
-                    Err(error) => return Err(error),
-                };
-                match found {
-                    None => Ok(None),
-                    Some(found) if kinds::resource_of(&found) == Some(resource) => Ok(found.metadata.uid),
-                    Some(_) => Err(not_ours(
-                        &format!("PATCH {path}"),
-                        "an object of that name exists and does not carry this agent's labels; remove or adopt it",
-                    )),
-                }
-            }
+            Expect::Absent => match self.look(path).await? {
+                None => Ok(None),
+                Some(found) if kinds::resource_of(&found) == Some(resource) => Ok(found.metadata.uid),
+                Some(_) => Err(not_ours(
+                    &format!("PATCH {path}"),
+                    "an object of that name exists and does not carry this agent's labels; remove or adopt it",
+                )),
+            },
         }
     }
 
@@ -197,6 +267,19 @@ impl<'a> Writes<'a> {
             self.cluster.write_store(|store| store.apply(kind, &object));
         }
     }
+}
+
+/// A binding to a role that the cluster does not have is answered like one in a namespace that it does not have
+/// (Kubernetes: the error names the role, and role bindings as its kind). Trying again does not help the former.
+fn without_role(error: ApiError, role: &str) -> ApiError {
+    let names_it =
+        error.message.contains("rolebindings") && error.message.contains(&format!("\"{role}\" not found"));
+    if !error.is_not_found() || !names_it {
+        return error;
+    }
+    let message =
+        format!("the cluster has no ClusterRole `{role}`; correct `role_map` or `default_role`, or make it");
+    ApiError { failure: Failure::Invalid, message, ..error }
 }
 
 fn not_ours(request: &str, message: &str) -> ApiError {

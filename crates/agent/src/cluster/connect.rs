@@ -1,16 +1,15 @@
 //! The connection to one cluster, and what the agent has to know about it before it can work.
 
-use std::path::Path;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use http::header;
 use kube::client::{Body, ClientBuilder};
 use kube::{Client, Config};
+use planner::access::Abilities;
+use planner::outcome::Failure;
 use planner::policy::Flavour;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use tower::util::MapRequestLayer;
@@ -19,6 +18,8 @@ use url::Url;
 use super::http::Http;
 use super::kinds::Kind;
 use super::store::Store;
+use super::subjects::{Needs, USER};
+use crate::ca_file;
 use crate::credentials::Credential;
 use crate::error::ApiError;
 use crate::waldur::http::Verify;
@@ -34,6 +35,8 @@ pub struct ClusterOptions {
     pub proxy: Option<Url>,
     /// Deadline of one attempt.
     pub timeout: Duration,
+    /// What is read and written there besides what every project has.
+    pub needs: Needs,
 }
 
 /// What the cluster is and what the agent may do there.
@@ -47,7 +50,32 @@ pub(crate) struct Surroundings {
     pub(crate) watchable: Vec<Kind>,
     /// False where limit ranges may be neither read nor written.
     pub(crate) limit_ranges: bool,
+    /// What of [`Needs`] is served and allowed.
+    pub(crate) abilities: Abilities,
 }
+
+impl Surroundings {
+    /// Whether a kind can be read at all.
+    pub(crate) const fn can_read(&self, kind: Kind) -> bool {
+        match kind {
+            Kind::Namespace | Kind::Quota | Kind::RoleBinding => true,
+            Kind::LimitRange => self.limit_ranges,
+            Kind::Group => self.abilities.groups,
+            Kind::ServiceAccount => self.abilities.service_accounts,
+            Kind::Identity => self.abilities.identities,
+        }
+    }
+}
+
+/// What has to be allowed to keep objects of a kind.
+const KEEP: [&str; 5] = ["get", "list", "create", "patch", "delete"];
+/// What has to be allowed to make users known to an identity provider.
+const MAKE_IDENTITIES: [(&str, &str); 4] = [
+    ("list", "identities"),
+    ("create", "identities"),
+    ("create", "users"),
+    ("create", "useridentitymappings"),
+];
 
 /// One cluster.
 pub struct Cluster {
@@ -56,6 +84,7 @@ pub struct Cluster {
     pub(crate) watch_client: Client,
     pub(crate) store: RwLock<Store>,
     pub(crate) state: RwLock<super::observe::State>,
+    pub(crate) needs: Needs,
 }
 
 impl std::fmt::Debug for Cluster {
@@ -86,10 +115,11 @@ impl Cluster {
         });
         let builder = ClientBuilder::try_from(config).context("cannot set up the client for OKD")?;
         Ok(Self {
-            http: Http::new(plain, credential, options.timeout),
+            http: Http::new(plain, credential, options),
             watch_client: builder.with_layer(&authorize).build(),
             store: RwLock::default(),
             state: RwLock::default(),
+            needs: options.needs,
         })
     }
 
@@ -100,19 +130,37 @@ impl Cluster {
             Err(error) if error.is_not_found() => Flavour::Kubernetes,
             Err(error) => return Err(error),
         };
-        let watchable = futures::future::try_join_all(Kind::ALL.map(|kind| async move {
+        let kinds = self.needs.kinds().into_iter();
+        let watchable = futures::future::try_join_all(kinds.map(|kind| async move {
             let (watch, list) = futures::try_join!(self.may("watch", kind), self.may("list", kind))?;
             Ok::<_, ApiError>((watch && list).then_some(kind))
         }));
-        let limit_ranges = async {
-            let kind = Kind::LimitRange;
-            let (patch, list) = futures::try_join!(self.may("patch", kind), self.may("list", kind))?;
-            Ok(patch && list)
+        let limit_ranges = self.may_all(&["patch", "list"], Kind::LimitRange);
+        let (user, watchable, limit_ranges, abilities) =
+            futures::try_join!(self.user_name(flavour), watchable, limit_ranges, self.abilities(flavour))?;
+        let found = Surroundings { flavour, user, watchable: Vec::new(), limit_ranges, abilities };
+        let watchable = watchable.into_iter().flatten().filter(|kind| found.can_read(*kind)).collect();
+        Ok(Surroundings { watchable, ..found })
+    }
+
+    /// What of the needs is served and allowed. What is not needed is not asked for.
+    async fn abilities(&self, flavour: Flavour) -> Result<Abilities, ApiError> {
+        let openshift = flavour == Flavour::OpenShift;
+        let Needs { groups, service_accounts, identities } = self.needs;
+        let keep = async |needed: bool, kind: Kind| Ok(needed && self.may_all(&KEEP, kind).await?);
+        let identities = async {
+            let mut allowed = openshift && identities;
+            for (verb, plural) in MAKE_IDENTITIES {
+                allowed = allowed && self.may_on(verb, USER, plural).await?;
+            }
+            Ok(allowed)
         };
-        let (user, watchable, limit_ranges) =
-            futures::try_join!(self.user_name(flavour), watchable, limit_ranges)?;
-        let watchable = watchable.into_iter().flatten().collect();
-        Ok(Surroundings { flavour, user, watchable, limit_ranges })
+        let (groups, service_accounts, identities) = futures::try_join!(
+            keep(openshift && groups, Kind::Group),
+            keep(service_accounts, Kind::ServiceAccount),
+            identities
+        )?;
+        Ok(Abilities { groups, service_accounts, identities })
     }
 
     /// The agent's own user name (Kubernetes: SelfSubjectReview, since 1.28; OpenShift: users/~).
@@ -122,22 +170,35 @@ impl Cluster {
             Ok(answer) => return Ok(text(&answer, "/status/userInfo/username")),
             Err(error) => error,
         };
-        if !error.is_not_found() && error.failure != planner::outcome::Failure::Forbidden {
+        if !error.is_not_found() && error.failure != Failure::Forbidden {
             return Err(error);
         }
         if flavour == Flavour::Kubernetes {
             return Ok(String::new());
         }
-        let user = self.http.get("/apis/user.openshift.io/v1/users/~").await;
-        Ok(user.map(|user| text(&user, "/metadata/name")).unwrap_or_default())
+        // Not knowing for a moment is no answer: without a name a create that was cut short is not recognised.
+        match self.http.get("/apis/user.openshift.io/v1/users/~").await {
+            Ok(user) => Ok(text(&user, "/metadata/name")),
+            Err(error) if error.is_not_found() || error.failure == Failure::Forbidden => Ok(String::new()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Whether the agent may do this in all namespaces (Kubernetes: SelfSubjectAccessReview).
     async fn may(&self, verb: &str, kind: Kind) -> Result<bool, ApiError> {
+        self.may_on(verb, kind.group(), kind.plural()).await
+    }
+
+    async fn may_all(&self, verbs: &[&str], kind: Kind) -> Result<bool, ApiError> {
+        let answers = verbs.iter().map(|verb| self.may(verb, kind));
+        Ok(futures::future::try_join_all(answers).await?.into_iter().all(|allowed| allowed))
+    }
+
+    async fn may_on(&self, verb: &str, group: &str, plural: &str) -> Result<bool, ApiError> {
         let review = json!({
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectAccessReview",
-            "spec": {"resourceAttributes": {"verb": verb, "group": kind.group(), "resource": kind.plural()}},
+            "spec": {"resourceAttributes": {"verb": verb, "group": group, "resource": plural}},
         });
         let answer =
             self.http.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", &review).await?;
@@ -149,19 +210,6 @@ fn text(value: &Value, pointer: &str) -> String {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
-/// The certificates of a PEM file, in DER.
-fn roots(path: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
-    let name = path.display();
-    let pem = std::fs::read(path).with_context(|| format!("cannot read the CA file `{name}`"))?;
-    let roots = CertificateDer::pem_slice_iter(&pem).map(|root| root.map(|root| root.to_vec()));
-    let roots: Vec<_> =
-        roots.collect::<Result<_, _>>().with_context(|| format!("the CA file `{name}` holds damaged PEM"))?;
-    if roots.is_empty() {
-        bail!("the CA file `{name}` holds no PEM certificates");
-    }
-    Ok(roots)
-}
-
 fn config(options: &ClusterOptions) -> anyhow::Result<Config> {
     let uri = options.api_url.as_str().trim_end_matches('/').parse().context("the API URL cannot be used")?;
     let mut config = Config::new(uri);
@@ -171,7 +219,7 @@ fn config(options: &ClusterOptions) -> anyhow::Result<Config> {
         Verify::System => {}
         Verify::Off => config.accept_invalid_certs = true,
         Verify::CaFile(path) => {
-            config.root_cert = Some(roots(path)?);
+            config.root_cert = Some(ca_file::read(path)?);
             // Read again from time to time, so that a renewed CA is taken without a restart.
             config.root_cert_file = Some(path.clone());
         }

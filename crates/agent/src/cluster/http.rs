@@ -13,6 +13,7 @@ use planner::outcome::Failure;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
+use super::connect::ClusterOptions;
 use crate::credentials::Credential;
 use crate::error::{ApiError, Peer, failure_of_status, retry_after};
 use crate::retry::retrying;
@@ -30,6 +31,8 @@ pub(crate) struct Http {
     client: Client,
     credential: Arc<Credential>,
     timeout: Duration,
+    /// Scheme, host and port, for messages.
+    server: String,
 }
 
 impl std::fmt::Debug for Http {
@@ -46,8 +49,9 @@ struct Call<'a> {
 }
 
 impl Http {
-    pub(crate) const fn new(client: Client, credential: Arc<Credential>, timeout: Duration) -> Self {
-        Self { client, credential, timeout }
+    pub(crate) fn new(client: Client, credential: Arc<Credential>, options: &ClusterOptions) -> Self {
+        let server = options.api_url.origin().ascii_serialization();
+        Self { client, credential, timeout: options.timeout, server }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Result<Value, ApiError> {
@@ -71,13 +75,32 @@ impl Http {
 
     /// All items of a list, page by page.
     pub(crate) async fn list(&self, path: &str, query: &str) -> Result<Vec<Value>, ApiError> {
+        self.list_some(path, query, |_| true).await
+    }
+
+    /// The items of a list that are worth keeping, page by page: the rest is dropped at once.
+    pub(crate) async fn list_some(
+        &self,
+        path: &str,
+        query: &str,
+        keep: impl Fn(&Value) -> bool,
+    ) -> Result<Vec<Value>, ApiError> {
         let mut items = Vec::new();
         let mut token = String::new();
         loop {
             let page = format!("{path}?limit=500{query}{token}");
             let mut answer = self.get(&page).await?;
-            if let Some(Value::Array(more)) = answer.get_mut("items").map(Value::take) {
-                items.extend(more);
+            match answer.get_mut("items").map(Value::take) {
+                Some(Value::Array(more)) => items.extend(more.into_iter().filter(&keep)),
+                // An empty list says `items: []`, or null; something else is no list.
+                Some(Value::Null) => {}
+                _ => {
+                    return Err(ApiError::unavailable(
+                        Peer::Cluster,
+                        &format!("GET {path}"),
+                        "the answer is no list",
+                    ));
+                }
             }
             match answer.pointer("/metadata/continue").and_then(Value::as_str) {
                 Some(next) if !next.is_empty() => {
@@ -110,9 +133,10 @@ impl Http {
             Ok::<_, kube::Error>((parts, bytes))
         };
         let answer = tokio::time::timeout(self.timeout, answer).await;
-        let answer = answer.map_err(|_| ApiError::unavailable(Peer::Cluster, name, "no answer in time"))?;
+        let answer =
+            answer.map_err(|_| ApiError::too_late(Peer::Cluster, name, &self.server, self.timeout))?;
         let (parts, bytes) =
-            answer.map_err(|error| ApiError::unavailable(Peer::Cluster, name, &reasons(&error)))?;
+            answer.map_err(|error| ApiError::unanswered(Peer::Cluster, name, &self.server, &error))?;
         if parts.status.is_success() {
             return serde_json::from_slice(&bytes).map_err(|_| not_json(name, &parts.headers));
         }
@@ -132,20 +156,6 @@ fn request(call: &Call<'_>, token: &SecretString) -> Result<Request<Body>, http:
         .header(header::CONTENT_TYPE, call.content_type)
         .header(header::ACCEPT, JSON)
         .body(Body::from(body))
-}
-
-/// The chain of reasons, each once: the innermost is the one that helps.
-fn reasons(error: &dyn std::error::Error) -> String {
-    let mut texts: Vec<String> = Vec::new();
-    let mut source = Some(error);
-    while let Some(reason) = source {
-        let text = reason.to_string();
-        if !texts.iter().any(|known| known.contains(&text)) {
-            texts.push(text);
-        }
-        source = reason.source();
-    }
-    texts.join(": ")
 }
 
 fn not_json(name: &str, headers: &header::HeaderMap) -> ApiError {

@@ -13,6 +13,9 @@ use planner::quota::{self, Hard};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use super::http::FIELD_MANAGER;
+use super::subjects::{USER, path_segment};
+
 /// The kinds of objects that the agent keeps an eye on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Kind {
@@ -20,19 +23,24 @@ pub(crate) enum Kind {
     Quota,
     LimitRange,
     RoleBinding,
+    Group,
+    ServiceAccount,
+    Identity,
 }
 
 /// API group of role bindings.
 const RBAC: &str = "rbac.authorization.k8s.io";
 
 impl Kind {
-    pub(crate) const ALL: [Self; 4] = [Self::Namespace, Self::Quota, Self::LimitRange, Self::RoleBinding];
+    /// Those that every project has.
+    pub(crate) const ALWAYS: [Self; 4] = [Self::Namespace, Self::Quota, Self::LimitRange, Self::RoleBinding];
 
     /// API group; empty for the core group.
     pub(crate) const fn group(self) -> &'static str {
         match self {
-            Self::Namespace | Self::Quota | Self::LimitRange => "",
+            Self::Namespace | Self::Quota | Self::LimitRange | Self::ServiceAccount => "",
             Self::RoleBinding => RBAC,
+            Self::Group | Self::Identity => USER,
         }
     }
 
@@ -50,6 +58,9 @@ impl Kind {
             Self::Quota => "resourcequotas",
             Self::LimitRange => "limitranges",
             Self::RoleBinding => "rolebindings",
+            Self::Group => "groups",
+            Self::ServiceAccount => "serviceaccounts",
+            Self::Identity => "identities",
         }
     }
 
@@ -60,10 +71,12 @@ impl Kind {
 
     /// Path of a namespaced object.
     pub(crate) fn object_path(self, namespace: &str, name: &str) -> String {
-        let name: String = url::form_urlencoded::byte_serialize(name.as_bytes()).collect();
-        // In a path a blank is not a plus.
-        let name = name.replace('+', "%20");
-        format!("{}/namespaces/{namespace}/{}/{name}", self.api_root(), self.plural())
+        format!("{}/namespaces/{namespace}/{}/{}", self.api_root(), self.plural(), path_segment(name))
+    }
+
+    /// Path of an object that is in no namespace.
+    pub(crate) fn cluster_path(self, name: &str) -> String {
+        format!("{}/{}", self.list_path(), path_segment(name))
     }
 
     pub(crate) fn api_resource(self) -> ApiResource {
@@ -72,6 +85,9 @@ impl Kind {
             Self::Quota => "ResourceQuota",
             Self::LimitRange => "LimitRange",
             Self::RoleBinding => "RoleBinding",
+            Self::Group => "Group",
+            Self::ServiceAccount => "ServiceAccount",
+            Self::Identity => "Identity",
         };
         ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(self.group(), "v1", kind), self.plural())
     }
@@ -88,7 +104,7 @@ pub(crate) fn our_labels() -> String {
 }
 
 /// Labels of an object that belongs to this resource.
-fn labels(resource: Uuid) -> Value {
+pub(super) fn labels(resource: Uuid) -> Value {
     json!({names::MANAGED_BY: names::MANAGED_BY_VALUE, names::RESOURCE_UUID: resource.simple().to_string()})
 }
 
@@ -184,6 +200,9 @@ pub(crate) fn role_binding(
         .map(|subject| match subject {
             Subject::User(name) => json!({"apiGroup": RBAC, "kind": "User", "name": name}),
             Subject::Group(name) => json!({"apiGroup": RBAC, "kind": "Group", "name": name}),
+            Subject::ServiceAccount(name) => {
+                json!({"kind": "ServiceAccount", "name": name, "namespace": namespace})
+            }
         })
         .collect();
     let mut body = json!({
@@ -197,8 +216,8 @@ pub(crate) fn role_binding(
     body
 }
 
-/// Role and subjects of a role binding. A role that is no ClusterRole, and a subject that is neither user nor
-/// group, are kept under a name that nobody wants, so that the binding is put right.
+/// Role and subjects of a role binding. A role that is no ClusterRole, and a subject that the agent does not bind,
+/// are kept under a name that nobody wants, so that the binding is put right.
 pub(crate) fn read_role_binding(object: &DynamicObject) -> Owned<RoleBinding> {
     let role_ref = &object.data["roleRef"];
     let role = role_ref["name"].as_str().unwrap_or_default();
@@ -208,6 +227,11 @@ pub(crate) fn read_role_binding(object: &DynamicObject) -> Owned<RoleBinding> {
         match subject["kind"].as_str() {
             Some("User") => Subject::User(name),
             Some("Group") => Subject::Group(name),
+            Some("ServiceAccount")
+                if subject["namespace"].as_str() == object.metadata.namespace.as_deref() =>
+            {
+                Subject::ServiceAccount(name)
+            }
             other => Subject::Group(format!("{}:{name}", other.unwrap_or_default())),
         }
     });
@@ -217,10 +241,31 @@ pub(crate) fn read_role_binding(object: &DynamicObject) -> Owned<RoleBinding> {
             role: if is_cluster_role { role.to_owned() } else { format!("Role/{role}") },
             subjects: subjects.collect(),
         },
+        edited_by: editors(object, "", &["subjects", "roleRef"]),
     }
 }
 
-fn set_uid(body: &mut Value, uid: Option<&str>) {
+/// Fields directly below `path` that another field manager owns and the agent does not, each with the manager that
+/// wrote it last. `only` names the fields that matter; without any all do.
+fn editors(object: &DynamicObject, path: &str, only: &[&str]) -> BTreeMap<String, String> {
+    let mut entries: Vec<_> = object.metadata.managed_fields.iter().flatten().collect();
+    entries.sort_by_key(|entry| entry.time.as_ref().map(|time| time.0));
+    let mut editors = BTreeMap::new();
+    let mut own = BTreeSet::new();
+    for entry in entries {
+        let fields = entry.fields_v1.as_ref().and_then(|fields| fields.0.pointer(path)?.as_object());
+        let names = fields.into_iter().flatten().filter_map(|(name, _)| name.strip_prefix("f:"));
+        let names = names.filter(|name| only.is_empty() || only.contains(name)).map(str::to_owned);
+        match entry.manager.as_deref() {
+            Some(FIELD_MANAGER) => own.extend(names),
+            manager => editors.extend(names.map(|name| (name, manager.unwrap_or_default().to_owned()))),
+        }
+    }
+    editors.retain(|name, _| !own.contains(name));
+    editors
+}
+
+pub(super) fn set_uid(body: &mut Value, uid: Option<&str>) {
     if let (Some(uid), Some(metadata)) = (uid, body.get_mut("metadata").and_then(Value::as_object_mut)) {
         metadata.insert("uid".to_owned(), json!(uid));
     }
@@ -264,6 +309,7 @@ pub(crate) fn read_quota(object: &DynamicObject) -> Owned<Hard> {
     Owned {
         uid: object.metadata.uid.clone().unwrap_or_default(),
         value: amounts(object.data.pointer("/spec/hard")),
+        edited_by: editors(object, "/f:spec/f:hard", &[]),
     }
 }
 
@@ -281,6 +327,7 @@ pub(crate) fn read_limit_range(object: &DynamicObject) -> Owned<LimitRangePolicy
             max: part("max"),
             min: part("min"),
         },
+        edited_by: BTreeMap::new(),
     }
 }
 

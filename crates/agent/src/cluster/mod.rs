@@ -7,8 +7,11 @@ pub(crate) mod apply;
 pub(crate) mod connect;
 pub(crate) mod http;
 pub(crate) mod kinds;
+pub(crate) mod leftovers;
 pub(crate) mod observe;
 pub(crate) mod store;
+pub(crate) mod subjects;
 pub(crate) mod watch;
 
 pub use connect::{Cluster, ClusterOptions};
+pub use subjects::Needs;

@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use kube::api::DynamicObject;
 use planner::names;
 use planner::observed::{Lookup, Namespace, Observed};
+use planner::policy::Flavour;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -31,12 +32,43 @@ impl Cluster {
             return Ok(known);
         }
         let found = self.explore().await?;
+        self.say_what_is_missing(&found);
         self.write_state(|state| state.surroundings = Some(found.clone()));
         Ok(found)
     }
 
-    /// Lists what is not watched; for the start of a pass in which there is work.
+    /// Names rights and kinds that the configuration needs and the cluster does not have.
+    fn say_what_is_missing(&self, found: &Surroundings) {
+        let keep = "get, list, create, patch and delete";
+        if self.needs.groups && !found.abilities.groups {
+            if found.flavour == Flavour::Kubernetes {
+                tracing::warn!(
+                    "`subjects.kind` is `group`, but this cluster has no OpenShift groups; users are bound themselves"
+                );
+            } else {
+                tracing::warn!(
+                    "`subjects.kind` is `group`, but the agent lacks rights on groups (user.openshift.io: {keep}); users are bound themselves"
+                );
+            }
+        }
+        if self.needs.service_accounts && !found.abilities.service_accounts {
+            tracing::warn!(
+                "`service_accounts` is `service_account`, but the agent lacks rights on serviceaccounts ({keep}); Waldur's get no access"
+            );
+        }
+        if self.needs.identities && !found.abilities.identities {
+            tracing::warn!(
+                "`subjects.identity_provider` is given, but the cluster has no OpenShift identities, or the agent lacks \
+                 rights on them (user.openshift.io: list and create on identities, create on users and \
+                 useridentitymappings); none are made"
+            );
+        }
+    }
+
+    /// Lists what is not watched; for the start of a pass in which there is work. What was refused before may be
+    /// allowed by now.
     pub(crate) async fn refresh(&self) -> Result<(), ApiError> {
+        self.write_store(super::store::Store::forget_refusals);
         for kind in self.not_live() {
             let query = format!("&labelSelector={}", encoded(&kinds::our_labels()));
             let objects = objects(self.http.list(&kind.list_path(), &query).await?);
@@ -64,7 +96,8 @@ impl Cluster {
 
     async fn refresh_one(&self, resource: Uuid) -> Result<(), ApiError> {
         let selector = format!("{},{}={}", kinds::our_labels(), names::RESOURCE_UUID, resource.simple());
-        for kind in self.not_live() {
+        // Identities belong to no resource.
+        for kind in self.not_live().into_iter().filter(|kind| *kind != Kind::Identity) {
             let query = format!("&labelSelector={}", encoded(&selector));
             let found = objects(self.http.list(&kind.list_path(), &query).await?);
             self.write_store(|store| store.replace_of(kind, resource, &found));
@@ -74,11 +107,10 @@ impl Cluster {
 
     fn not_live(&self) -> Vec<Kind> {
         self.read_state(|state| {
-            let readable = |kind: &Kind| {
-                *kind != Kind::LimitRange
-                    || state.surroundings.as_ref().is_none_or(|known| known.limit_ranges)
-            };
-            Kind::ALL.into_iter().filter(|kind| !state.live.contains(kind) && readable(kind)).collect()
+            let readable =
+                |kind: &Kind| state.surroundings.as_ref().is_none_or(|known| known.can_read(*kind));
+            let kinds = self.needs.kinds().into_iter();
+            kinds.filter(|kind| !state.live.contains(kind) && readable(kind)).collect()
         })
     }
 

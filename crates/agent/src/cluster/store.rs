@@ -2,8 +2,10 @@
 //! it. No I/O, no waiting.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use kube::api::DynamicObject;
+use planner::access::Subject;
 use planner::names;
 use planner::observed::{Namespace, Observed, Owned, RoleBinding};
 use planner::policy::LimitRangePolicy;
@@ -11,6 +13,7 @@ use planner::quota::Hard;
 use uuid::Uuid;
 
 use super::kinds::{self, Kind};
+use super::subjects;
 
 /// An object with the version in which it was seen. Versions of one cluster grow; an older sight never replaces
 /// a newer one.
@@ -21,88 +24,176 @@ struct Seen<T> {
     value: T,
 }
 
-/// Our objects by the namespace that they are, or are in.
+/// Objects of one kind, by the namespace that they are, or are in, and by name. Groups, which are in none, are kept
+/// under their resource.
+#[derive(Debug)]
+struct Shelf<T>(HashMap<String, BTreeMap<String, Seen<T>>>);
+
+impl<T> Default for Shelf<T> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
+
+impl<T: PartialEq + Clone> Shelf<T> {
+    /// Returns the resource if its view has changed.
+    fn put(&mut self, place: &str, name: &str, seen: Seen<T>) -> Option<Uuid> {
+        let resource = seen.resource;
+        match self.0.entry(place.to_owned()).or_default().get_mut(name) {
+            Some(known) if known.version > seen.version => None,
+            Some(known) => {
+                let changed = known.value != seen.value || known.resource != resource;
+                *known = seen;
+                changed.then_some(resource)
+            }
+            None => {
+                self.0.entry(place.to_owned()).or_default().insert(name.to_owned(), seen);
+                Some(resource)
+            }
+        }
+    }
+
+    fn take(&mut self, place: &str, name: &str, version: u64) -> Option<Uuid> {
+        let objects = self.0.get_mut(place)?;
+        if objects.get(name)?.version > version {
+            return None;
+        }
+        let resource = objects.remove(name).map(|seen| seen.resource);
+        if objects.is_empty() {
+            self.0.remove(place);
+        }
+        resource
+    }
+
+    /// Forgets what is kept here and was not listed; returns the resources that lost something.
+    fn keep_listed(&mut self, place: &str, listed: &BTreeSet<(String, String)>) -> BTreeSet<Uuid> {
+        let known = self.0.get(place).into_iter().flat_map(BTreeMap::keys).cloned();
+        let gone: Vec<String> =
+            known.filter(|name| !listed.contains(&(place.to_owned(), name.clone()))).collect();
+        gone.iter().filter_map(|name| self.take(place, name, u64::MAX)).collect()
+    }
+
+    fn places(&self) -> Vec<String> {
+        self.0.keys().cloned().collect()
+    }
+
+    /// What is here of a resource.
+    fn of(&self, place: &str, resource: Uuid) -> impl Iterator<Item = (&String, &T)> {
+        let objects = self.0.get(place).into_iter().flatten();
+        objects.filter(move |(_, seen)| seen.resource == resource).map(|(name, seen)| (name, &seen.value))
+    }
+}
+
+/// Our objects.
 #[derive(Debug, Default)]
 pub(crate) struct Store {
-    namespaces: HashMap<String, Seen<Namespace>>,
-    quotas: HashMap<String, Seen<Owned<Hard>>>,
-    limit_ranges: HashMap<String, Seen<Owned<LimitRangePolicy>>>,
-    /// By namespace and name.
-    bindings: HashMap<String, BTreeMap<String, Seen<Owned<RoleBinding>>>>,
+    namespaces: Shelf<Namespace>,
+    quotas: Shelf<Owned<Hard>>,
+    limit_ranges: Shelf<Owned<LimitRangePolicy>>,
+    bindings: Shelf<Owned<RoleBinding>>,
+    groups: Shelf<Owned<BTreeSet<String>>>,
+    /// Where each group is kept: one that has lost our labels no longer says so.
+    group_places: HashMap<String, String>,
+    /// Their uids.
+    service_accounts: Shelf<String>,
     by_resource: HashMap<Uuid, BTreeSet<String>>,
+    /// Names of identities that are mapped to their user, ours and those of [`Self::settled`].
+    identities: Arc<BTreeSet<String>>,
+    /// Names of identities at which nothing is left to do, whoever made them.
+    settled: BTreeSet<String>,
+    /// Groups and service accounts that cannot be kept, by resource.
+    refused: HashMap<Uuid, BTreeMap<Subject, String>>,
 }
 
 impl Store {
     /// Takes in an object that exists; returns the resource whose view has changed.
     pub(crate) fn apply(&mut self, kind: Kind, object: &DynamicObject) -> Option<Uuid> {
+        if kind == Kind::Identity {
+            self.see_identity(object);
+            return None;
+        }
         let Some(resource) = kinds::resource_of(object) else {
             // An object that lost our labels is gone for us.
             return self.delete(kind, object);
         };
         let version = version(object);
-        let name = place(kind, object)?;
+        let (place, name) = (place(kind, object)?, object.metadata.name.clone()?);
+        let (place, name) = (place.as_str(), name.as_str());
         match kind {
             Kind::Namespace => {
                 let value = kinds::read_namespace(object);
-                let changed = put(&mut self.namespaces, &name, Seen { version, resource, value });
-                self.by_resource.entry(resource).or_default().insert(name);
+                let changed = self.namespaces.put(place, name, Seen { version, resource, value });
+                self.by_resource.entry(resource).or_default().insert(name.to_owned());
                 changed
             }
             Kind::Quota => {
                 let value = kinds::read_quota(object);
-                put(&mut self.quotas, &name, Seen { version, resource, value })
+                self.quotas.put(place, name, Seen { version, resource, value })
             }
             Kind::LimitRange => {
                 let value = kinds::read_limit_range(object);
-                put(&mut self.limit_ranges, &name, Seen { version, resource, value })
+                self.limit_ranges.put(place, name, Seen { version, resource, value })
             }
             Kind::RoleBinding => {
                 let value = kinds::read_role_binding(object);
-                let bindings = self.bindings.entry(name).or_default();
-                put_in(bindings, object.metadata.name.clone()?, Seen { version, resource, value })
+                self.bindings.put(place, name, Seen { version, resource, value })
             }
+            Kind::Group => {
+                let value = subjects::read_group(object);
+                let before = self.group_places.insert(name.to_owned(), place.to_owned());
+                if let Some(before) = before.filter(|before| before != place) {
+                    self.groups.take(&before, name, u64::MAX);
+                }
+                self.groups.put(place, name, Seen { version, resource, value })
+            }
+            Kind::ServiceAccount => {
+                let value = object.metadata.uid.clone().unwrap_or_default();
+                self.service_accounts.put(place, name, Seen { version, resource, value })
+            }
+            Kind::Identity => None,
         }
     }
 
     /// Takes in that an object is gone; returns the resource whose view has changed.
     pub(crate) fn delete(&mut self, kind: Kind, object: &DynamicObject) -> Option<Uuid> {
-        let (name, version) = (place(kind, object)?, version(object));
+        let (name, version) = (object.metadata.name.as_deref()?, version(object));
+        if kind == Kind::Identity {
+            Arc::make_mut(&mut self.identities).remove(name);
+            return None;
+        }
+        let place =
+            if kind == Kind::Group { self.group_places.get(name).cloned() } else { place(kind, object) }?;
+        self.take(kind, &place, name, version)
+    }
+
+    fn take(&mut self, kind: Kind, place: &str, name: &str, version: u64) -> Option<Uuid> {
         match kind {
-            Kind::Namespace => self.forget_namespace(&name, version),
-            Kind::Quota => take(&mut self.quotas, &name, version),
-            Kind::LimitRange => take(&mut self.limit_ranges, &name, version),
-            Kind::RoleBinding => {
-                let bindings = self.bindings.get_mut(&name)?;
-                let known = bindings.get(object.metadata.name.as_deref()?)?;
-                if known.version > version {
-                    return None;
-                }
-                let resource = bindings.remove(object.metadata.name.as_deref()?).map(|seen| seen.resource);
-                if bindings.is_empty() {
-                    self.bindings.remove(&name);
-                }
-                resource
-            }
+            Kind::Namespace => self.forget_namespace(name, version),
+            Kind::Quota => self.quotas.take(place, name, version),
+            Kind::LimitRange => self.limit_ranges.take(place, name, version),
+            Kind::RoleBinding => self.bindings.take(place, name, version),
+            Kind::Group => self.groups.take(place, name, version),
+            Kind::ServiceAccount => self.service_accounts.take(place, name, version),
+            Kind::Identity => None,
         }
     }
 
     /// Takes in that there is no namespace of this name.
     pub(crate) fn namespace_gone(&mut self, name: &str) {
         self.forget_namespace(name, u64::MAX);
-        self.quotas.remove(name);
-        self.limit_ranges.remove(name);
-        self.bindings.remove(name);
+        self.quotas.0.remove(name);
+        self.limit_ranges.0.remove(name);
+        self.bindings.0.remove(name);
+        self.service_accounts.0.remove(name);
     }
 
-    /// Takes in that a role binding is gone.
-    pub(crate) fn binding_gone(&mut self, namespace: &str, name: &str) {
-        if let Some(bindings) = self.bindings.get_mut(namespace) {
-            bindings.remove(name);
-        }
+    /// Takes in that an object is gone, which is in this namespace, or of this resource if it is a group.
+    pub(crate) fn object_gone(&mut self, kind: Kind, place: &str, name: &str) {
+        self.take(kind, place, name, u64::MAX);
     }
 
     fn forget_namespace(&mut self, name: &str, version: u64) -> Option<Uuid> {
-        let resource = take(&mut self.namespaces, name, version)?;
+        let resource = self.namespaces.take(name, name, version)?;
         if let Some(names) = self.by_resource.get_mut(&resource) {
             names.remove(name);
             if names.is_empty() {
@@ -112,51 +203,78 @@ impl Store {
         Some(resource)
     }
 
+    fn see_identity(&mut self, object: &DynamicObject) {
+        let Some(name) = object.metadata.name.clone() else {
+            return;
+        };
+        let identities = Arc::make_mut(&mut self.identities);
+        if subjects::is_mapped(object) {
+            identities.insert(name);
+        } else {
+            identities.remove(&name);
+        }
+    }
+
+    /// Takes in that nothing is left to do about an identity.
+    pub(crate) fn identity_settled(&mut self, name: &str) {
+        self.settled.insert(name.to_owned());
+        Arc::make_mut(&mut self.identities).insert(name.to_owned());
+    }
+
+    /// Takes in that a group or service account cannot be kept.
+    pub(crate) fn subject_refused(&mut self, resource: Uuid, subject: Subject, reason: String) {
+        self.refused.entry(resource).or_default().insert(subject, reason);
+    }
+
+    /// What was refused is tried again.
+    pub(crate) fn forget_refusals(&mut self) {
+        self.refused.clear();
+    }
+
     /// Takes in a complete list of a kind; returns the resources whose view has changed.
     pub(crate) fn replace(&mut self, kind: Kind, objects: &[DynamicObject]) -> BTreeSet<Uuid> {
-        let known: Vec<String> = match kind {
-            Kind::Namespace => self.namespaces.keys().cloned().collect(),
-            Kind::Quota => self.quotas.keys().cloned().collect(),
-            Kind::LimitRange => self.limit_ranges.keys().cloned().collect(),
-            Kind::RoleBinding => self.bindings.keys().cloned().collect(),
+        let known = match kind {
+            Kind::Namespace => self.namespaces.places(),
+            Kind::Quota => self.quotas.places(),
+            Kind::LimitRange => self.limit_ranges.places(),
+            Kind::RoleBinding => self.bindings.places(),
+            Kind::Group => self.groups.places(),
+            Kind::ServiceAccount => self.service_accounts.places(),
+            Kind::Identity => {
+                self.identities = Arc::new(self.settled.clone());
+                Vec::new()
+            }
         };
         self.replace_in(kind, &known, objects)
     }
 
     /// Takes in a complete list of a kind for one resource.
     pub(crate) fn replace_of(&mut self, kind: Kind, resource: Uuid, objects: &[DynamicObject]) {
-        let known: Vec<String> = self.by_resource.get(&resource).into_iter().flatten().cloned().collect();
+        let known = match kind {
+            Kind::Group => vec![resource.simple().to_string()],
+            _ => self.by_resource.get(&resource).into_iter().flatten().cloned().collect(),
+        };
         self.replace_in(kind, &known, objects);
     }
 
-    /// Forgets what is kept under these namespaces and not listed, and takes in what is listed.
+    /// Forgets what is kept at these places and not listed, and takes in what is listed.
     fn replace_in(&mut self, kind: Kind, known: &[String], objects: &[DynamicObject]) -> BTreeSet<Uuid> {
         let listed: BTreeSet<(String, String)> = objects
             .iter()
             .filter_map(|object| Some((place(kind, object)?, object.metadata.name.clone()?)))
             .collect();
-        let places: BTreeSet<&String> = listed.iter().map(|(place, _)| place).collect();
         let mut changed = BTreeSet::new();
-        for name in known {
-            let gone = !places.contains(name);
+        for place in known {
             match kind {
-                Kind::Namespace if gone => changed.extend(self.forget_namespace(name, u64::MAX)),
-                Kind::Quota if gone => changed.extend(take(&mut self.quotas, name, u64::MAX)),
-                Kind::LimitRange if gone => changed.extend(take(&mut self.limit_ranges, name, u64::MAX)),
-                Kind::RoleBinding => {
-                    let bindings = self.bindings.entry(name.clone()).or_default();
-                    bindings.retain(|binding, seen| {
-                        let keep = listed.contains(&(name.clone(), binding.clone()));
-                        if !keep {
-                            changed.insert(seen.resource);
-                        }
-                        keep
-                    });
-                    if bindings.is_empty() {
-                        self.bindings.remove(name);
-                    }
+                Kind::Namespace if !listed.contains(&(place.clone(), place.clone())) => {
+                    changed.extend(self.forget_namespace(place, u64::MAX));
                 }
-                Kind::Namespace | Kind::Quota | Kind::LimitRange => {}
+                Kind::Namespace | Kind::Identity => {}
+                Kind::Quota => changed.extend(self.quotas.keep_listed(place, &listed)),
+                Kind::LimitRange => changed.extend(self.limit_ranges.keep_listed(place, &listed)),
+                Kind::RoleBinding => changed.extend(self.bindings.keep_listed(place, &listed)),
+                Kind::Group => changed.extend(self.groups.keep_listed(place, &listed)),
+                Kind::ServiceAccount => changed.extend(self.service_accounts.keep_listed(place, &listed)),
             }
         }
         changed.extend(objects.iter().filter_map(|object| self.apply(kind, object)));
@@ -166,73 +284,41 @@ impl Store {
     /// What is known about a resource. `backend_id` decides between several namespaces.
     pub(crate) fn observed(&self, resource: Uuid, backend_id: &str) -> Observed {
         let names = self.by_resource.get(&resource).into_iter().flatten();
-        let owned =
-            names.filter_map(|name| self.namespaces.get(name)).map(|seen| seen.value.clone()).collect();
-        let mut observed = Observed { owned, ..Observed::default() };
+        let namespaces = names.filter_map(|name| self.namespaces.0.get(name)?.get(name));
+        // One that was given to another resource since is no longer this one's.
+        let namespaces = namespaces.filter(|seen| seen.resource == resource);
+        let mut observed = Observed {
+            owned: namespaces.map(|seen| seen.value.clone()).collect(),
+            groups: cloned(self.groups.of(&resource.simple().to_string(), resource)),
+            identities: Arc::clone(&self.identities),
+            refused: self.refused.get(&resource).cloned().unwrap_or_default(),
+            ..Observed::default()
+        };
         let Some(name) = observed.primary(backend_id).map(|namespace| namespace.name.clone()) else {
             return observed;
         };
-        observed.quota = ours(&self.quotas, &name, resource);
-        observed.limit_range = ours(&self.limit_ranges, &name, resource);
-        let bindings =
-            self.bindings.get(&name).into_iter().flatten().filter(|(_, seen)| seen.resource == resource);
-        observed.bindings = bindings.map(|(name, seen)| (name.clone(), seen.value.clone())).collect();
+        observed.quota = self.quotas.of(&name, resource).next().map(|(_, quota)| quota.clone());
+        observed.limit_range = self.limit_ranges.of(&name, resource).next().map(|(_, range)| range.clone());
+        observed.bindings = cloned(self.bindings.of(&name, resource));
+        observed.service_accounts = cloned(self.service_accounts.of(&name, resource));
         observed
     }
 }
 
-fn ours<T: Clone>(map: &HashMap<String, Seen<T>>, name: &str, resource: Uuid) -> Option<T> {
-    map.get(name).filter(|seen| seen.resource == resource).map(|seen| seen.value.clone())
+fn cloned<'a, T: Clone + 'a>(objects: impl Iterator<Item = (&'a String, &'a T)>) -> BTreeMap<String, T> {
+    objects.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-fn put<T: PartialEq>(map: &mut HashMap<String, Seen<T>>, name: &str, seen: Seen<T>) -> Option<Uuid> {
-    let resource = seen.resource;
-    match map.get_mut(name) {
-        Some(known) if known.version > seen.version => None,
-        Some(known) => {
-            let changed = known.value != seen.value || known.resource != resource;
-            *known = seen;
-            changed.then_some(resource)
-        }
-        None => {
-            map.insert(name.to_owned(), seen);
-            Some(resource)
-        }
-    }
-}
-
-fn put_in<T: PartialEq>(map: &mut BTreeMap<String, Seen<T>>, name: String, seen: Seen<T>) -> Option<Uuid> {
-    let resource = seen.resource;
-    match map.get_mut(&name) {
-        Some(known) if known.version > seen.version => None,
-        Some(known) => {
-            let changed = known.value != seen.value || known.resource != resource;
-            *known = seen;
-            changed.then_some(resource)
-        }
-        None => {
-            map.insert(name, seen);
-            Some(resource)
-        }
-    }
-}
-
-fn take<T>(map: &mut HashMap<String, Seen<T>>, name: &str, version: u64) -> Option<Uuid> {
-    if map.get(name)?.version > version {
-        return None;
-    }
-    map.remove(name).map(|seen| seen.resource)
-}
-
-/// Under which namespace an object is kept; `None` for objects that do not matter, such as other quotas.
+/// Where an object is kept; `None` for objects that do not matter, such as other quotas.
 fn place(kind: Kind, object: &DynamicObject) -> Option<String> {
     let name = object.metadata.name.as_deref()?;
     match kind {
         Kind::Namespace => Some(name.to_owned()),
         Kind::Quota if name == names::QUOTA => object.metadata.namespace.clone(),
         Kind::LimitRange if name == names::LIMIT_RANGE => object.metadata.namespace.clone(),
-        Kind::RoleBinding => object.metadata.namespace.clone(),
-        Kind::Quota | Kind::LimitRange => None,
+        Kind::RoleBinding | Kind::ServiceAccount => object.metadata.namespace.clone(),
+        Kind::Group => kinds::resource_of(object).map(|resource| resource.simple().to_string()),
+        Kind::Quota | Kind::LimitRange | Kind::Identity => None,
     }
 }
 

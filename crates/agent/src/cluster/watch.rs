@@ -1,7 +1,7 @@
 //! Watches of our labelled objects: they keep the store fresh and wake the keys whose objects changed.
 //!
 //! Reads only. A watch that ends or fails is started again for ever by kube's watcher, with growing pauses; while
-//! it is not running, the kind counts as not live and is read by lists.
+//! it lists anew, the kind counts as not live and is read by lists.
 
 use std::sync::Arc;
 
@@ -49,9 +49,10 @@ async fn run(cluster: Arc<Cluster>, kind: Kind, wake: Wake) {
         match events.try_next().await {
             Ok(Some(event)) => take(&cluster, kind, event, &mut listed, &wake),
             Ok(None) => return,
+            // The watcher goes on from where it was, and lists anew if the server has forgotten that: what is kept is
+            // a moment old at most, unless it has to begin again.
             Err(error) => {
-                cluster.write_state(|state| state.live.remove(&kind));
-                tracing::warn!(kind = kind.plural(), error = %error, "the watch broke off; reading lists meanwhile");
+                tracing::warn!(kind = kind.plural(), error = %error, "the watch broke off; starting again")
             }
         }
     }
@@ -66,6 +67,7 @@ fn take(
 ) {
     let changed: Vec<Uuid> = match event {
         Event::Init => {
+            cluster.write_state(|state| state.live.remove(&kind));
             listed.clear();
             Vec::new()
         }

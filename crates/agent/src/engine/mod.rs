@@ -15,14 +15,12 @@ mod people;
 mod resources;
 mod worker;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use planner::access::GrantStatus;
-use planner::action::Action;
 use planner::finding::{Finding, Severity};
-use planner::plan::Plan;
 use planner::queue::{Ended, Queue};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -78,8 +76,8 @@ pub struct EngineOptions {
 /// What was done about access in earlier looks.
 #[derive(Debug, Default)]
 struct AccessMemory {
-    /// Number of the pass that runs.
-    pass: u64,
+    /// Number of the pass that runs, by offering.
+    pass: HashMap<usize, u64>,
     /// The pass in which a removal was held back for a key.
     held: HashMap<Key, u64>,
     /// What Waldur was told of a key's grants.
@@ -182,12 +180,23 @@ impl Engine {
     /// True if the pass before this one held back a removal for the key.
     fn was_held_before(&self, key: Key) -> bool {
         let access = self.access();
-        access.held.get(&key).is_some_and(|pass| pass + 1 == access.pass)
+        let pass = access.pass.get(&key.offering).copied().unwrap_or_default();
+        access.held.get(&key).is_some_and(|held| held + 1 == pass)
+    }
+
+    /// Notes that a pass over an offering begins, with the keys that it has found.
+    fn begin_pass(&self, offering: usize, keys: &HashSet<Key>) {
+        let mut access = self.access();
+        *access.pass.entry(offering).or_default() += 1;
+        let stays = |key: &Key| key.offering != offering || keys.contains(key);
+        access.held.retain(|key, _| stays(key));
+        access.told.retain(|key, _| stays(key));
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).retain(|key, _| stays(key));
     }
 
     fn note_held(&self, key: Key, held: bool) {
         let mut access = self.access();
-        let pass = access.pass;
+        let pass = access.pass.get(&key.offering).copied().unwrap_or_default();
         if held {
             access.held.insert(key, pass);
         } else {
@@ -199,14 +208,8 @@ impl Engine {
         self.access().told.get(&key).cloned()
     }
 
-    fn note_told(&self, key: Key, plan: &Plan) {
-        let told = plan.actions.iter().find_map(|action| match action {
-            Action::SetMembershipStatuses { statuses, .. } => Some(statuses.clone()),
-            _ => None,
-        });
-        if let Some(told) = told {
-            self.access().told.insert(key, told);
-        }
+    fn note_told(&self, key: Key, told: Vec<GrantStatus>) {
+        self.access().told.insert(key, told);
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue<Key>> {

@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
+use planner::outcome::Failure;
 use planner::policy::Policy;
 use planner::usernames::UsernameRule;
 use uuid::Uuid;
@@ -59,12 +59,13 @@ pub struct Offering {
     pub(super) pass: Mutex<Option<PassRead>>,
     /// Messages that are said once per start.
     said_once: Mutex<HashSet<&'static str>>,
+    /// What the Python agent has left was looked for.
+    pub(super) leftovers: tokio::sync::OnceCell<()>,
 }
 
 /// Resources and people as one pass has read them.
 #[derive(Debug)]
 pub(crate) struct PassRead {
-    pub(crate) read: Instant,
     pub(crate) resources: HashMap<Uuid, dto::Resource>,
     pub(crate) people: Arc<People>,
     /// So much access would be removed at once that nobody's is.
@@ -85,6 +86,7 @@ impl Offering {
             people: tokio::sync::Mutex::default(),
             pass: Mutex::default(),
             said_once: Mutex::default(),
+            leftovers: tokio::sync::OnceCell::new(),
         }
     }
 
@@ -95,12 +97,8 @@ impl Offering {
             let started = jiff::Timestamp::now().to_string();
             let offering = self.options.uuid_text.as_str();
             let registration = Registration { offering, mode, processor, started: &started };
-            match self.waldur.register(&registration).await {
-                Err(error)
-                    if error.is_transient() || error.failure == planner::outcome::Failure::Unauthorized =>
-                {
-                    Err(error)
-                }
+            match self.waldur.register(self.options.uuid, &registration, self.options.dry_run).await {
+                Err(error) if error.is_transient() || error.failure == Failure::Unauthorized => Err(error),
                 Err(error) => {
                     tracing::warn!(error = %error, "Waldur does not take this agent's registration; going on without");
                     Ok(())
@@ -118,7 +116,12 @@ impl Offering {
 
     /// Reads the offering anew.
     pub(crate) async fn read_offering(&self) -> Result<dto::Offering, ApiError> {
-        let read = self.waldur.offering(self.options.uuid).await?;
+        let read = self.waldur.offering(self.options.uuid).await.map_err(|error| match error.failure {
+            Failure::NotFound | Failure::Forbidden => error.with_hint(
+                "is `waldur_offering_uuid` right, and has the user of this token a role in the offering or its provider?",
+            ),
+            _ => error,
+        })?;
         let model = planner::model::Offering {
             components: read.components.iter().map(|component| component.kind.clone()).collect(),
             wants_statuses: read.option("enable_membership_sync_status") && !self.waldur.is_legacy(),
@@ -145,25 +148,30 @@ impl Offering {
         }
     }
 
-    /// A resource with the people as the pass has read them, once, and whether that is a moment ago.
-    pub(crate) fn take_pass_read(
-        &self,
-        resource: Uuid,
-    ) -> Option<(dto::Resource, Arc<People>, bool, Instant)> {
+    /// A resource with the people as the pass has read them, once.
+    pub(crate) fn take_pass_read(&self, resource: Uuid) -> Option<(dto::Resource, Arc<People>)> {
         let mut pass = self.pass.lock().unwrap_or_else(PoisonError::into_inner);
         let pass = pass.as_mut()?;
         let resource = pass.resources.remove(&resource)?;
-        Some((resource, Arc::clone(&pass.people), pass.removal_held, pass.read))
+        Some((resource, Arc::clone(&pass.people)))
+    }
+
+    /// True if the last pass holds back all removals of access, until the next one.
+    pub(crate) fn removal_held(&self) -> bool {
+        let pass = self.pass.lock().unwrap_or_else(PoisonError::into_inner);
+        pass.as_ref().is_some_and(|pass| pass.removal_held)
     }
 
     /// The whole policy, with what the cluster and Waldur have told about themselves.
     pub(crate) fn policy(&self, surroundings: &Surroundings) -> Policy {
-        Policy {
+        let mut policy = Policy {
             flavour: surroundings.flavour,
             requester: surroundings.user.clone(),
             legacy_waldur: self.waldur.is_legacy(),
             ..self.options.policy.clone()
-        }
+        };
+        policy.access.abilities = surroundings.abilities;
+        policy
     }
 
     /// Orders that the last pass has read for a resource, once. An order that was executing then may be finished

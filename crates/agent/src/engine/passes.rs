@@ -113,7 +113,11 @@ impl Engine {
         let mut failures = 0_u32;
         let mut watching = false;
         loop {
-            let result = pass(Arc::clone(self), index).await;
+            // A pass may be cut short anywhere; when the agent is to stop, nobody waits for a server that does not answer.
+            let result = tokio::select! {
+                () = stop.cancelled() => return,
+                result = pass(Arc::clone(self), index) => result,
+            };
             if !watching && result.is_ok() {
                 watching = self.watch(index, tasks, stop).await;
             }
@@ -174,8 +178,9 @@ impl Engine {
         offering.register("order_process", "OfferingOrderProcessor").await?;
         let orders = offering.waldur.open_orders(offering.options.uuid).await?;
         if orders.is_empty() {
-            // The cluster is asked who it is even when there is nothing to do there: an operator wants to hear of
-            // a wrong URL or token before the first customer does.
+            // Waldur is asked for the offering and the cluster who it is even when there is nothing to do: an operator
+            // wants to hear of a wrong UUID, URL or token before the first customer does.
+            offering.model().await?;
             offering.cluster.surroundings().await?;
             return Ok(0);
         }

@@ -29,12 +29,23 @@ pub(crate) struct People {
     read: Instant,
     /// Accounts in the offering by user.
     users: HashMap<Uuid, dto::OfferingUser>,
-    /// Usernames of service and course accounts in state OK, by project.
-    accounts: HashMap<Uuid, Vec<String>>,
-    /// Roles by project; `None` where the provider's list cannot serve, then teams are read.
-    permissions: Option<HashMap<Uuid, Vec<dto::Permission>>>,
+    /// Usernames of service accounts in state OK, by project.
+    service_accounts: HashMap<Uuid, Vec<String>>,
+    /// The same of course accounts.
+    course_accounts: HashMap<Uuid, Vec<String>>,
+    /// Roles in projects; `None` where the provider's list cannot serve, then teams are read.
+    roles: Option<Roles>,
     teams: Once<Arc<Vec<dto::TeamMember>>>,
     owners: Once<Arc<Vec<dto::Permission>>>,
+}
+
+/// The provider's list of roles. A team shows one role of each member (contract §4.4), this shows all.
+#[derive(Debug)]
+enum Roles {
+    /// Read as a whole, by project.
+    Listed(HashMap<Uuid, Arc<Vec<dto::Permission>>>),
+    /// Of this provider, read project by project.
+    Asked(Uuid, Once<Option<Arc<Vec<dto::Permission>>>>),
 }
 
 impl Offering {
@@ -52,41 +63,36 @@ impl Offering {
 
 impl People {
     async fn read(offering: &Offering) -> Result<Self, ApiError> {
-        let for_passes = offering.options.scope == Scope::Resources;
+        let read = Instant::now();
         let (waldur, uuid) = (&offering.waldur, offering.options.uuid);
         let model = offering.read_offering().await?;
         let users = waldur.offering_users(uuid);
         let service_accounts = waldur.accounts(uuid, "list_project_service_accounts");
         let course_accounts = waldur.accounts(uuid, "list_course_accounts");
-        let permissions = async { if for_passes { permissions(offering, &model).await } else { Ok(None) } };
-        let (mut users, service, course, permissions) =
-            futures::try_join!(users, tolerated(service_accounts), tolerated(course_accounts), permissions)?;
+        let roles = roles(offering, &model);
+        let (mut users, service, course, roles) =
+            futures::try_join!(users, tolerated(service_accounts), tolerated(course_accounts), roles)?;
         name_users(offering, &model, &mut users).await?;
-        let mut accounts: HashMap<Uuid, Vec<String>> = HashMap::new();
-        for account in service.into_iter().chain(course).filter(|account| account.state == "OK") {
-            if let Some(project) = account.project_uuid {
-                accounts.entry(project).or_default().push(account.username);
-            }
-        }
+        let (service_accounts, course_accounts) = (by_project(service), by_project(course));
         let users = users.into_iter().filter_map(|user| Some((user.user_uuid?, user))).collect();
         let (teams, owners) = (Once::default(), Once::default());
-        Ok(Self { read: Instant::now(), users, accounts, permissions, teams, owners })
+        Ok(Self { read, users, service_accounts, course_accounts, roles, teams, owners })
     }
 
     /// Everybody who is to have access to a resource.
     pub(crate) async fn team(&self, offering: &Offering, resource: &dto::Resource) -> Result<Team, ApiError> {
         let mut members: HashMap<Uuid, Member> = HashMap::new();
-        match (&self.permissions, resource.project_uuid) {
-            (Some(permissions), Some(project)) => {
-                for permission in permissions.get(&project).into_iter().flatten() {
-                    self.add(
-                        &mut members,
-                        permission,
-                        permission.role_name.as_ref().or(permission.role.as_ref()),
-                    );
+        let roles = match resource.project_uuid {
+            Some(project) => self.roles_in(offering, project).await?,
+            None => None,
+        };
+        match roles {
+            Some(roles) => {
+                for permission in roles.iter() {
+                    self.add(&mut members, permission, permission.role());
                 }
             }
-            _ => {
+            None => {
                 for member in self.team_of(offering, resource).await?.iter() {
                     self.add_team_member(&mut members, member);
                 }
@@ -97,10 +103,17 @@ impl People {
                 self.add(&mut members, owner, Some(&OWNER.to_owned()));
             }
         }
-        let accounts = resource.project_uuid.and_then(|project| self.accounts.get(&project));
+        let accounts = |by_project: &HashMap<Uuid, Vec<String>>| {
+            let accounts = resource.project_uuid.and_then(|project| by_project.get(&project));
+            accounts.cloned().unwrap_or_default()
+        };
         let mut members: Vec<Member> = members.into_values().collect();
         members.sort_by(|one, two| one.username.cmp(&two.username).then(one.user.cmp(&two.user)));
-        Ok(Team { members, accounts: accounts.cloned().unwrap_or_default() })
+        Ok(Team {
+            members,
+            service_accounts: accounts(&self.service_accounts),
+            course_accounts: accounts(&self.course_accounts),
+        })
     }
 
     fn add(&self, members: &mut HashMap<Uuid, Member>, permission: &dto::Permission, role: Option<&String>) {
@@ -110,7 +123,7 @@ impl People {
             username: permission.user_username.clone(),
             email: permission.user_email.clone(),
             offering_username: user.map(|user| user.username.clone()).filter(|name| !name.is_empty()),
-            offering_user_state: user.and_then(|user| user.state.clone()),
+            offering_user_state: user.and_then(dto::OfferingUser::standing),
             grants: Vec::new(),
         });
         member.grants.push(Grant { role: role.cloned(), expires: permission.expiration_time });
@@ -118,20 +131,43 @@ impl People {
 
     fn add_team_member(&self, members: &mut HashMap<Uuid, Member>, member: &dto::TeamMember) {
         // A username that was given a moment ago may be newer than the team.
-        let user = self.users.get(&member.uuid).filter(|user| !user.username.is_empty());
+        let user =
+            self.users.get(&member.uuid).filter(|user| !user.username.is_empty() || user.is_restricted);
         let own = member.offering_user_username.clone().filter(|name| !name.is_empty());
         let entry = members.entry(member.uuid).or_insert_with(|| Member {
             user: member.uuid,
             username: member.username.clone(),
             email: member.email.clone(),
             offering_user_state: match user {
-                Some(user) if own.is_none() => user.state.clone(),
+                Some(user) if own.is_none() || user.is_restricted => user.standing(),
                 _ => member.offering_user_state.clone(),
             },
             offering_username: own.or_else(|| user.map(|user| user.username.clone())),
             grants: Vec::new(),
         });
         entry.grants.push(Grant { role: member.role.clone(), expires: member.expiration_time });
+    }
+
+    /// All roles in a project; `None` where only its team tells.
+    async fn roles_in(
+        &self,
+        offering: &Offering,
+        project: Uuid,
+    ) -> Result<Option<Arc<Vec<dto::Permission>>>, ApiError> {
+        let (provider, projects) = match &self.roles {
+            None => return Ok(None),
+            Some(Roles::Listed(by_project)) => {
+                return Ok(Some(by_project.get(&project).cloned().unwrap_or_default()));
+            }
+            Some(Roles::Asked(provider, projects)) => (*provider, projects),
+        };
+        let cell = once(projects, project).await;
+        let read = async || match offering.waldur.project_permissions(provider, Some(project)).await {
+            Ok(roles) => Ok(Some(Arc::new(roles))),
+            Err(error) if is_refusal(&error) => Ok(None),
+            Err(error) => Err(error),
+        };
+        cell.get_or_try_init(read).await.cloned()
     }
 
     async fn team_of(
@@ -167,6 +203,17 @@ impl People {
     }
 }
 
+/// Usernames of accounts in state OK.
+fn by_project(accounts: Vec<dto::Account>) -> HashMap<Uuid, Vec<String>> {
+    let mut by_project: HashMap<Uuid, Vec<String>> = HashMap::new();
+    for account in accounts.into_iter().filter(|account| account.state == "OK") {
+        if let Some(project) = account.project_uuid {
+            by_project.entry(project).or_default().push(account.username);
+        }
+    }
+    by_project
+}
+
 async fn once<T>(cells: &Once<T>, key: Uuid) -> Arc<OnceCell<T>> {
     Arc::clone(cells.lock().await.entry(key).or_default())
 }
@@ -179,40 +226,44 @@ async fn tolerated<T>(list: impl Future<Output = Result<Vec<T>, ApiError>>) -> R
     }
 }
 
-/// Roles in all projects of the provider, by project. `None` where the token may not read them, or where users
-/// may have to consent before the provider sees them: only the team knows who has.
-async fn permissions(
-    offering: &Offering,
-    model: &dto::Offering,
-) -> Result<Option<HashMap<Uuid, Vec<dto::Permission>>>, ApiError> {
+/// The provider's list of roles. `None` where the token may not read it, or where users may have to consent before
+/// the provider sees them: only the team knows who has.
+async fn roles(offering: &Offering, model: &dto::Offering) -> Result<Option<Roles>, ApiError> {
     let waldur = &offering.waldur;
+    let Some(customer) = model.customer_uuid else {
+        return Ok(None);
+    };
     let read = async {
-        let Some(customer) = model.customer_uuid else {
-            return Ok(None);
-        };
         if waldur.has_terms_of_service(offering.options.uuid).await? {
             return Ok(None);
         }
         let Some(provider) = waldur.service_provider(customer).await? else {
             return Ok(None);
         };
-        waldur.project_permissions(provider).await.map(Some)
-    };
-    let listed = match read.await {
-        Ok(Some(listed)) => listed,
-        Ok(None) => return Ok(None),
-        Err(error) if matches!(error.failure, Failure::Forbidden | Failure::NotFound | Failure::Invalid) => {
-            return Ok(None);
+        match offering.options.scope {
+            Scope::Resources => waldur.project_permissions(provider, None).await.map(|all| Some(listed(all))),
+            Scope::Orders => Ok(Some(Roles::Asked(provider, Once::default()))),
         }
-        Err(error) => return Err(error),
     };
+    match read.await {
+        Err(error) if is_refusal(&error) => Ok(None),
+        other => other,
+    }
+}
+
+/// The answer of a server that will give the same one again.
+fn is_refusal(error: &ApiError) -> bool {
+    matches!(error.failure, Failure::Forbidden | Failure::NotFound | Failure::Invalid)
+}
+
+fn listed(permissions: Vec<dto::Permission>) -> Roles {
     let mut by_project: HashMap<Uuid, Vec<dto::Permission>> = HashMap::new();
-    for permission in listed {
+    for permission in permissions {
         if let Some(project) = permission.project_uuid {
             by_project.entry(project).or_default().push(permission);
         }
     }
-    Ok(Some(by_project))
+    Roles::Listed(by_project.into_iter().map(|(project, roles)| (project, Arc::new(roles))).collect())
 }
 
 /// Gives usernames to those who wait for one, where that is the provider's task (contract §4.3). A user for whom
@@ -229,7 +280,7 @@ async fn name_users(
         return Ok(());
     }
     let mut taken: BTreeSet<String> = users.iter().map(|user| user.username.clone()).collect();
-    for user in users.iter_mut().filter(|user| user.username.is_empty()) {
+    for user in users.iter_mut().filter(|user| user.username.is_empty() && !user.is_restricted) {
         if !usernames::wants_username(user.state.as_deref()) {
             continue;
         }
@@ -249,8 +300,9 @@ async fn name_users(
                 user.username = username;
                 user.state = user.state.as_ref().map(|_| "OK".to_owned());
             }
-            Err(error) if error.is_transient() => return Err(error),
-            Err(error) => tracing::warn!(%error, username, "Waldur does not take the username"),
+            Err(error) => {
+                tracing::warn!(%error, username, "Waldur does not take the username; it is tried again")
+            }
         }
     }
     Ok(())

@@ -3,10 +3,11 @@
 //! A pass reads lists only. Keys at which nothing has changed are settled from what it has read; nobody's access is
 //! removed on an answer that is not complete.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures::StreamExt as _;
 use jiff::Timestamp;
 use planner::desired::{self, Facts, Goal};
 use planner::plan;
@@ -20,6 +21,11 @@ use super::{Engine, Key, Offering};
 use crate::error::ApiError;
 use crate::heartbeat;
 use crate::waldur::dto;
+
+/// How many bindings of the Python agent are named.
+const SHOWN: usize = 20;
+/// Teams that are read at the same time.
+const TEAMS_AT_ONCE: usize = 16;
 
 impl Engine {
     /// Keeps resources as Waldur has them, period after period, until `stop`.
@@ -52,7 +58,6 @@ impl Engine {
 
     async fn wake_resources(&self, index: usize, offering: &Offering) -> Result<usize, ApiError> {
         heartbeat::beat();
-        self.access().pass += 1;
         offering.register("membership_sync", "OfferingMembershipProcessor").await?;
         let surroundings = offering.cluster.surroundings().await?;
         let resources = async {
@@ -62,15 +67,18 @@ impl Engine {
         };
         let (resources, people, ()) =
             futures::try_join!(resources, offering.people(Duration::ZERO), offering.cluster.refresh())?;
+        let keys: HashSet<Key> =
+            resources.iter().map(|resource| Key { offering: index, resource: resource.uuid }).collect();
+        self.begin_pass(index, &keys);
+        report_leftovers(offering, &resources).await;
         let policy = offering.policy(&surroundings);
         let removal_held = self.too_many_removals(index, offering, &policy, &resources, &people).await?;
         let resources: HashMap<Uuid, dto::Resource> =
             resources.into_iter().map(|resource| (resource.uuid, resource)).collect();
-        let keys: Vec<Uuid> = resources.keys().copied().collect();
-        let read = PassRead { read: Instant::now(), resources, people, removal_held };
+        let read = PassRead { resources, people, removal_held };
         *offering.pass.lock().unwrap_or_else(PoisonError::into_inner) = Some(read);
-        for resource in &keys {
-            self.wake(Key { offering: index, resource: *resource });
+        for key in &keys {
+            self.wake(*key);
         }
         Ok(keys.len())
     }
@@ -90,8 +98,10 @@ impl Engine {
         }
         let model = offering.model().await?;
         let (mut losing, mut all) = (0, 0);
-        for resource in resources {
-            let Ok(team) = people.team(offering, resource).await else {
+        let read = async |resource| (resource, people.team(offering, resource).await);
+        let mut teams = futures::stream::iter(resources).map(read).buffered(TEAMS_AT_ONCE).boxed();
+        while let Some((resource, team)) = teams.next().await {
+            let Ok(team) = team else {
                 continue;
             };
             let key = Key { offering: index, resource: resource.uuid };
@@ -110,5 +120,35 @@ impl Engine {
             tracing::warn!(losing, of = all, "this pass would take access from too many at once; held back");
         }
         Ok(held)
+    }
+}
+
+/// Names the bindings that the Python agent has left in projects of these resources, once per start.
+async fn report_leftovers(offering: &Offering, resources: &[dto::Resource]) {
+    if !offering.options.membership || resources.is_empty() {
+        return;
+    }
+    let look = async || {
+        let namespaces = resources.iter().map(|resource| resource.backend_id.trim()).collect();
+        match offering.cluster.leftovers(&namespaces).await {
+            Err(error) if error.is_transient() => return Err(error),
+            Err(error) => tracing::debug!(error = %error, "cannot look for bindings of the Python agent"),
+            Ok(found) if found.is_empty() => {}
+            Ok(found) => {
+                let shown: Vec<String> = found.iter().take(SHOWN).map(ToString::to_string).collect();
+                let more = found.len().saturating_sub(SHOWN);
+                let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+                tracing::warn!(
+                    "the Python agent has left {} role bindings, which give access whatever Waldur says; they are not \
+                     touched, delete them when members have their access by this agent: {}{more}",
+                    found.len(),
+                    shown.join(", ")
+                );
+            }
+        }
+        Ok::<_, ApiError>(())
+    };
+    if let Err(error) = offering.leftovers.get_or_try_init(look).await {
+        tracing::debug!(error = %error, "cannot look for bindings of the Python agent; will try again");
     }
 }

@@ -1,16 +1,19 @@
 //! The work on one key: observe → plan → apply → outcome.
 
-use std::time::{Duration, Instant};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
+use planner::access::{GrantStatus, RoleTable, Team};
 use planner::action::Action;
-use planner::desired::{self, Desired, Facts};
-use planner::model::{self, OrderState};
+use planner::desired::{self, Desired, Facts, Goal};
+use planner::model::{self, OrderKind, OrderState};
 use planner::observed::{Lookup, Observed};
-use planner::outcome::{self, Next};
+use planner::outcome::{self, Failure, Next};
 use planner::plan::{self, Plan};
 use planner::queue::Ended;
 use tracing::Instrument as _;
+use uuid::Uuid;
 
 use super::{Engine, Key, Offering, Scope};
 use crate::cluster::apply::Writes;
@@ -21,10 +24,12 @@ use crate::waldur::dto;
 /// How often a key is planned anew at once, because the world turned out to be another, before it has to wait
 /// like any other failure.
 const ROUNDS: usize = 8;
-/// Facts of a pass that are older than this are read again before anything is changed.
+/// Lists over the people of an offering that are older than this are read again before anything is changed.
 const GOOD_TO_ACT_ON: Duration = Duration::from_secs(10);
 /// How long lists over the people of an offering serve the orders of that time.
 const PEOPLE_KEPT: Duration = Duration::from_secs(60);
+/// How old they may be when usernames are looked for that were given after a create.
+const PEOPLE_AFTER_CREATE: Duration = Duration::from_millis(900);
 /// Shown to customers instead of details where the operator wants that (contract §1.2).
 const GENERIC_MESSAGE: &str = "Internal backend error. Please contact the service provider.";
 
@@ -84,22 +89,22 @@ impl Engine {
         }
         let plan = plan_with_lookups(offering, &desired, &mut observed).await?;
         self.say(key, &plan.findings);
-        self.note_held(key, plan.removal_held);
         if self.dry_run {
             return Ok(printed(&plan));
         }
-        if seen.is_old() && !plan.actions.is_empty() {
-            // What a long pass has read at its start is good enough to see that nothing changed, not to act on.
+        if seen.by_pass && offering.options.scope == Scope::Resources && !plan.actions.is_empty() {
+            // What a pass has read at its start is good enough to see that nothing changed, not to act on: an order
+            // may have been done since.
             return Ok(Round::Again(None));
         }
+        self.note_held(key, plan.removal_held);
         let surroundings = &surroundings;
-        let mut execution =
-            Execution { offering, desired: &desired, surroundings, approved: false, left_out: false };
+        let roles = &policy.access.roles;
+        let mut execution = Execution::new(offering, &desired, surroundings, roles);
         let round = execution.run(&plan, more_orders).await;
-        if !execution.left_out {
-            self.note_told(key, &plan);
+        if let Some(told) = execution.told {
+            self.note_told(key, told);
         }
-
         Ok(round)
     }
 
@@ -120,14 +125,6 @@ struct Seen {
     facts: Facts,
     /// By the pass that woke the key.
     by_pass: bool,
-    /// When, if by a pass over all resources.
-    read: Option<Instant>,
-}
-
-impl Seen {
-    fn is_old(&self) -> bool {
-        self.read.is_some_and(|read| read.elapsed() > GOOD_TO_ACT_ON)
-    }
 }
 
 fn ended(look_again_at: Option<Timestamp>) -> Ended {
@@ -146,13 +143,14 @@ async fn look_at_orders(offering: &Offering, key: Key, first: bool) -> Result<Se
         Some(orders) => orders,
         None => offering.waldur.open_orders_of(offering.options.uuid, key.resource).await?,
     };
-    let resource = offering.waldur.resource(key.resource).await?;
-    let terminates = orders.iter().any(|order| order.kind == "Terminate");
+    let resource = offering.waldur.resource(offering.options.uuid, key.resource).await?;
+    // An order that makes a project ends with its team in it. Later changes are left to the passes, which see more.
+    let makes = orders.is_empty() || orders.iter().any(|order| is_making(&order.kind));
     // A look without an order comes after a create: usernames may have been given since.
-    let max_age = if orders.is_empty() { Duration::ZERO } else { PEOPLE_KEPT };
+    let max_age = if orders.is_empty() { PEOPLE_AFTER_CREATE } else { PEOPLE_KEPT };
     let team = match &resource {
-        Some(resource) if offering.options.membership && !terminates => {
-            Some(offering.people(max_age).await?.team(offering, resource).await?)
+        Some(resource) if offering.options.membership && makes => {
+            team_of(offering, resource, max_age).await?
         }
         _ => None,
     };
@@ -163,29 +161,51 @@ async fn look_at_orders(offering: &Offering, key: Key, first: bool) -> Result<Se
             order.plan_quotas = offering.waldur.plan_quotas(plan).await?;
         }
     }
-    Ok(Seen { facts: Facts { resource, orders, team, ..Facts::default() }, by_pass, read: None })
+    Ok(Seen { facts: Facts { resource, orders, team, ..Facts::default() }, by_pass })
+}
+
+/// The team of a project that is being made. One that this token may not read holds up no order (contract §3.4):
+/// the project is then made without access.
+async fn team_of(
+    offering: &Offering,
+    resource: &dto::Resource,
+    max_age: Duration,
+) -> Result<Option<Team>, ApiError> {
+    let read = async { offering.people(max_age).await?.team(offering, resource).await };
+    match read.await {
+        Ok(team) => Ok(Some(team)),
+        Err(error) if matches!(error.failure, Failure::Forbidden | Failure::NotFound | Failure::Invalid) => {
+            tracing::error!(error = %error, "the team cannot be read; the project is made without access for it");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn is_making(kind: &str) -> bool {
+    matches!(OrderKind::parse(kind), Some(OrderKind::Create | OrderKind::Restore))
 }
 
 /// The resource and its people, without orders: those are another mode's.
 async fn look_at_resource(offering: &Offering, key: Key, first: bool) -> Result<Seen, ApiError> {
     let read = if first { offering.take_pass_read(key.resource) } else { None };
-    let (resource, people, removal_held, read) = match read {
-        Some((resource, people, held, read)) => (Some(resource), people, held, Some(read)),
+    let by_pass = read.is_some();
+    let (resource, people) = match read {
+        Some((resource, people)) => (Some(resource), people),
         None => {
             let people = offering.people(GOOD_TO_ACT_ON).await?;
-            (offering.waldur.resource(key.resource).await?, people, false, None)
+            (offering.waldur.resource(offering.options.uuid, key.resource).await?, people)
         }
     };
+    // The cluster may tell of the resource of another offering there.
+    let resource = resource.filter(|resource| resource.is_of(offering.options.uuid));
     let team = match &resource {
         Some(resource) if offering.options.membership => Some(people.team(offering, resource).await?),
         _ => None,
     };
     let resource = resource.map(|resource| resource.to_model(None));
-    Ok(Seen {
-        facts: Facts { resource, team, removal_held, ..Facts::default() },
-        by_pass: read.is_some(),
-        read,
-    })
+    let removal_held = offering.removal_held();
+    Ok(Seen { facts: Facts { resource, team, removal_held, ..Facts::default() }, by_pass })
 }
 
 /// Plans, and looks up the namespaces that the plan asks about.
@@ -201,7 +221,7 @@ async fn plan_with_lookups(
                 let found = offering.cluster.look_up(name).await?;
                 // A namespace with this resource's labels belongs among the owned ones: its quota is known there.
                 if let Lookup::Present(namespace) = &found
-                    && let Some(resource) = desired.order.and_then(|order| order.resource)
+                    && let Some(resource) = desired.standing.as_ref().map(|standing| standing.resource)
                     && namespace.ownership(resource, "") == planner::observed::Ownership::Ours
                 {
                     *observed = offering.cluster.observe(resource, name, true).await?;
@@ -225,18 +245,55 @@ struct Execution<'a> {
     offering: &'a Offering,
     desired: &'a Desired,
     surroundings: &'a Surroundings,
+    roles: &'a RoleTable,
     /// The order was approved in this very plan.
     approved: bool,
     /// Something was not done and the plan went on: what is told to Waldur afterwards would not be true.
     left_out: bool,
+    /// ClusterRoles that the cluster did not let the agent give, and why.
+    refused: BTreeMap<String, String>,
+    /// What Waldur was told of each grant.
+    told: Option<Vec<GrantStatus>>,
 }
 
-impl Execution<'_> {
+impl<'a> Execution<'a> {
+    const fn new(
+        offering: &'a Offering,
+        desired: &'a Desired,
+        surroundings: &'a Surroundings,
+        roles: &'a RoleTable,
+    ) -> Self {
+        let refused = BTreeMap::new();
+        Self { offering, desired, surroundings, roles, approved: false, left_out: false, refused, told: None }
+    }
+
+    /// Tells Waldur what became of each grant, unless it knows.
+    async fn tell_statuses(&mut self, resource: Uuid, statuses: &[GrantStatus]) -> Result<(), ApiError> {
+        let statuses: Vec<GrantStatus> = statuses.iter().map(|status| self.as_granted(status)).collect();
+        let known = match &self.desired.goal {
+            Goal::Project(project) => project.told_statuses.as_ref().and_then(Option::as_ref),
+            _ => None,
+        };
+        if known != Some(&statuses) {
+            self.offering.waldur.set_membership_statuses(resource, &statuses).await?;
+            self.told = Some(statuses);
+        }
+        Ok(())
+    }
+
+    /// A status with what the cluster has said to the grant.
+    fn as_granted(&self, status: &GrantStatus) -> GrantStatus {
+        let role = Some(status.role.as_str()).filter(|role| !role.is_empty());
+        let refusal = self.roles.cluster_role(role).and_then(|role| self.refused.get(role));
+        GrantStatus { problem: status.problem.clone().or_else(|| refusal.cloned()), ..status.clone() }
+    }
+
     async fn run(&mut self, plan: &Plan, more_orders: bool) -> Round {
         let Surroundings { flavour, user, .. } = self.surroundings;
         let mut writes = Writes::new(&self.offering.cluster, *flavour, user);
         for action in &plan.actions {
-            if self.left_out && action.reports_success() {
+            let is_told_apart = matches!(action, Action::SetMembershipStatuses { .. });
+            if self.left_out && action.reports_success() && !is_told_apart {
                 continue;
             }
             match self.carry_out(&mut writes, action).await {
@@ -277,7 +334,7 @@ impl Execution<'_> {
                 waldur.set_metadata(*resource, metadata).await?
             }
             Action::SetMembershipStatuses { resource, statuses } => {
-                waldur.set_membership_statuses(*resource, statuses).await?;
+                self.tell_statuses(*resource, statuses).await?;
             }
             Action::SetResourceOk { resource } => waldur.set_resource_ok(*resource).await?,
             Action::SetResourceErred { resource, message, traceback } => {
@@ -296,6 +353,11 @@ impl Execution<'_> {
             | Action::ApplyLimitRange { .. }
             | Action::ApplyRoleBinding { .. }
             | Action::DeleteRoleBinding { .. }
+            | Action::ApplyGroup { .. }
+            | Action::DeleteGroup { .. }
+            | Action::ApplyServiceAccount { .. }
+            | Action::DeleteServiceAccount { .. }
+            | Action::EnsureIdentity { .. }
             | Action::DeleteNamespace { .. } => {}
         }
         Ok(true)
@@ -305,8 +367,10 @@ impl Execution<'_> {
     async fn failed(&mut self, plan: &Plan, action: &Action, error: &ApiError) -> Option<Round> {
         match outcome::after(action, &error.failure) {
             Next::Skip => {
-                self.left_out |=
-                    matches!(action, Action::ApplyRoleBinding { .. } | Action::DeleteRoleBinding { .. });
+                self.left_out |= action.changes_access();
+                if let Action::ApplyRoleBinding { role, .. } = action {
+                    self.refused.insert(role.clone(), "the cluster refuses the grant".to_owned());
+                }
                 tracing::error!(error = %error, hint = hint(action, error), "left out: {action}");
                 None
             }
@@ -323,16 +387,17 @@ impl Execution<'_> {
         }
     }
 
-    /// Errs the order if it has begun; otherwise the failure stays in the log and is tried again.
+    /// Errs the order if it has begun, or the resource if there is no order; it is tried again.
     async fn give_up(&self, plan: &Plan, action: &Action, error: &ApiError) -> Round {
         tracing::error!(error = %error, "failed for good: {action}");
-        let Some(order) = self.desired.order.filter(|order| !order.pending || self.approved) else {
-            return Round::Failed(None);
-        };
         let (message, traceback) = if self.offering.options.expose_details {
             (format!("{error}"), format!("while carrying out: {action}\n{error}"))
         } else {
             (GENERIC_MESSAGE.to_owned(), String::new())
+        };
+        let Some(order) = self.desired.order.filter(|order| !order.pending || self.approved) else {
+            self.tell_resource(&message, &traceback).await;
+            return Round::Failed(None);
         };
         let told = async {
             self.tell_project(plan, action).await?;
@@ -344,6 +409,21 @@ impl Execution<'_> {
                 tracing::error!(error = %error, "cannot tell Waldur that the order failed; will try again");
                 Round::Failed(error.retry_after())
             }
+        }
+    }
+
+    /// Tells Waldur, once, what is wrong with a resource that no order is open for.
+    async fn tell_resource(&self, message: &str, traceback: &str) {
+        let Some(standing) = self.desired.standing.as_ref().filter(|_| !self.desired.legacy_waldur) else {
+            return;
+        };
+        if self.desired.order.is_some() || (standing.erred && standing.error_message == message) {
+            return;
+        }
+        if let Err(error) =
+            self.offering.waldur.set_resource_erred(standing.resource, message, traceback).await
+        {
+            tracing::warn!(error = %error, "cannot tell Waldur what is wrong with the resource");
         }
     }
 

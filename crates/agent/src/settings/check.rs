@@ -240,7 +240,14 @@ fn single(kind: Kind, given: &Scalar, node: &Node, path: &str, findings: &mut Fi
         Kind::CredentialUrl(schemes) => return url(text, schemes, true, node, path, findings),
         Kind::Prefix => prefix_fault(text),
         Kind::ClusterRole => cluster_role_fault(text),
-        Kind::BoolOrPath | Kind::Path | Kind::Text | Kind::Secret | Kind::Any => None,
+        Kind::Secret => {
+            if text.trim().chars().any(char::is_control) {
+                let message = "holds a line break or another control character, which cannot be sent";
+                findings.error(node.place, path, message, "write the secret on one line, in quotes");
+            }
+            None
+        }
+        Kind::BoolOrPath | Kind::Path | Kind::Text | Kind::Any => None,
         Kind::Section(_) | Kind::List(_) | Kind::Map(_) | Kind::QuotaTargets => None,
     };
     if let Some(Fault { expected: said, hint }) = fault {

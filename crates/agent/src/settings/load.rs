@@ -65,7 +65,11 @@ pub fn load(path: &Path, environment: &Environment<'_>, strictness: Strictness) 
                 std::io::ErrorKind::InvalidData => "the file must be UTF-8 text",
                 _ => "check the path and the permissions",
             };
-            findings.error(Place::default(), "", format!("cannot be read: {}", error.kind()), hint);
+            let reason = match error.kind() {
+                std::io::ErrorKind::NotFound => "no such file".to_owned(),
+                kind => kind.to_string(),
+            };
+            findings.error(Place::default(), "", format!("cannot be read: {reason}"), hint);
             Err(Report { findings: findings.into_sorted() })
         }
     }

@@ -35,8 +35,20 @@ pub(crate) struct Registration<'a> {
     pub(crate) started: &'a str,
 }
 
+impl Registration<'_> {
+    /// The name that the identity has in Waldur.
+    fn identity(&self) -> String {
+        format!("agent-{}", self.offering)
+    }
+}
+
+/// Where agents make themselves known (contract §6.2).
+const IDENTITIES: &str = "/api/marketplace-site-agent-identities/";
 /// Value of `backend_type` when a processor is registered; the name that portals know for this kind of agent.
 const BACKEND_TYPE: &str = "waldur_site_agent_okd.backend.OkdBackend";
+
+/// The role of an organization's owners.
+const OWNER: &str = "CUSTOMER.OWNER";
 
 impl Waldur {
     /// Sets up the connection; nothing is sent yet.
@@ -59,36 +71,57 @@ impl Waldur {
     }
 
     /// Makes the agent known: identity, service, processor. A server without these endpoints is one of 2024,
-    /// which is remembered.
-    pub(crate) async fn register(&self, registration: &Registration<'_>) -> Result<(), ApiError> {
-        match self.register_identity(registration).await {
+    /// which is remembered. A dry run only looks, for that reason.
+    pub(crate) async fn register(
+        &self,
+        offering: Uuid,
+        registration: &Registration<'_>,
+        dry_run: bool,
+    ) -> Result<(), ApiError> {
+        let known = match self.identities(registration).await {
             Err(error) if error.unknown_path => {
-                self.legacy.store(true, Ordering::Relaxed);
-                Ok(())
+                // A proxy says the same while Waldur is away: only beside an answer of Waldur's own does it mean
+                // that the server does not know agents.
+                self.offering(offering).await?;
+                match self.identities(registration).await {
+                    Err(error) if error.unknown_path => {
+                        self.legacy.store(true, Ordering::Relaxed);
+                        return Ok(());
+                    }
+                    known => known?,
+                }
             }
-            Err(error) => Err(error),
-            Ok(identity) => self.register_service(identity, registration).await,
+            known => known?,
+        };
+        if dry_run {
+            return Ok(());
         }
+        let identity = self.register_identity(known.first(), registration).await?;
+        self.register_service(identity, registration).await
     }
 
-    async fn register_identity(&self, registration: &Registration<'_>) -> Result<Uuid, ApiError> {
-        const PATH: &str = "/api/marketplace-site-agent-identities/";
+    async fn identities(&self, registration: &Registration<'_>) -> Result<Vec<dto::Identified>, ApiError> {
+        self.http.json(Call::get(IDENTITIES).query("name", registration.identity())).await
+    }
+
+    async fn register_identity(
+        &self,
+        known: Option<&dto::Identified>,
+        registration: &Registration<'_>,
+    ) -> Result<Uuid, ApiError> {
         let version = env!("CARGO_PKG_VERSION");
-        let name = format!("agent-{}", registration.offering);
-        let list = Call::get(PATH).query("name", &name);
-        let known: Vec<dto::Identified> = self.http.json(list).await?;
         let body = json!({
             "offering": registration.offering,
-            "name": name,
+            "name": registration.identity(),
             "version": version,
             "dependencies": [{"package": "waldur-site-agent-okd", "version": version}],
             "config_file_path": "",
             "config_file_content": "",
             "last_restarted": registration.started,
         });
-        let call = match known.first() {
-            Some(identity) => Call::put(format!("{PATH}{}/", identity.uuid.simple()), body),
-            None => Call::post(PATH, body),
+        let call = match known {
+            Some(identity) => Call::put(format!("{IDENTITIES}{}/", identity.uuid.simple()), body),
+            None => Call::post(IDENTITIES, body),
         };
         self.http.json::<dto::Identified>(call).await.map(|identity| identity.uuid)
     }
@@ -98,7 +131,7 @@ impl Waldur {
         identity: Uuid,
         registration: &Registration<'_>,
     ) -> Result<(), ApiError> {
-        let path = format!("/api/marketplace-site-agent-identities/{}/register_service/", identity.simple());
+        let path = format!("{IDENTITIES}{}/register_service/", identity.simple());
         let body = json!({"name": registration.mode, "mode": registration.mode});
         let service: dto::Identified = self.http.json(Call::post(path, body)).await?;
         let path =
@@ -113,8 +146,8 @@ impl Waldur {
 
     /// Open orders of an offering (contract §3.2 step 9).
     pub(crate) async fn open_orders(&self, offering: Uuid) -> Result<Vec<dto::Order>, ApiError> {
-        let call = Self::orders_call(offering);
-        self.http.list(call).await
+        let listed = self.http.list(Self::orders_call(offering)).await?;
+        Ok(readable_orders(listed))
     }
 
     /// Open orders about one resource. The server's filter is a help only: not all servers know it.
@@ -124,7 +157,7 @@ impl Waldur {
         resource: Uuid,
     ) -> Result<Vec<dto::Order>, ApiError> {
         let call = Self::orders_call(offering).query("resource_uuid", resource.simple().to_string());
-        let mut orders: Vec<dto::Order> = self.http.list(call).await?;
+        let mut orders = readable_orders(self.http.list(call).await?);
         orders.retain(|order| order.marketplace_resource_uuid == Some(resource));
         Ok(orders)
     }
@@ -143,10 +176,17 @@ impl Waldur {
     }
 
     /// One resource; `None` if Waldur has none or does not show it.
-    pub(crate) async fn resource(&self, resource: Uuid) -> Result<Option<dto::Resource>, ApiError> {
+    /// A resource of another offering is none for this one.
+    pub(crate) async fn resource(
+        &self,
+        offering: Uuid,
+        resource: Uuid,
+    ) -> Result<Option<dto::Resource>, ApiError> {
         let call = Call::get(resource_path(resource, "")).fields(&dto::Resource::FIELDS);
-        match self.http.json(call).await {
-            Ok(resource) => Ok(Some(resource)),
+        match self.http.json::<dto::Resource>(call).await {
+            Ok(resource) => {
+                Ok(Some(resource).filter(|resource| resource.offering_uuid.is_none_or(|of| of == offering)))
+            }
             Err(error) if error.is_not_found() && !error.unknown_path => Ok(None),
             Err(error) => Err(error),
         }
@@ -167,10 +207,21 @@ impl Waldur {
         self.http.json(Call::get(resource_path(resource, "team/"))).await
     }
 
-    /// Roles in all projects that use this provider (contract §10.2).
-    pub(crate) async fn project_permissions(&self, provider: Uuid) -> Result<Vec<dto::Permission>, ApiError> {
+    /// Roles in all projects that use this provider (contract §10.2), or in one of them. The server's filter is a
+    /// help only.
+    pub(crate) async fn project_permissions(
+        &self,
+        provider: Uuid,
+        project: Option<Uuid>,
+    ) -> Result<Vec<dto::Permission>, ApiError> {
         let path = format!("/api/marketplace-service-providers/{}/project_permissions/", provider.simple());
-        self.http.list(Call::get(path).fields(&dto::Permission::FIELDS)).await
+        let mut call = Call::get(path).fields(&dto::Permission::FIELDS);
+        if let Some(project) = project {
+            call = call.query("scope_uuid", project.simple().to_string());
+        }
+        let mut permissions: Vec<dto::Permission> = self.http.list(call).await?;
+        permissions.retain(|permission| project.is_none() || permission.project_uuid == project);
+        Ok(permissions)
     }
 
     /// The service provider of a customer.
@@ -197,15 +248,17 @@ impl Waldur {
     /// Owners of an organization.
     pub(crate) async fn owners(&self, customer: Uuid) -> Result<Vec<dto::Permission>, ApiError> {
         let path = format!("/api/customers/{}/list_users/", customer.simple());
-        let call = Call::get(path).query("role", "CUSTOMER.OWNER").fields(&dto::Permission::FIELDS);
-        self.http.list(call).await
+        let call = Call::get(path).query("role", OWNER).fields(&dto::Permission::FIELDS);
+        let mut permissions: Vec<dto::Permission> = self.http.list(call).await?;
+        // Not all servers know the filter.
+        permissions.retain(|permission| permission.role().is_some_and(|role| role == OWNER));
+        Ok(permissions)
     }
 
-    /// Accounts of users in an offering.
+    /// Accounts of users in an offering, also of those whom the provider has locked out: a team shows their names.
     pub(crate) async fn offering_users(&self, offering: Uuid) -> Result<Vec<dto::OfferingUser>, ApiError> {
         let call = Call::get("/api/marketplace-offering-users/")
             .query("offering_uuid", offering.simple().to_string())
-            .query("is_restricted", "false")
             .fields(&dto::OfferingUser::FIELDS);
         self.http.list(call).await
     }
@@ -345,6 +398,21 @@ impl Waldur {
             other => other,
         }
     }
+}
+
+/// Orders of the promised shape. One of another shape is left alone, and keeps nobody from the others.
+fn readable_orders(listed: Vec<Value>) -> Vec<dto::Order> {
+    let read = listed.into_iter().filter_map(|order| {
+        let uuid = order.get("uuid").and_then(Value::as_str).unwrap_or("without UUID").to_owned();
+        match serde_path_to_error::deserialize(order) {
+            Ok(order) => Some(order),
+            Err(error) => {
+                tracing::error!(order = uuid, "an order that cannot be read is left alone: {error}");
+                None
+            }
+        }
+    });
+    read.collect()
 }
 
 fn order_path(order: Uuid, action: &str) -> String {

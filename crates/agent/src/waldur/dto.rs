@@ -141,10 +141,12 @@ pub(crate) struct Resource {
     pub(crate) project_uuid: Option<Uuid>,
     #[serde(default)]
     pub(crate) customer_uuid: Option<Uuid>,
+    #[serde(default)]
+    pub(crate) offering_uuid: Option<Uuid>,
 }
 
 impl Resource {
-    pub(crate) const FIELDS: [&'static str; 17] = [
+    pub(crate) const FIELDS: [&'static str; 18] = [
         "uuid",
         "name",
         "description",
@@ -162,7 +164,13 @@ impl Resource {
         "error_message",
         "project_uuid",
         "customer_uuid",
+        "offering_uuid",
     ];
+
+    /// False for a resource of another offering.
+    pub(crate) fn is_of(&self, offering: Uuid) -> bool {
+        self.offering_uuid.is_none_or(|uuid| uuid == offering)
+    }
 
     /// The resource as the planner means it. Servers of 2024 tell the slugs of project and customer only in
     /// orders.
@@ -237,6 +245,11 @@ pub(crate) struct Permission {
 impl Permission {
     pub(crate) const FIELDS: [&'static str; 7] =
         ["user_uuid", "user_username", "user_email", "project_uuid", "role_name", "role", "expiration_time"];
+
+    /// As the server names it.
+    pub(crate) fn role(&self) -> Option<&String> {
+        self.role_name.as_ref().or(self.role.as_ref())
+    }
 }
 
 /// A user's account in an offering (contract §4.3).
@@ -255,11 +268,27 @@ pub(crate) struct OfferingUser {
     pub(crate) user_full_name: String,
     #[serde(default, deserialize_with = "nullable")]
     pub(crate) user_email: String,
+    /// Locked out by the provider.
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) is_restricted: bool,
 }
 
 impl OfferingUser {
-    pub(crate) const FIELDS: [&'static str; 7] =
-        ["uuid", "user_uuid", "username", "state", "user_username", "user_full_name", "user_email"];
+    pub(crate) const FIELDS: [&'static str; 8] = [
+        "uuid",
+        "user_uuid",
+        "username",
+        "state",
+        "user_username",
+        "user_full_name",
+        "user_email",
+        "is_restricted",
+    ];
+
+    /// Its state, or that the provider has locked the user out, whatever the state is.
+    pub(crate) fn standing(&self) -> Option<String> {
+        if self.is_restricted { Some("restricted".to_owned()) } else { self.state.clone() }
+    }
 }
 
 /// A service or course account of a project (contract §4.6).

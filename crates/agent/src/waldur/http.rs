@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use url::Url;
 
+use crate::ca_file;
 use crate::credentials::Credential;
 use crate::error::{ApiError, Peer, failure_of_status, retry_after};
 use crate::retry::retrying;
@@ -21,6 +22,9 @@ use crate::retry::retrying;
 const PAGE_SIZE: &str = "300";
 /// No list is longer than this many pages; a server that says otherwise goes round in circles.
 const MAX_PAGES: u32 = 10_000;
+
+/// How often a list is read that changes while it is read.
+const READINGS: usize = 4;
 
 /// Said of a page where JSON was expected.
 const HTML_ANSWER: &str = "answered with an HTML page instead of JSON; is a proxy in between?";
@@ -60,6 +64,7 @@ pub(crate) struct Http {
     root: Url,
     scheme: &'static str,
     credential: Arc<Credential>,
+    timeout: Duration,
 }
 
 /// A request before it is sent.
@@ -117,10 +122,11 @@ impl Http {
             Verify::System => builder,
             Verify::Off => builder.tls_danger_accept_invalid_certs(true),
             Verify::CaFile(path) => {
-                let name = path.display();
-                let pem = std::fs::read(path).with_context(|| format!("cannot read the CA file `{name}`"))?;
-                let roots = reqwest::Certificate::from_pem_bundle(&pem)
-                    .with_context(|| format!("the CA file `{name}` holds no PEM certificates"))?;
+                let roots = ca_file::read(path)?;
+                let roots = roots.iter().map(|root| reqwest::Certificate::from_der(root));
+                let roots = roots.collect::<Result<Vec<_>, _>>();
+                let roots =
+                    roots.with_context(|| format!("the CA file `{}` cannot be used", path.display()))?;
                 builder.tls_certs_only(roots)
             }
         };
@@ -129,7 +135,8 @@ impl Http {
                 builder.proxy(reqwest::Proxy::all(proxy.as_str()).context("the proxy URL cannot be used")?);
         }
         let client = builder.build().context("cannot set up the HTTP client for Waldur")?;
-        Ok(Self { client, root: options.root.clone(), scheme: options.scheme, credential })
+        let (root, scheme, timeout) = (options.root.clone(), options.scheme, options.timeout);
+        Ok(Self { client, root, scheme, credential, timeout })
     }
 
     /// Sends and reads a JSON answer.
@@ -157,30 +164,42 @@ impl Http {
         .await
     }
 
-    /// Reads all pages of a list. The next page's number is taken from the `Link` header, and nothing else of
-    /// it: a server behind a proxy may name the wrong host there.
+    /// Reads all pages of a list. A list that changes meanwhile is read again: what was on a page that had been read
+    /// shifts what comes later, and something would be missing.
     pub(crate) async fn list<T: DeserializeOwned>(&self, call: Call<'_>) -> Result<Vec<T>, ApiError> {
+        for _ in 0..READINGS {
+            if let Some(items) = self.pages(&call).await? {
+                return Ok(items);
+            }
+        }
+        Err(ApiError::unavailable(Peer::Waldur, &call.name(), "the list kept changing while it was read"))
+    }
+
+    /// All pages; `None` if the list has changed between them. The next page's number is taken from the `Link`
+    /// header, and nothing else of it: a server behind a proxy may name the wrong host there.
+    async fn pages<T: DeserializeOwned>(&self, call: &Call<'_>) -> Result<Option<Vec<T>>, ApiError> {
         let name = call.name();
-        let mut page = 1;
+        let (mut page, mut total) = (1, None);
         let mut items = Vec::new();
         loop {
-            let number = page.to_string();
-            let paged = call.clone().query("page_size", PAGE_SIZE).query("page", number);
+            let paged = call.clone().query("page_size", PAGE_SIZE).query("page", page.to_string());
             let result = retrying(|| async {
                 let response = self.attempt(&paged).await?;
-                read_json::<Vec<T>>(&name, response).await
+                let count = result_count(response.headers());
+                read_json::<Vec<T>>(&name, response).await.map(|(next, more)| (next, count, more))
             });
-            match result.await {
-                Ok((next, more)) => {
-                    items.extend(more);
-                    match next {
-                        Some(next) if next > page && next <= MAX_PAGES => page = next,
-                        _ => return Ok(items),
-                    }
-                }
-                // The list became shorter while it was read.
-                Err(error) if page > 1 && error.is_not_found() => return Ok(items),
-                Err(error) => return Err(error),
+            let (next, count, more) = match result.await {
+                Err(error) if page > 1 && error.is_not_found() => return Ok(None),
+                other => other?,
+            };
+            if page > 1 && count != total {
+                return Ok(None);
+            }
+            total = count;
+            items.extend(more);
+            match next {
+                Some(next) if next > page && next <= MAX_PAGES => page = next,
+                _ => return Ok(Some(items)),
             }
         }
     }
@@ -207,26 +226,20 @@ impl Http {
         if let Some(body) = &call.body {
             request = request.json(body);
         }
-        let response = request.send().await.map_err(|error| transport(name, &error))?;
+        let response = request.send().await.map_err(|error| self.unanswered(name, &error))?;
         if response.status().is_success() {
             return Ok(response);
         }
         Err(refused(name, response).await)
     }
-}
 
-/// Why there is no answer, down to the innermost reason, which is the one that helps.
-fn transport(name: &str, error: &reqwest::Error) -> ApiError {
-    let mut reasons = Vec::new();
-    let mut source: Option<&dyn std::error::Error> = Some(error);
-    while let Some(reason) = source {
-        reasons.push(reason.to_string());
-        source = reason.source();
+    fn unanswered(&self, name: &str, error: &reqwest::Error) -> ApiError {
+        let server = self.root.origin().ascii_serialization();
+        if error.is_timeout() {
+            return ApiError::too_late(Peer::Waldur, name, &server, self.timeout);
+        }
+        ApiError::unanswered(Peer::Waldur, name, &server, error)
     }
-    // The outermost message repeats the URL, whose query may be long; the request is named already.
-    let message =
-        if error.is_timeout() { "no answer in time".to_owned() } else { reasons.split_off(1).join(": ") };
-    ApiError::unavailable(Peer::Waldur, name, &message)
 }
 
 /// Turns an answer without success into an error, with the server's own words where it has some.
@@ -315,6 +328,11 @@ async fn read_json<T: DeserializeOwned>(
         let path = error.path().to_string();
         ApiError::unexpected(Peer::Waldur, name, &format!("unexpected answer at `{path}`: {}", error.inner()))
     })
+}
+
+/// How long the whole list is (contract §2.2).
+fn result_count(headers: &header::HeaderMap) -> Option<u64> {
+    headers.get("x-result-count")?.to_str().ok()?.trim().parse().ok()
 }
 
 /// The `page` of `Link: <…>; rel="next"`.

@@ -4,7 +4,25 @@
 //! and nothing waits for a time: tests wait for what should happen, and fail if it does not.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod cluster;
 mod crash;
 mod faults;
+mod input;
+mod logs;
+mod members;
+mod membership;
+mod membership_faults;
+mod membership_guard;
+mod membership_reports;
+mod membership_usernames;
 mod orders;
+mod ownership;
+mod process;
+mod quotas;
+mod runs;
+mod secrets;
+mod server_2024;
 mod site;
+mod subjects;
+mod tls;
+mod traffic;

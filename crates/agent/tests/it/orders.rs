@@ -1,9 +1,11 @@
 //! The four kinds of orders, from their placing to their end.
 
 use serde_json::{Value, json};
-use simulator::waldur::{OrderState, ResourceState};
+use simulator::simulation::SimulationOptions;
+use simulator::waldur::{OrderState, ResourceState, Seed, SeedPlan};
+use uuid::Uuid;
 
-use crate::site::{Site, limits};
+use crate::site::{Site, limits, options};
 
 #[tokio::test]
 async fn a_create_order_becomes_a_project_with_everything_in_it() {
@@ -65,6 +67,33 @@ async fn an_update_with_neither_limits_nor_plan_quotas_is_acknowledged() {
         assert_eq!(site.order_state(order), OrderState::Done);
     }
     assert_eq!(site.whole("waldur-alloc-shop-1"), before);
+}
+
+/// A site whose offering has a second plan, which includes these quotas.
+async fn site_with_plan(quotas: Value) -> (Site, Uuid) {
+    let mut seed = Seed::demo();
+    let uuid = Uuid::from_u128(0x9a);
+    let quotas = quotas.as_object().unwrap().clone();
+    let plan = SeedPlan { name: "Large".to_owned(), quotas, uuid: Some(uuid), ..SeedPlan::default() };
+    seed.offerings[0].plans.push(plan);
+    (Site::with(SimulationOptions { seed, ..options() }).await, uuid)
+}
+
+#[tokio::test]
+async fn a_plan_switch_takes_the_quotas_of_the_plan() {
+    let (site, plan) = site_with_plan(json!({"cpu": 32, "memory": 64, "storage": 0})).await;
+    let resource = site.made("Shop", limits()).await;
+    let order = site.update(resource, json!({}));
+    site.sim.waldur.override_order(order, "plan_uuid", Some(json!(plan.simple().to_string())));
+    assert!(site.once().await);
+    assert_eq!(site.order_state(order), OrderState::Done);
+    let hard = site.hard("waldur-alloc-shop-1");
+    assert_eq!((&hard["requests.cpu"], &hard["requests.memory"]), (&json!("32"), &json!("64Gi")));
+    assert_eq!(
+        (&hard["requests.storage"], &hard["pods"]),
+        (&json!("100Gi"), &json!("50")),
+        "the plan does not say"
+    );
 }
 
 #[tokio::test]

@@ -1,45 +1,18 @@
-//! Role bindings: who is let in first, who is let out last, and who is not let out at all for now.
+//! Who is let in and out, and who is not let out at all for now. How that is written is [`super::subjects`]'s.
 
 use std::collections::BTreeSet;
 
 use super::Plan;
-use crate::access::{self, Bindings, DesiredAccess, RemovalGuard, Subject};
-use crate::action::{Action, Expect, Target};
+use super::subjects::Place;
+use crate::access::{Bindings, DesiredAccess, RemovalGuard, Subject};
+use crate::action::{Action, Target};
 use crate::desired::Project;
 use crate::finding::Finding;
 use crate::observed::{Observed, RoleBinding};
-
-/// What there is and what there should be, by object.
-struct Change<'a> {
-    name: String,
-    role: &'a str,
-    before: Option<(&'a str, &'a RoleBinding)>,
-    after: &'a BTreeSet<Subject>,
-}
-
-impl Change<'_> {
-    fn subjects_before(&self) -> impl Iterator<Item = &Subject> {
-        self.before.iter().flat_map(|(_, binding)| binding.subjects.iter())
-    }
-
-    fn added(&self) -> impl Iterator<Item = &Subject> {
-        let had = |subject: &&Subject| self.subjects_before().any(|before| before == *subject);
-        self.after.iter().filter(move |subject| !had(subject))
-    }
-
-    fn removed(&self) -> impl Iterator<Item = &Subject> {
-        self.subjects_before().filter(|subject| !self.after.contains(subject))
-    }
-
-    /// Somebody made our binding anew with another role; a role cannot be changed (Kubernetes: roleRef is
-    /// immutable).
-    fn has_wrong_role(&self) -> bool {
-        self.before.is_some_and(|(_, binding)| binding.role != self.role)
-    }
-}
+use crate::subjects::{fits_user_object, identity_name};
 
 impl Plan {
-    /// Plans the role bindings of a namespace. `fresh` says that the namespace is made by this plan.
+    /// Plans who has access to a namespace. `fresh` says that the namespace is made by this plan.
     pub(super) fn bind(&mut self, project: &Project, target: &Target, fresh: bool, observed: &Observed) {
         let Some(access) = &project.access else {
             return;
@@ -57,84 +30,64 @@ impl Plan {
             self.removal_held = true;
             keep_everybody(&mut after, observed);
         }
-        self.change(project, target, fresh, &after, observed);
+        self.identify(access, observed);
+        let place = Place { resource: project.resource, target, fresh, grouped: access.grouped };
+        self.write_subjects(place, after, observed);
     }
 
-    fn change(
-        &mut self,
-        project: &Project,
-        target: &Target,
-        fresh: bool,
-        after: &Bindings,
-        observed: &Observed,
-    ) {
-        let bindings = if fresh { None } else { Some(&observed.bindings) };
-        let changes: Vec<Change<'_>> = after
-            .iter()
-            .map(|(role, subjects)| {
-                let name = access::binding_name(role);
-                let before = bindings.and_then(|bindings| bindings.get(&name));
-                let before = before.map(|owned| (owned.uid.as_str(), &owned.value));
-                Change { name, role, before, after: subjects }
-            })
-            .collect();
-        let moved: BTreeSet<&Subject> = changes.iter().flat_map(Change::added).collect();
-        let resource = project.resource;
-        let apply = |change: &Change<'_>, subjects: BTreeSet<Subject>| {
-            let expect = match change.before {
-                Some((uid, _)) if !change.has_wrong_role() => Expect::Uid(uid.to_owned()),
-                _ if fresh => Expect::Fresh,
-                _ => Expect::Absent,
-            };
-            let (name, role, target) = (change.name.clone(), change.role.to_owned(), target.clone());
-            Action::ApplyRoleBinding { target, resource, expect, name, role, subjects }
+    /// Users whom the identity provider does not know could not log in.
+    fn identify(&mut self, access: &DesiredAccess, observed: &Observed) {
+        let Some(provider) = &access.identity_provider else {
+            return;
         };
-        let delete = |name: &str, uid: &str| Action::DeleteRoleBinding {
-            namespace: target.name.clone(),
-            resource,
-            name: name.to_owned(),
-            uid: uid.to_owned(),
-        };
-        // First everybody gets what is new to them, then what they no longer have is taken.
-        let mut later = Vec::new();
-        for change in &changes {
-            if let (true, Some((uid, _))) = (change.has_wrong_role(), change.before) {
-                self.actions.push(delete(&change.name, uid));
-                self.actions.push(apply(change, change.after.clone()));
-                continue;
-            }
-            let (adds, removes) = (change.added().next().is_some(), change.removed().next().is_some());
-            let moves = change.removed().any(|subject| moved.contains(subject));
-            match (adds, removes) {
-                (true, true) if moves => {
-                    let union = change.after.iter().chain(change.subjects_before()).cloned().collect();
-                    self.actions.push(apply(change, union));
-                    later.push(apply(change, change.after.clone()));
-                }
-                (true, _) => self.actions.push(apply(change, change.after.clone())),
-                (false, true) => later.push(apply(change, change.after.clone())),
-                (false, false) => {}
+        let users: BTreeSet<&String> = access.bindings.values().flatten().filter_map(user).collect();
+        let known = |user: &&String| observed.identities.contains(&identity_name(provider, user));
+        for username in users.into_iter().filter(|user| !known(user)) {
+            if fits_user_object(username) {
+                let (provider, username) = (provider.clone(), username.clone());
+                self.actions.push(Action::EnsureIdentity { provider, username });
+            } else {
+                self.findings.push(Finding::warning(format!(
+                    "user `{username}` cannot be made known to `{provider}`: OpenShift refuses users and identities with \
+                     `/`, `%` or `:` in their names"
+                )));
             }
         }
-        self.actions.append(&mut later);
-        let wanted: BTreeSet<&String> = changes.iter().map(|change| &change.name).collect();
-        let superfluous = bindings.into_iter().flatten().filter(|(name, _)| !wanted.contains(name));
-        self.actions.extend(superfluous.map(|(name, owned)| delete(name, &owned.uid)));
     }
+}
+
+fn user(subject: &Subject) -> Option<&String> {
+    match subject {
+        Subject::User(name) => Some(name),
+        Subject::Group(_) | Subject::ServiceAccount(_) => None,
+    }
+}
+
+/// The subjects of a binding, with our groups' users in place of the groups.
+fn members<'a>(binding: &'a RoleBinding, observed: &'a Observed) -> impl Iterator<Item = Subject> + 'a {
+    binding.subjects.iter().flat_map(|subject| {
+        let group = match subject {
+            Subject::Group(name) => observed.groups.get(name),
+            Subject::User(_) | Subject::ServiceAccount(_) => None,
+        };
+        let users = group.into_iter().flat_map(|group| &group.value).cloned().map(Subject::User);
+        let itself = group.is_none().then(|| subject.clone());
+        users.chain(itself)
+    })
 }
 
 /// Everybody who has access through our bindings now.
-fn all_subjects(observed: &Observed) -> BTreeSet<&Subject> {
-    observed.bindings.values().flat_map(|owned| owned.value.subjects.iter()).collect()
+fn all_subjects(observed: &Observed) -> BTreeSet<Subject> {
+    observed.bindings.values().flat_map(|owned| members(&owned.value, observed)).collect()
 }
 
 /// Everybody who would have no access at all any more.
-fn losing<'a>(access: &DesiredAccess, observed: &'a Observed) -> BTreeSet<&'a Subject> {
+fn losing(access: &DesiredAccess, observed: &Observed) -> BTreeSet<Subject> {
     let kept: BTreeSet<&Subject> = access.bindings.values().flatten().collect();
     all_subjects(observed).into_iter().filter(|subject| !kept.contains(subject)).collect()
 }
 
-fn held(project: &Project, guard: &RemovalGuard, losing: &BTreeSet<&Subject>, observed: &Observed) -> bool {
+fn held(project: &Project, guard: &RemovalGuard, losing: &BTreeSet<Subject>, observed: &Observed) -> bool {
     !project.removal_confirmed
         && !project.restricted
         && (project.removal_held || guard.holds(losing.len(), all_subjects(observed).len()))
@@ -144,17 +97,12 @@ fn held(project: &Project, guard: &RemovalGuard, losing: &BTreeSet<&Subject>, ob
 fn keep_everybody(after: &mut Bindings, observed: &Observed) {
     for owned in observed.bindings.values() {
         let role = after.entry(owned.value.role.clone()).or_default();
-        role.extend(owned.value.subjects.iter().cloned());
+        role.extend(members(&owned.value, observed));
     }
 }
 
-fn names(subjects: &BTreeSet<&Subject>) -> String {
-    let mut names: Vec<&str> = subjects
-        .iter()
-        .map(|subject| match subject {
-            Subject::User(name) | Subject::Group(name) => name.as_str(),
-        })
-        .collect();
+fn names(subjects: &BTreeSet<Subject>) -> String {
+    let mut names: Vec<String> = subjects.iter().map(Subject::label).collect();
     let more = names.len().saturating_sub(10);
     names.truncate(10);
     let text = names.join(", ");

@@ -3,7 +3,9 @@
 //! [`plan`] is total, deterministic and pure. Planning again after its actions were applied gives no actions.
 
 mod access;
+mod edits;
 mod namespace;
+mod subjects;
 #[cfg(test)]
 mod tests;
 
@@ -66,7 +68,8 @@ impl Plan {
             Site::LookUp(name) => self.look_up = Some(name),
             Site::Wait { until, why } => {
                 self.findings.push(Finding::info(why));
-                self.look_again_at = Some(until);
+                // Without an order nobody waits, and the next pass is soon enough.
+                self.look_again_at = desired.order.map(|_| until);
             }
             Site::Fail(reason) => self.refuse(desired, &reason),
             Site::Create(name) => {
@@ -85,6 +88,7 @@ impl Plan {
                 self.label(project, &target, Some(namespace), &desired.requester);
                 self.fill(project, &target, Some(namespace), observed);
                 self.bind(project, &target, false, observed);
+                self.name_editors(observed);
                 self.write_back(desired, project, &namespace.name);
                 self.done(desired);
                 if desired.order.is_some() {
@@ -246,18 +250,19 @@ impl Plan {
 
     fn for_removal(&mut self, desired: &Desired, removal: &Removal, observed: &Observed, now: Timestamp) {
         if let Some(namespace) = observed.primary(&removal.backend_id) {
-            self.remove(desired, removal, namespace, now);
-            return;
+            return self.remove(desired, removal, namespace, observed, now);
         }
         if removal.backend_id.is_empty() {
             return self.remove_cut_short(desired, removal, observed, now);
         }
         match observed.by_name.get(&removal.backend_id) {
             None => self.look_up = Some(removal.backend_id.clone()),
-            Some(Lookup::Absent) => self.nothing_left(desired),
+            Some(Lookup::Absent) => self.nothing_left(desired, removal, observed),
             Some(Lookup::Present(namespace)) => {
                 match namespace.ownership(removal.resource, &desired.requester) {
-                    Ownership::Ours | Ownership::CutShort => self.remove(desired, removal, namespace, now),
+                    Ownership::Ours | Ownership::CutShort => {
+                        self.remove(desired, removal, namespace, observed, now);
+                    }
                     Ownership::OtherResource => self.refuse(desired, &namespace::other_resource(namespace)),
                     Ownership::Claimed | Ownership::Foreign => {
                         self.refuse(desired, &namespace::not_ours(namespace))
@@ -286,15 +291,22 @@ impl Plan {
                 Some(Lookup::Present(namespace)) => {
                     let ownership = namespace.ownership(removal.resource, &desired.requester);
                     if matches!(ownership, Ownership::Ours | Ownership::CutShort) {
-                        return self.remove(desired, removal, namespace, now);
+                        return self.remove(desired, removal, namespace, observed, now);
                     }
                 }
             }
         }
-        self.nothing_left(desired);
+        self.nothing_left(desired, removal, observed);
     }
 
-    fn remove(&mut self, desired: &Desired, removal: &Removal, namespace: &Namespace, now: Timestamp) {
+    fn remove(
+        &mut self,
+        desired: &Desired,
+        removal: &Removal,
+        namespace: &Namespace,
+        observed: &Observed,
+        now: Timestamp,
+    ) {
         if let Err(error) = names::check_namespace(&namespace.name) {
             return self.refuse(desired, &error.to_string());
         }
@@ -310,11 +322,13 @@ impl Plan {
             let (name, uid, resource) = (namespace.name.clone(), namespace.uid.clone(), removal.resource);
             self.actions.push(Action::DeleteNamespace { name, uid, resource });
         }
+        self.delete_groups(removal.resource, observed);
         self.look_again_at = now.checked_add(WHILE_TERMINATING).ok();
     }
 
-    fn nothing_left(&mut self, desired: &Desired) {
+    fn nothing_left(&mut self, desired: &Desired, removal: &Removal, observed: &Observed) {
         self.approve(desired);
+        self.delete_groups(removal.resource, observed);
         self.done(desired);
     }
 }

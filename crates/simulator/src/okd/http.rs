@@ -11,14 +11,17 @@ use http::{HeaderMap, Method, Request, Response, header};
 use serde_json::{Value, json};
 
 use super::answer::{Answer, error_response};
-use super::kinds::{self, Kind, NAMESPACES, PROJECT, PROJECT_REQUESTS, PROJECTS, SERVICE_ACCOUNTS, USER};
+use super::kinds::{
+    self, Kind, NAMESPACES, PROJECT, PROJECT_REQUESTS, PROJECTS, SERVICE_ACCOUNTS, USER,
+    USER_IDENTITY_MAPPINGS,
+};
 use super::list::{self, Selection};
 use super::objects::{self, DeleteOptions, Deleted, Patch, Unknown, Writer};
 use super::rbac::{self, Access, User};
 use super::request::{Form, Query, Target, accepted};
 use super::status::{self, ApiError, Result};
 use super::store::{Key, Stored};
-use super::{Flavour, Okd, State, discovery, names, projects, projects_view, reviews, watch};
+use super::{Flavour, Okd, State, discovery, names, projects, projects_view, reviews, users, watch};
 
 /// The largest body taken, as kube-apiserver's.
 const BODY_LIMIT: usize = 3 * 1024 * 1024;
@@ -320,6 +323,9 @@ impl Call<'_> {
         let (stored, warnings) = self.write(|state, writer| {
             if kind == PROJECTS {
                 return projects::create(&mut state.store, body, writer);
+            }
+            if kind == USER_IDENTITY_MAPPINGS {
+                return users::map(&mut state.store, body, writer);
             }
             objects::take_type(kind, &mut body)?;
             objects::create(&mut state.store, kind, &self.target.namespace, body, writer)

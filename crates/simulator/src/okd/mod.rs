@@ -28,6 +28,7 @@ mod roles;
 mod selector;
 mod status;
 mod store;
+mod users;
 mod validate;
 mod watch;
 

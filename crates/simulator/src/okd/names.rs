@@ -59,7 +59,7 @@ pub(crate) fn name_faults(kind: &Kind, name: &str) -> Vec<Cause> {
     } else if kind == NAMESPACES || kind.plural == "services" {
         label_faults(name).map(str::to_owned)
     } else if kind.group == super::kinds::USER {
-        path_segment_fault(name)
+        super::users::name_fault(kind, name)
     } else if name.len() > 253 {
         Some("must be no more than 253 characters".to_owned())
     } else {

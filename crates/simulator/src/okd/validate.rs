@@ -254,6 +254,8 @@ pub(crate) fn validate(kind: &Kind, object: &Value, old: Option<&Value>) -> Resu
         }
     } else if kind == LIMIT_RANGES {
         limit_range_faults(object, &mut causes);
+    } else if kind.group == super::kinds::USER {
+        super::users::faults(kind, object, &mut causes);
     } else if (kind == ROLES || kind == CLUSTER_ROLES)
         && !(object["rules"].is_array() || object["rules"].is_null())
     {

@@ -5,4 +5,5 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod kubectl;
+mod python_agent;
 mod waldur_api_client;

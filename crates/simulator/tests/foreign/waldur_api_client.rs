@@ -10,7 +10,7 @@ use tokio::process::Command;
 use uuid::Uuid;
 
 /// The interpreter with the foreign packages.
-fn python() -> PathBuf {
+pub(crate) fn python() -> PathBuf {
     let python = std::env::var_os("FOREIGN_PYTHON").map_or_else(
         || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/foreign-venv/bin/python")),
         PathBuf::from,

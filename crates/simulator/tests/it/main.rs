@@ -17,6 +17,7 @@ mod okd_delete;
 mod okd_projects;
 mod okd_quotas;
 mod okd_role_bindings;
+mod okd_users;
 mod okd_watch;
 mod serving;
 mod target;

@@ -1,12 +1,12 @@
 //! The cluster of an offering. Waldur contract §1.5.
 
-use planner::access::{Attribute, RoleTable, SubjectRule};
+use planner::access::RoleTable;
 use planner::policy::Naming;
 use planner::usernames::{UsernameRule, UsernameSource};
 
 use super::{Context, offering};
 use crate::settings::check::is_reserved;
-use crate::settings::keys::{OAUTH, SUBJECTS, TOKEN_CONFIG, USERNAMES};
+use crate::settings::keys::{OAUTH, TOKEN_CONFIG, USERNAMES};
 use crate::settings::model::{ClusterSettings, ClusterToken, TlsVerify, UniquenessCheck};
 use crate::settings::view::View;
 
@@ -158,25 +158,6 @@ pub(super) fn roles(view: &View<'_>, context: &mut Context<'_, '_>) -> RoleTable
     }
     let default_role = if view.is_empty_text("default_role") { None } else { view.text("default_role") };
     RoleTable { configured, default_role }
-}
-
-pub(super) fn subjects(view: &View<'_>) -> Option<SubjectRule> {
-    let view = view.section("subjects", SUBJECTS);
-    let attribute = view.choice("attribute", |word| match word {
-        "offering_username" => Some(Attribute::OfferingUsername),
-        "username" => Some(Attribute::Username),
-        "email" => Some(Attribute::Email),
-        _ => None,
-    })?;
-    let template = view.text_or_empty("group_template");
-    if !template.is_empty() {
-        return Some(SubjectRule::ExternalGroup { template });
-    }
-    Some(SubjectRule::User {
-        attribute,
-        lowercase: view.truth("lowercase"),
-        prefix: view.text_or_empty("prefix"),
-    })
 }
 
 pub(super) fn usernames(view: &View<'_>) -> Option<UsernameRule> {

@@ -7,6 +7,7 @@ mod component;
 mod global;
 mod lifecycle;
 mod offering;
+mod subjects;
 mod template;
 
 pub(crate) use global::settings;

@@ -2,7 +2,7 @@
 
 use url::Url;
 
-use super::{Context, Document, Form, cluster, component, lifecycle, template};
+use super::{Context, Document, Form, cluster, component, lifecycle, subjects, template};
 use crate::settings::keys::{BACKEND_SETTINGS, PERIODIC_LIMITS};
 use crate::settings::model::{Mode, OfferingSettings, StompSettings, TlsVerify, TokenSource};
 use crate::settings::scalar;
@@ -60,6 +60,8 @@ pub(crate) fn settings(
     let default_quotas = lifecycle::amounts(&view, "default_quotas", &components, context);
     let offering_uuid_text = view.text("waldur_offering_uuid");
     let naming = cluster::naming(&backend, context);
+    let subjects = subjects::subjects(&backend, context);
+    let identity_provider = subjects::identity_provider(&backend, context);
     warn_username_management(&view, context);
 
     Some(OfferingSettings {
@@ -80,7 +82,9 @@ pub(crate) fn settings(
         omit_anomalous_usage_components: view.truth("omit_anomalous_usage_components"),
         naming,
         roles,
-        subjects: cluster::subjects(&backend)?,
+        subjects: subjects?,
+        identity_provider,
+        service_accounts: subjects::service_accounts(&backend)?,
         usernames: cluster::usernames(&backend)?,
         uniqueness: cluster::uniqueness(&backend)?,
         cluster: cluster?,

@@ -98,6 +98,13 @@ pub(crate) const BACKEND_SETTINGS: &[Key] = &[
     .default("50%"),
     Key::new("subjects", Kind::Section(SUBJECTS), "How users of Waldur are named at the cluster."),
     Key::new(
+        "service_accounts",
+        Kind::Choice(&["user", "service_account"]),
+        "How service accounts of Waldur get access: `user` binds a user of that name, \
+         `service_account` makes a ServiceAccount in the project.",
+    )
+    .default("user"),
+    Key::new(
         "usernames",
         Kind::Section(USERNAMES),
         "How usernames are made where the offering leaves that to the service provider.",
@@ -204,6 +211,14 @@ pub(crate) const LIFECYCLE: &[Key] = &[
 
 pub(crate) const SUBJECTS: &[Key] = &[
     Key::new(
+        "kind",
+        Kind::Choice(&["user", "group", "external_group"]),
+        "What role bindings name: `user`, each user; `group`, an OpenShift group per project and \
+         ClusterRole that the agent fills; `external_group`, groups that somebody else fills. \
+         Without it `external_group` where group_template is given, else `user`.",
+    )
+    .example("group"),
+    Key::new(
         "attribute",
         Kind::Choice(&["offering_username", "username", "email"]),
         "Which of the user's names is the name at the cluster.",
@@ -214,10 +229,17 @@ pub(crate) const SUBJECTS: &[Key] = &[
     Key::new(
         "group_template",
         Kind::Text,
-        "Bind groups that somebody else fills instead of users: their name, with {project}, \
-         {resource}, {customer} and {role} filled in.",
+        "For `external_group`: the name of the groups, with {project}, {resource}, {customer} and \
+         {role} filled in.",
     )
     .example("waldur-{customer}-{project}-{role}"),
+    Key::new(
+        "identity_provider",
+        Kind::Text,
+        "Name of an identity provider of OpenShift with the mapping method `lookup`: User, \
+         Identity and their mapping are made for each user who lacks them, and never deleted.",
+    )
+    .example("sso"),
 ];
 
 pub(crate) const USERNAMES: &[Key] = &[

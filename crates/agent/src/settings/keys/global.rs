@@ -21,7 +21,7 @@ pub(crate) const GLOBAL: &[Key] = &[
         "The lowest level that is logged; the variable WALDUR_LOG_LEVEL wins.",
     )
     .default("INFO"),
-    Key::new("log_file", Kind::Path, "A file that gets the log instead of standard output.")
+    Key::new("log_file", Kind::Path, "A file that gets the log as well, as JSON lines.")
         .example("/var/log/waldur-site-agent.log"),
     Key::new("dry_run", Kind::Bool, "Work out and print what would be done, and write nothing.")
         .default("false"),

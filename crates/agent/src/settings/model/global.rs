@@ -15,7 +15,7 @@ pub struct Settings {
     pub agent_mode: Option<Mode>,
     /// The lowest level that is logged.
     pub log_level: LogLevel,
-    /// A file that gets the log instead of standard output.
+    /// A file that gets the log as well, as JSON lines.
     pub log_file: Option<PathBuf>,
     /// Plan and print, but write nothing.
     pub dry_run: bool,

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use planner::access::{RoleTable, SubjectRule};
+use planner::access::{AccountRule, RoleTable, SubjectRule};
 use planner::policy::Naming;
 use planner::usernames::UsernameRule;
 use secrecy::SecretString;
@@ -57,6 +57,10 @@ pub struct OfferingSettings {
     pub roles: RoleTable,
     /// How Waldur users become subjects of role bindings.
     pub subjects: SubjectRule,
+    /// The identity provider that is to know users before their first login.
+    pub identity_provider: Option<String>,
+    /// How Waldur service accounts become subjects.
+    pub service_accounts: AccountRule,
     /// How usernames are made where the offering leaves that to the service provider.
     pub usernames: UsernameRule,
     /// The components in the order of the file.

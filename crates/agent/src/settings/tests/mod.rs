@@ -7,6 +7,7 @@ mod generated;
 mod quota;
 mod robust;
 mod secrets;
+mod subjects;
 mod values;
 
 use super::{Environment, Finding, Loaded, Severity, Strictness, check_text, render};

@@ -26,7 +26,7 @@ fn team(people: &[(u128, &str)]) -> Team {
         roles.entry(*number).or_default().push(role);
     }
     let members = roles.iter().map(|(number, roles)| person(*number, roles)).collect();
-    Team { members, accounts: Vec::new() }
+    Team { members, ..Team::default() }
 }
 
 fn changes(world: &mut World) -> String {
@@ -122,8 +122,7 @@ fn a_binding_of_ours_that_nobody_wants_is_deleted() {
     let mut world = kept(&[(1, "manager")]);
     let old = RoleBinding { role: "old".to_owned(), subjects: [Subject::User("user1".to_owned())].into() };
     let bindings = &mut world.cluster.get_mut(NAME).unwrap().bindings;
-    bindings
-        .insert("waldur-users-old".to_owned(), Owned { uid: "uid-waldur-users-old".to_owned(), value: old });
+    bindings.insert("waldur-users-old".to_owned(), Owned::new("uid-waldur-users-old".to_owned(), old));
     assert_snapshot!(changes(&mut world), @"- role binding waldur-alloc-prod-1/waldur-users-old");
 }
 

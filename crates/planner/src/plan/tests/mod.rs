@@ -3,4 +3,5 @@
 mod access;
 mod properties;
 mod scenarios;
+mod subjects;
 mod world;

@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 
 use super::world::*;
-use crate::access::Team;
+use crate::access::{AccountRule, NameRule, SubjectRule, Team};
 use crate::model::{Limit, Limits, Order, OrderKind, OrderState, ResourceState, next_order};
 use crate::names;
 use crate::observed::Ownership;
@@ -39,7 +39,7 @@ fn any_order() -> impl Strategy<Value = Order> {
 
 fn any_project() -> impl Strategy<Value = Project> {
     let name = prop::sample::select(vec![NAME, SUFFIXED, "old-name", "shop"]);
-    (name, 0..5, any::<bool>()).prop_map(|(name, owner, terminating)| {
+    (name, 0..5, any::<bool>(), any::<bool>()).prop_map(|(name, owner, terminating, account)| {
         let mut project = match owner {
             0 => Project::foreign(name),
             1 => Project::labelled(name, OTHER),
@@ -48,6 +48,9 @@ fn any_project() -> impl Strategy<Value = Project> {
             _ => Project::labelled(name, RESOURCE),
         };
         project.namespace.terminating = terminating;
+        if account {
+            project.foreign_accounts.insert("svc".to_owned());
+        }
         project
     })
 }
@@ -59,9 +62,37 @@ fn any_team() -> impl Strategy<Value = Option<Team>> {
     let people = prop::collection::vec(member, 0..8);
     let team = people.prop_map(|people| Team {
         members: people.iter().map(|(number, roles)| person(*number, roles)).collect(),
-        accounts: vec!["svc".to_owned()],
+        service_accounts: vec!["svc".to_owned(), "Svc.2".to_owned()],
+        course_accounts: vec!["course".to_owned()],
     });
     prop::option::of(team)
+}
+
+/// A group with a name that ours may have, by whomever; an old one of ours among them.
+fn any_group() -> impl Strategy<Value = (String, Group)> {
+    let namespace = prop::sample::select(vec![NAME, SUFFIXED, "old-name", "shop"]);
+    let role = prop::sample::select(vec!["admin", "edit", "view", "old"]);
+    let resource = prop::sample::select(vec![None, Some(OTHER), Some(RESOURCE)]);
+    (namespace, role, resource).prop_map(|(namespace, role, resource)| {
+        let name = crate::subjects::group_name(namespace, role);
+        let users = ["user1".to_owned(), "mallory".to_owned()].into();
+        (name.clone(), Group { resource, uid: format!("uid-{name}"), users })
+    })
+}
+
+/// How people and accounts become subjects.
+fn any_rules() -> impl Strategy<Value = (SubjectRule, AccountRule, Option<String>)> {
+    // A prefix that no group may hold.
+    let odd = NameRule { prefix: "oidc:".to_owned(), ..NameRule::default() };
+    let rules = vec![
+        SubjectRule::default(),
+        SubjectRule::Group(NameRule::default()),
+        SubjectRule::Group(NameRule::default()),
+        SubjectRule::Group(odd),
+    ];
+    let accounts = prop::sample::select(vec![AccountRule::User, AccountRule::ServiceAccount]);
+    let provider = prop::sample::select(vec![None, Some("sso".to_owned())]);
+    (prop::sample::select(rules), accounts, provider)
 }
 
 fn any_world() -> impl Strategy<Value = World> {
@@ -71,14 +102,22 @@ fn any_world() -> impl Strategy<Value = World> {
     let projects = prop::collection::vec(any_project(), 0..4);
     let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), any_team());
     let order = prop::option::of(any_order());
-    (state, backend_id, any_limits(), order, projects, flags).prop_map(
-        |(state, backend_id, bought, order, projects, (paused, downscaled, legacy, restricted, team))| {
+    let subjects = (any_rules(), prop::collection::vec(any_group(), 0..4), any::<bool>());
+    (state, backend_id, any_limits(), order, projects, flags, subjects).prop_map(
+        |(state, backend_id, bought, order, projects, flags, (rules, groups, able))| {
+            let (paused, downscaled, legacy, restricted, team) = flags;
             let mut resource = resource(state, backend_id, "");
             (resource.limits, resource.paused, resource.downscaled) = (bought, paused, downscaled);
             resource.restrict_member_access = restricted;
             let mut world = World::new(resource, order);
             world.facts.team = team;
             world.policy.legacy_waldur = legacy;
+            let access = &mut world.policy.access;
+            (access.subjects, access.service_accounts, access.identity_provider) = rules;
+            access.abilities.groups = able;
+            // Groups are only looked at where they are kept.
+            let kept = able && matches!(access.subjects, SubjectRule::Group(_));
+            world.groups = groups.into_iter().filter(|_| kept).collect();
             projects.into_iter().fold(world, World::with)
         },
     )
@@ -89,8 +128,11 @@ proptest! {
 
     #[test]
     fn every_world_comes_to_rest_and_nothing_unowned_is_touched(mut world in any_world()) {
-        let before = world.cluster.clone();
+        let (before, groups) = (world.cluster.clone(), world.groups.clone());
         let done = world.run();
+        for (name, group) in groups.iter().filter(|(_, group)| group.resource != Some(RESOURCE)) {
+            prop_assert_eq!(world.groups.get(name), Some(group), "{} was touched: {:#?}", name, done);
+        }
         for (name, project) in &before {
             let mine = matches!(project.namespace.ownership(RESOURCE, AGENT), Ownership::Ours | Ownership::CutShort);
             let reserved = names::check_namespace(name).is_err();
@@ -111,6 +153,40 @@ proptest! {
     fn one_plan_never_holds_two_destructive_actions(mut world in any_world()) {
         let plan = world.plan();
         prop_assert!(plan.actions.iter().filter(|action| action.is_destructive()).count() <= 1);
+    }
+
+    /// Whoever has a role before and after has it all the time.
+    #[test]
+    fn nobody_loses_a_role_on_the_way_to_the_same_role(
+        people in (any_team(), any_team()),
+        rules in (any_rules(), any_rules()),
+        foreign in prop::option::of(any_group()),
+    ) {
+        let mut world = World::new(resource(ResourceState::Ok, NAME, "cpu=1"), None);
+        world = world.with(Project::labelled(NAME, RESOURCE));
+        world.groups.extend(foreign.filter(|(_, group)| group.resource != Some(RESOURCE)));
+        let ways = [(people.0, rules.0), (people.1, rules.1)];
+        for (team, (subjects, accounts, provider)) in ways {
+            let access = &mut world.policy.access;
+            // Service accounts change their kind with the rule, and then are others.
+            (access.subjects, access.service_accounts, access.identity_provider) = (subjects, accounts, provider);
+            world.facts.team = team;
+            let before = world.roles(NAME);
+            let mut after = world.clone();
+            after.run();
+            let always: Vec<_> = before.intersection(&after.roles(NAME)).cloned().collect();
+            for action in world.plan().actions {
+                if !world.take(&action) {
+                    break;
+                }
+                let now = world.roles(NAME);
+                for held in &always {
+                    prop_assert!(now.contains(held), "{held:?} was lost by {action}");
+                }
+            }
+            world.run();
+            prop_assert_eq!(world.roles(NAME), after.roles(NAME));
+        }
     }
 
     #[test]

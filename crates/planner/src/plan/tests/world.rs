@@ -1,12 +1,12 @@
 //! Waldur and a cluster as plain values, which take actions as the real ones do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Map;
 use uuid::Uuid;
 
-use crate::access::{AccessPolicy, Grant, Member};
+use crate::access::{Abilities, AccessPolicy, Grant, Member, Subject};
 use crate::action::{Action, Expect, Target};
 use crate::amount::Amount;
 use crate::desired::{self, Facts};
@@ -16,6 +16,7 @@ use crate::observed::{Lookup, Namespace, Observed, Owned, Ownership, RoleBinding
 use crate::plan::{Plan, plan};
 use crate::policy::{ComponentPolicy, Flavour, LimitRangePolicy, Naming, Policy, QuotaTarget};
 use crate::quota::Hard;
+use crate::subjects::identity_name;
 
 pub(super) const RESOURCE: Uuid = Uuid::from_u128(0x7f6e_5d4c_3b2a_1908_0706_0504_0302_0100);
 pub(super) const OTHER: Uuid = Uuid::from_u128(1);
@@ -63,7 +64,10 @@ pub(super) fn policy() -> Policy {
         flavour: Flavour::OpenShift,
         requester: AGENT.to_owned(),
         legacy_waldur: false,
-        access: AccessPolicy::default(),
+        access: AccessPolicy {
+            abilities: Abilities { groups: true, service_accounts: true, identities: true },
+            ..AccessPolicy::default()
+        },
     }
 }
 
@@ -119,6 +123,19 @@ pub(super) struct Project {
     pub(super) quota: Option<Owned<Hard>>,
     pub(super) limit_range: Option<Owned<LimitRangePolicy>>,
     pub(super) bindings: BTreeMap<String, Owned<RoleBinding>>,
+    /// Uids of our service accounts.
+    pub(super) service_accounts: BTreeMap<String, String>,
+    /// Service accounts that somebody else made.
+    pub(super) foreign_accounts: BTreeSet<String>,
+}
+
+/// A group of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Group {
+    /// The resource of its labels; `None` for a group without ours.
+    pub(super) resource: Option<Uuid>,
+    pub(super) uid: String,
+    pub(super) users: BTreeSet<String>,
 }
 
 impl Project {
@@ -129,7 +146,14 @@ impl Project {
             created: Some(World::START),
             ..Namespace::default()
         };
-        Self { namespace, quota: None, limit_range: None, bindings: BTreeMap::new() }
+        Self {
+            namespace,
+            quota: None,
+            limit_range: None,
+            bindings: BTreeMap::new(),
+            service_accounts: BTreeMap::new(),
+            foreign_accounts: BTreeSet::new(),
+        }
     }
 
     pub(super) fn labelled(name: &str, resource: Uuid) -> Self {
@@ -161,6 +185,10 @@ pub(super) struct World {
     pub(super) policy: Policy,
     pub(super) facts: Facts,
     pub(super) cluster: BTreeMap<String, Project>,
+    pub(super) groups: BTreeMap<String, Group>,
+    /// `provider:username`.
+    pub(super) identities: BTreeSet<String>,
+    refused: BTreeMap<Subject, String>,
     pub(super) now: Timestamp,
     pub(super) messages: Vec<String>,
     looked_up: BTreeMap<String, Lookup>,
@@ -180,6 +208,9 @@ impl World {
                 ..Facts::default()
             },
             cluster: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            identities: BTreeSet::new(),
+            refused: BTreeMap::new(),
             now: Self::START,
             messages: Vec::new(),
             looked_up: BTreeMap::new(),
@@ -212,12 +243,32 @@ impl World {
         let ours = |project: &&Project| project.namespace.ownership(RESOURCE, AGENT) == Ownership::Ours;
         let owned: Vec<_> =
             self.cluster.values().filter(ours).map(|project| project.namespace.clone()).collect();
-        let mut observed = Observed { owned, by_name: self.looked_up.clone(), ..Observed::default() };
+        let groups = self.groups.iter().filter(|(_, group)| group.resource == Some(RESOURCE));
+        let mut observed = Observed {
+            owned,
+            by_name: self.looked_up.clone(),
+            groups: groups
+                .map(|(name, group)| {
+                    (
+                        name.clone(),
+                        Owned {
+                            uid: group.uid.clone(),
+                            value: group.users.clone(),
+                            edited_by: BTreeMap::new(),
+                        },
+                    )
+                })
+                .collect(),
+            identities: self.identities.clone().into(),
+            refused: self.refused.clone(),
+            ..Observed::default()
+        };
         let primary = observed.primary(&self.resource().backend_id).map(|namespace| namespace.name.clone());
         if let Some(project) = primary.and_then(|name| self.cluster.get(&name)) {
             observed.quota = project.quota.clone();
             observed.limit_range = project.limit_range.clone();
             observed.bindings = project.bindings.clone();
+            observed.service_accounts = project.service_accounts.clone();
         }
         observed
     }
@@ -272,6 +323,9 @@ impl World {
 
     /// `false` if the action failed such that the plan ends.
     pub(super) fn take(&mut self, action: &Action) -> bool {
+        if let Action::ApplyRoleBinding { target, subjects, .. } = action {
+            self.check_subjects(&target.name, subjects);
+        }
         match action {
             Action::Approve { .. } => self.facts.orders[0].state = OrderState::Executing,
             Action::Reject { comment, .. } => self.end_order(comment),
@@ -304,12 +358,12 @@ impl World {
             Action::ApplyQuota { target, expect, hard, .. } => {
                 let project = self.target(target);
                 check_expectation(expect, project.quota.as_ref().map(|quota| quota.uid.as_str()));
-                project.quota = Some(Owned { uid: "quota".to_owned(), value: hard.clone() });
+                project.quota = Some(Owned::new("quota".to_owned(), hard.clone()));
             }
             Action::ApplyLimitRange { target, expect, value, .. } => {
                 let project = self.target(target);
                 check_expectation(expect, project.limit_range.as_ref().map(|range| range.uid.as_str()));
-                project.limit_range = Some(Owned { uid: "range".to_owned(), value: value.clone() });
+                project.limit_range = Some(Owned::new("range".to_owned(), value.clone()));
             }
             Action::ApplyRoleBinding { target, expect, name, role, subjects, .. } => {
                 let project = self.target(target);
@@ -318,7 +372,35 @@ impl World {
                     assert_eq!(binding.value.role, *role, "a role cannot be changed");
                 }
                 let value = RoleBinding { role: role.clone(), subjects: subjects.clone() };
-                project.bindings.insert(name.clone(), Owned { uid: format!("uid-{name}"), value });
+                project.bindings.insert(name.clone(), Owned::new(format!("uid-{name}"), value));
+            }
+            Action::ApplyGroup { resource, expect, name, users } => {
+                let known = self.groups.get(name);
+                if known.is_some_and(|group| group.resource != Some(*resource)) {
+                    return self.refuse(Subject::Group(name.clone()));
+                }
+                check_expectation(expect, known.map(|group| group.uid.as_str()));
+                let (uid, users) = (format!("uid-{name}"), users.clone());
+                self.groups.insert(name.clone(), Group { resource: Some(*resource), uid, users });
+            }
+            Action::DeleteGroup { resource, name, uid } => {
+                let removed = self.groups.remove(name).unwrap();
+                assert_eq!((removed.resource, &removed.uid), (Some(*resource), uid));
+            }
+            Action::ApplyServiceAccount { target, expect, name, .. } => {
+                let project = self.target(target);
+                if project.foreign_accounts.contains(name) {
+                    return self.refuse(Subject::ServiceAccount(name.clone()));
+                }
+                check_expectation(expect, project.service_accounts.get(name).map(String::as_str));
+                project.service_accounts.insert(name.clone(), format!("uid-{name}"));
+            }
+            Action::DeleteServiceAccount { namespace, name, uid, .. } => {
+                let removed = self.cluster.get_mut(namespace).unwrap().service_accounts.remove(name);
+                assert_eq!(removed.as_ref(), Some(uid));
+            }
+            Action::EnsureIdentity { provider, username } => {
+                self.identities.insert(identity_name(provider, username));
             }
             Action::DeleteRoleBinding { namespace, name, uid, .. } => {
                 let removed = self.cluster.get_mut(namespace).unwrap().bindings.remove(name);
@@ -344,6 +426,44 @@ impl World {
             }
         }
         true
+    }
+
+    fn refuse(&mut self, subject: Subject) -> bool {
+        self.refused.insert(subject, "somebody else has the name".to_owned());
+        false
+    }
+
+    /// Groups and service accounts that are bound are there, and are ours.
+    fn check_subjects(&self, namespace: &str, subjects: &BTreeSet<Subject>) {
+        for subject in subjects {
+            match subject {
+                Subject::User(_) => {}
+                Subject::Group(name) => assert_eq!(self.groups[name].resource, Some(RESOURCE), "{name}"),
+                Subject::ServiceAccount(name) => {
+                    assert!(self.cluster[namespace].service_accounts.contains_key(name), "{name}");
+                }
+            }
+        }
+    }
+
+    /// The ClusterRoles that each user has in a namespace, through groups or without.
+    pub(super) fn roles(&self, namespace: &str) -> BTreeSet<(String, String)> {
+        let bindings = self.cluster.get(namespace).into_iter().flat_map(|project| project.bindings.values());
+        let mut roles = BTreeSet::new();
+        for binding in bindings {
+            for subject in &binding.value.subjects {
+                let role = binding.value.role.clone();
+                match subject {
+                    Subject::Group(name) => {
+                        roles.extend(self.groups[name].users.iter().map(|user| (user.clone(), role.clone())));
+                    }
+                    Subject::User(_) | Subject::ServiceAccount(_) => {
+                        roles.insert((subject.label(), role));
+                    }
+                }
+            }
+        }
+        roles
     }
 
     fn insert_made(&mut self, mut project: Project) {
