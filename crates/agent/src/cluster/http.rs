@@ -73,11 +73,6 @@ impl Http {
         self.send(Call { method: http::Method::DELETE, path, content_type: JSON, body: Some(options) }).await
     }
 
-    /// All items of a list, page by page.
-    pub(crate) async fn list(&self, path: &str, query: &str) -> Result<Vec<Value>, ApiError> {
-        self.list_some(path, query, |_| true).await
-    }
-
     /// The items of a list that are worth keeping, page by page: the rest is dropped at once.
     pub(crate) async fn list_some(
         &self,
@@ -86,12 +81,23 @@ impl Http {
         keep: impl Fn(&Value) -> bool,
     ) -> Result<Vec<Value>, ApiError> {
         let mut items = Vec::new();
+        self.list_pages(path, query, |page| items.extend(page.into_iter().filter(&keep))).await?;
+        Ok(items)
+    }
+
+    /// Hands over the items of a list page by page, so that they are never all in memory.
+    pub(crate) async fn list_pages(
+        &self,
+        path: &str,
+        query: &str,
+        mut take: impl FnMut(Vec<Value>),
+    ) -> Result<(), ApiError> {
         let mut token = String::new();
         loop {
             let page = format!("{path}?limit=500{query}{token}");
             let mut answer = self.get(&page).await?;
             match answer.get_mut("items").map(Value::take) {
-                Some(Value::Array(more)) => items.extend(more.into_iter().filter(&keep)),
+                Some(Value::Array(items)) => take(items),
                 // An empty list says `items: []`, or null; something else is no list.
                 Some(Value::Null) => {}
                 _ => {
@@ -107,7 +113,7 @@ impl Http {
                     let next: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
                     token = format!("&continue={next}");
                 }
-                _ => return Ok(items),
+                _ => return Ok(()),
             }
         }
     }

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::connect::{Cluster, Surroundings};
 use super::kinds::{self, Kind};
+use super::store::Listing;
 use crate::error::{ApiError, Peer};
 
 /// What the agent knows about its own sight of the cluster.
@@ -71,8 +72,8 @@ impl Cluster {
         self.write_store(super::store::Store::forget_refusals);
         for kind in self.not_live() {
             let query = format!("&labelSelector={}", encoded(&kinds::our_labels()));
-            let objects = objects(self.http.list(&kind.list_path(), &query).await?);
-            self.write_store(|store| store.replace(kind, &objects));
+            let listing = self.read_list(kind, &query).await?;
+            self.write_store(|store| store.listed(kind, &listing));
         }
         Ok(())
     }
@@ -99,10 +100,24 @@ impl Cluster {
         // Identities belong to no resource.
         for kind in self.not_live().into_iter().filter(|kind| *kind != Kind::Identity) {
             let query = format!("&labelSelector={}", encoded(&selector));
-            let found = objects(self.http.list(&kind.list_path(), &query).await?);
-            self.write_store(|store| store.replace_of(kind, resource, &found));
+            let listing = self.read_list(kind, &query).await?;
+            self.write_store(|store| store.listed_of(kind, resource, &listing));
         }
         Ok(())
+    }
+
+    /// Takes in a list page by page; what it does not name is still in the store afterwards.
+    async fn read_list(&self, kind: Kind, query: &str) -> Result<Listing, ApiError> {
+        let mut listing = Listing::default();
+        let take = |page: Vec<Value>| {
+            self.write_store(|store| {
+                for object in page.into_iter().filter_map(object) {
+                    store.list(kind, &object, &mut listing);
+                }
+            });
+        };
+        self.http.list_pages(&kind.list_path(), query, take).await?;
+        Ok(listing)
     }
 
     fn not_live(&self) -> Vec<Kind> {
@@ -159,10 +174,6 @@ fn not_an_object(name: &str) -> ApiError {
 /// A JSON value as an object; kind and version are not needed.
 pub(crate) fn object(value: Value) -> Option<DynamicObject> {
     serde_json::from_value(value).ok()
-}
-
-fn objects(values: Vec<Value>) -> Vec<DynamicObject> {
-    values.into_iter().filter_map(object).collect()
 }
 
 fn encoded(selector: &str) -> String {

@@ -25,9 +25,9 @@ struct Seen<T> {
 }
 
 /// Objects of one kind, by the namespace that they are, or are in, and by name. Groups, which are in none, are kept
-/// under their resource.
+/// under their resource. Few are in one place, most often one.
 #[derive(Debug)]
-struct Shelf<T>(HashMap<String, BTreeMap<String, Seen<T>>>);
+struct Shelf<T>(HashMap<String, Vec<(String, Seen<T>)>>);
 
 impl<T> Default for Shelf<T> {
     fn default() -> Self {
@@ -39,37 +39,44 @@ impl<T: PartialEq + Clone> Shelf<T> {
     /// Returns the resource if its view has changed.
     fn put(&mut self, place: &str, name: &str, seen: Seen<T>) -> Option<Uuid> {
         let resource = seen.resource;
-        match self.0.entry(place.to_owned()).or_default().get_mut(name) {
-            Some(known) if known.version > seen.version => None,
-            Some(known) => {
+        // Not more room than for the one that there mostly is: there are as many places as namespaces.
+        let objects = self.0.entry(place.to_owned()).or_insert_with(|| Vec::with_capacity(1));
+        match objects.iter_mut().find(|(known, _)| known == name) {
+            Some((_, known)) if known.version > seen.version => None,
+            Some((_, known)) => {
                 let changed = known.value != seen.value || known.resource != resource;
                 *known = seen;
                 changed.then_some(resource)
             }
             None => {
-                self.0.entry(place.to_owned()).or_default().insert(name.to_owned(), seen);
+                objects.push((name.to_owned(), seen));
                 Some(resource)
             }
         }
     }
 
+    fn get(&self, place: &str, name: &str) -> Option<&Seen<T>> {
+        self.0.get(place)?.iter().find(|(known, _)| known == name).map(|(_, seen)| seen)
+    }
+
     fn take(&mut self, place: &str, name: &str, version: u64) -> Option<Uuid> {
         let objects = self.0.get_mut(place)?;
-        if objects.get(name)?.version > version {
+        let at = objects.iter().position(|(known, _)| known == name)?;
+        if objects[at].1.version > version {
             return None;
         }
-        let resource = objects.remove(name).map(|seen| seen.resource);
+        let (_, taken) = objects.swap_remove(at);
         if objects.is_empty() {
             self.0.remove(place);
         }
-        resource
+        Some(taken.resource)
     }
 
-    /// Forgets what is kept here and was not listed; returns the resources that lost something.
-    fn keep_listed(&mut self, place: &str, listed: &BTreeSet<(String, String)>) -> BTreeSet<Uuid> {
-        let known = self.0.get(place).into_iter().flat_map(BTreeMap::keys).cloned();
+    /// Forgets what is kept here and was not named by a list; returns the resources that lost something.
+    fn keep_named(&mut self, place: &str, named: &BTreeSet<(String, String)>) -> BTreeSet<Uuid> {
+        let known = self.0.get(place).into_iter().flatten().map(|(name, _)| name.clone());
         let gone: Vec<String> =
-            known.filter(|name| !listed.contains(&(place.to_owned(), name.clone()))).collect();
+            known.filter(|name| !named.contains(&(place.to_owned(), name.clone()))).collect();
         gone.iter().filter_map(|name| self.take(place, name, u64::MAX)).collect()
     }
 
@@ -81,6 +88,22 @@ impl<T: PartialEq + Clone> Shelf<T> {
     fn of(&self, place: &str, resource: Uuid) -> impl Iterator<Item = (&String, &T)> {
         let objects = self.0.get(place).into_iter().flatten();
         objects.filter(move |(_, seen)| seen.resource == resource).map(|(name, seen)| (name, &seen.value))
+    }
+}
+
+/// A list of one kind that is being read.
+#[derive(Debug, Default)]
+pub(crate) struct Listing {
+    /// Place and name of each object so far.
+    named: BTreeSet<(String, String)>,
+    /// Resources whose view has changed by it.
+    changed: BTreeSet<Uuid>,
+}
+
+impl Listing {
+    /// Objects named so far.
+    pub(crate) fn len(&self) -> usize {
+        self.named.len()
     }
 }
 
@@ -231,8 +254,26 @@ impl Store {
         self.refused.clear();
     }
 
-    /// Takes in a complete list of a kind; returns the resources whose view has changed.
-    pub(crate) fn replace(&mut self, kind: Kind, objects: &[DynamicObject]) -> BTreeSet<Uuid> {
+    /// Takes in an object of a list that is being read. The list counts when it is complete.
+    pub(crate) fn list(&mut self, kind: Kind, object: &DynamicObject, listing: &mut Listing) {
+        let Some(name) = object.metadata.name.clone() else {
+            return;
+        };
+        if kind == Kind::Identity {
+            if subjects::is_mapped(object) {
+                listing.named.insert((String::new(), name));
+            }
+            return;
+        }
+        if let Some(place) = place(kind, object) {
+            listing.named.insert((place, name));
+        }
+        listing.changed.extend(self.apply(kind, object));
+    }
+
+    /// A list of all objects of a kind is complete: what it does not name is gone. Returns the resources whose view
+    /// has changed by the list.
+    pub(crate) fn listed(&mut self, kind: Kind, listing: &Listing) -> BTreeSet<Uuid> {
         let known = match kind {
             Kind::Namespace => self.namespaces.places(),
             Kind::Quota => self.quotas.places(),
@@ -241,50 +282,46 @@ impl Store {
             Kind::Group => self.groups.places(),
             Kind::ServiceAccount => self.service_accounts.places(),
             Kind::Identity => {
-                self.identities = Arc::new(self.settled.clone());
+                let mapped = listing.named.iter().map(|(_, name)| name.clone());
+                self.identities = Arc::new(self.settled.iter().cloned().chain(mapped).collect());
                 Vec::new()
             }
         };
-        self.replace_in(kind, &known, objects)
+        self.forget_unnamed(kind, &known, listing)
     }
 
-    /// Takes in a complete list of a kind for one resource.
-    pub(crate) fn replace_of(&mut self, kind: Kind, resource: Uuid, objects: &[DynamicObject]) {
+    /// The same of a list of one resource's objects.
+    pub(crate) fn listed_of(&mut self, kind: Kind, resource: Uuid, listing: &Listing) {
         let known = match kind {
             Kind::Group => vec![resource.simple().to_string()],
             _ => self.by_resource.get(&resource).into_iter().flatten().cloned().collect(),
         };
-        self.replace_in(kind, &known, objects);
+        self.forget_unnamed(kind, &known, listing);
     }
 
-    /// Forgets what is kept at these places and not listed, and takes in what is listed.
-    fn replace_in(&mut self, kind: Kind, known: &[String], objects: &[DynamicObject]) -> BTreeSet<Uuid> {
-        let listed: BTreeSet<(String, String)> = objects
-            .iter()
-            .filter_map(|object| Some((place(kind, object)?, object.metadata.name.clone()?)))
-            .collect();
-        let mut changed = BTreeSet::new();
+    fn forget_unnamed(&mut self, kind: Kind, known: &[String], listing: &Listing) -> BTreeSet<Uuid> {
+        let named = &listing.named;
+        let mut changed = listing.changed.clone();
         for place in known {
             match kind {
-                Kind::Namespace if !listed.contains(&(place.clone(), place.clone())) => {
+                Kind::Namespace if !named.contains(&(place.clone(), place.clone())) => {
                     changed.extend(self.forget_namespace(place, u64::MAX));
                 }
                 Kind::Namespace | Kind::Identity => {}
-                Kind::Quota => changed.extend(self.quotas.keep_listed(place, &listed)),
-                Kind::LimitRange => changed.extend(self.limit_ranges.keep_listed(place, &listed)),
-                Kind::RoleBinding => changed.extend(self.bindings.keep_listed(place, &listed)),
-                Kind::Group => changed.extend(self.groups.keep_listed(place, &listed)),
-                Kind::ServiceAccount => changed.extend(self.service_accounts.keep_listed(place, &listed)),
+                Kind::Quota => changed.extend(self.quotas.keep_named(place, named)),
+                Kind::LimitRange => changed.extend(self.limit_ranges.keep_named(place, named)),
+                Kind::RoleBinding => changed.extend(self.bindings.keep_named(place, named)),
+                Kind::Group => changed.extend(self.groups.keep_named(place, named)),
+                Kind::ServiceAccount => changed.extend(self.service_accounts.keep_named(place, named)),
             }
         }
-        changed.extend(objects.iter().filter_map(|object| self.apply(kind, object)));
         changed
     }
 
     /// What is known about a resource. `backend_id` decides between several namespaces.
     pub(crate) fn observed(&self, resource: Uuid, backend_id: &str) -> Observed {
         let names = self.by_resource.get(&resource).into_iter().flatten();
-        let namespaces = names.filter_map(|name| self.namespaces.0.get(name)?.get(name));
+        let namespaces = names.filter_map(|name| self.namespaces.get(name, name));
         // One that was given to another resource since is no longer this one's.
         let namespaces = namespaces.filter(|seen| seen.resource == resource);
         let mut observed = Observed {

@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::connect::Cluster;
 use super::kinds::{self, Kind};
+use super::store::Listing;
 
 /// Called with the resource whose objects on the cluster changed.
 pub(crate) type Wake = Arc<dyn Fn(Uuid) + Send + Sync>;
@@ -44,10 +45,10 @@ async fn run(cluster: Arc<Cluster>, kind: Kind, wake: Wake) {
     let api: Api<DynamicObject> = Api::all_with(cluster.watch_client.clone(), &kind.api_resource());
     let config = watcher::Config::default().labels(&kinds::our_labels()).page_size(500);
     let mut events = watch(api, config).default_backoff().into_stream().boxed();
-    let mut listed = Vec::new();
+    let mut listing = Listing::default();
     loop {
         match events.try_next().await {
-            Ok(Some(event)) => take(&cluster, kind, event, &mut listed, &wake),
+            Ok(Some(event)) => take(&cluster, kind, event, &mut listing, &wake),
             Ok(None) => return,
             // The watcher goes on from where it was, and lists anew if the server has forgotten that: what is kept is
             // a moment old at most, unless it has to begin again.
@@ -58,28 +59,22 @@ async fn run(cluster: Arc<Cluster>, kind: Kind, wake: Wake) {
     }
 }
 
-fn take(
-    cluster: &Cluster,
-    kind: Kind,
-    event: Event<DynamicObject>,
-    listed: &mut Vec<DynamicObject>,
-    wake: &Wake,
-) {
+fn take(cluster: &Cluster, kind: Kind, event: Event<DynamicObject>, listing: &mut Listing, wake: &Wake) {
     let changed: Vec<Uuid> = match event {
         Event::Init => {
             cluster.write_state(|state| state.live.remove(&kind));
-            listed.clear();
+            *listing = Listing::default();
             Vec::new()
         }
         Event::InitApply(object) => {
-            listed.push(object);
+            cluster.write_store(|store| store.list(kind, &object, listing));
             Vec::new()
         }
         Event::InitDone => {
-            let objects = std::mem::take(listed);
-            let changed = cluster.write_store(|store| store.replace(kind, &objects));
+            let listing = std::mem::take(listing);
+            let changed = cluster.write_store(|store| store.listed(kind, &listing));
             cluster.write_state(|state| state.live.insert(kind));
-            tracing::debug!(kind = kind.plural(), objects = objects.len(), "watching");
+            tracing::debug!(kind = kind.plural(), objects = listing.len(), "watching");
             changed.into_iter().collect()
         }
         Event::Apply(object) => cluster.write_store(|store| store.apply(kind, &object)).into_iter().collect(),

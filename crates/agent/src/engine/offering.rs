@@ -66,8 +66,7 @@ pub struct Offering {
 /// Resources and people as one pass has read them.
 #[derive(Debug)]
 pub(crate) struct PassRead {
-    pub(crate) resources: HashMap<Uuid, dto::Resource>,
-    pub(crate) people: Arc<People>,
+    pub(crate) resources: HashMap<Uuid, (dto::Resource, Arc<People>)>,
     /// So much access would be removed at once that nobody's is.
     pub(crate) removal_held: bool,
 }
@@ -152,8 +151,11 @@ impl Offering {
     pub(crate) fn take_pass_read(&self, resource: Uuid) -> Option<(dto::Resource, Arc<People>)> {
         let mut pass = self.pass.lock().unwrap_or_else(PoisonError::into_inner);
         let pass = pass.as_mut()?;
-        let resource = pass.resources.remove(&resource)?;
-        Some((resource, Arc::clone(&pass.people)))
+        let taken = pass.resources.remove(&resource)?;
+        if pass.resources.is_empty() {
+            pass.resources = HashMap::new();
+        }
+        Some(taken)
     }
 
     /// True if the last pass holds back all removals of access, until the next one.

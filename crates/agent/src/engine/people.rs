@@ -20,13 +20,19 @@ use crate::waldur::dto;
 /// The role that owners of an organization have in its projects.
 const OWNER: &str = "CUSTOMER.OWNER";
 
+/// For how many times the time that they took to read lists serve at least.
+const SERVES_TIMES: u32 = 5;
+
 /// One answer for each project or organization, read by whoever needs it first.
 type Once<T> = Mutex<HashMap<Uuid, Arc<OnceCell<T>>>>;
 
 /// The people of an offering at one moment.
 #[derive(Debug)]
 pub(crate) struct People {
+    /// When reading began.
     read: Instant,
+    /// How long it took.
+    took: Duration,
     /// Accounts in the offering by user.
     users: HashMap<Uuid, dto::OfferingUser>,
     /// Usernames of service accounts in state OK, by project.
@@ -51,10 +57,22 @@ enum Roles {
 impl Offering {
     /// The people, as read at most this long ago.
     pub(crate) async fn people(&self, max_age: Duration) -> Result<Arc<People>, ApiError> {
+        self.people_if(|people| people.read.elapsed() <= max_age).await
+    }
+
+    /// The people, recent enough to change something by: read at most this long ago, or, where reading takes long,
+    /// a few times as long ago. Otherwise a large offering would be read all the time and never worked.
+    pub(crate) async fn people_to_act_on(&self, max_age: Duration) -> Result<Arc<People>, ApiError> {
+        self.people_if(|people| people.read.elapsed() <= max_age.max(SERVES_TIMES * people.took)).await
+    }
+
+    async fn people_if(&self, is_recent: impl Fn(&People) -> bool) -> Result<Arc<People>, ApiError> {
         let mut known = self.people.lock().await;
-        if let Some(people) = known.as_ref().filter(|people| people.read.elapsed() <= max_age) {
+        if let Some(people) = known.as_ref().filter(|people| is_recent(people)) {
             return Ok(Arc::clone(people));
         }
+        // Two whole sets of people are never in memory, where nobody works with the old one any more.
+        *known = None;
         let people = Arc::new(People::read(self).await?);
         *known = Some(Arc::clone(&people));
         Ok(people)
@@ -76,7 +94,8 @@ impl People {
         let (service_accounts, course_accounts) = (by_project(service), by_project(course));
         let users = users.into_iter().filter_map(|user| Some((user.user_uuid?, user))).collect();
         let (teams, owners) = (Once::default(), Once::default());
-        Ok(Self { read, users, service_accounts, course_accounts, roles, teams, owners })
+        let took = read.elapsed();
+        Ok(Self { read, took, users, service_accounts, course_accounts, roles, teams, owners })
     }
 
     /// Everybody who is to have access to a resource.
@@ -89,7 +108,7 @@ impl People {
         match roles {
             Some(roles) => {
                 for permission in roles.iter() {
-                    self.add(&mut members, permission, permission.role());
+                    self.add(&mut members, permission, permission.role.as_deref());
                 }
             }
             None => {
@@ -100,7 +119,7 @@ impl People {
         }
         if let Some(customer) = resource.customer_uuid.filter(|_| offering.options.grant_owners) {
             for owner in self.owners_of(offering, customer).await?.iter() {
-                self.add(&mut members, owner, Some(&OWNER.to_owned()));
+                self.add(&mut members, owner, Some(OWNER));
             }
         }
         let accounts = |by_project: &HashMap<Uuid, Vec<String>>| {
@@ -116,17 +135,17 @@ impl People {
         })
     }
 
-    fn add(&self, members: &mut HashMap<Uuid, Member>, permission: &dto::Permission, role: Option<&String>) {
+    fn add(&self, members: &mut HashMap<Uuid, Member>, permission: &dto::Permission, role: Option<&str>) {
         let user = self.users.get(&permission.user_uuid);
         let member = members.entry(permission.user_uuid).or_insert_with(|| Member {
             user: permission.user_uuid,
-            username: permission.user_username.clone(),
-            email: permission.user_email.clone(),
-            offering_username: user.map(|user| user.username.clone()).filter(|name| !name.is_empty()),
+            username: permission.user_username.to_string(),
+            email: permission.user_email.to_string(),
+            offering_username: user.map(|user| user.username.to_string()).filter(|name| !name.is_empty()),
             offering_user_state: user.and_then(dto::OfferingUser::standing),
             grants: Vec::new(),
         });
-        member.grants.push(Grant { role: role.cloned(), expires: permission.expiration_time });
+        member.grants.push(Grant { role: role.map(str::to_owned), expires: permission.expiration_time });
     }
 
     fn add_team_member(&self, members: &mut HashMap<Uuid, Member>, member: &dto::TeamMember) {
@@ -142,7 +161,7 @@ impl People {
                 Some(user) if own.is_none() || user.is_restricted => user.standing(),
                 _ => member.offering_user_state.clone(),
             },
-            offering_username: own.or_else(|| user.map(|user| user.username.clone())),
+            offering_username: own.or_else(|| user.map(|user| user.username.to_string())),
             grants: Vec::new(),
         });
         entry.grants.push(Grant { role: member.role.clone(), expires: member.expiration_time });
@@ -263,7 +282,11 @@ fn listed(permissions: Vec<dto::Permission>) -> Roles {
             by_project.entry(project).or_default().push(permission);
         }
     }
-    Roles::Listed(by_project.into_iter().map(|(project, roles)| (project, Arc::new(roles))).collect())
+    let exact = |(project, mut roles): (Uuid, Vec<dto::Permission>)| {
+        roles.shrink_to_fit();
+        (project, Arc::new(roles))
+    };
+    Roles::Listed(by_project.into_iter().map(exact).collect())
 }
 
 /// Gives usernames to those who wait for one, where that is the provider's task (contract §4.3). A user for whom
@@ -279,16 +302,15 @@ async fn name_users(
     if !ours {
         return Ok(());
     }
-    let mut taken: BTreeSet<String> = users.iter().map(|user| user.username.clone()).collect();
+    let mut taken: BTreeSet<String> = users.iter().map(|user| user.username.to_string()).collect();
     for user in users.iter_mut().filter(|user| user.username.is_empty() && !user.is_restricted) {
         if !usernames::wants_username(user.state.as_deref()) {
             continue;
         }
-        let names = UserNames {
-            username: &user.user_username,
-            email: &user.user_email,
-            full_name: &user.user_full_name,
+        let Some(names) = &user.names else {
+            continue;
         };
+        let names = UserNames { username: &names.username, email: &names.email, full_name: &names.full_name };
         let Some(username) = usernames::generate(&offering.options.usernames, names, &taken) else {
             tracing::warn!(offering_user = %user.uuid.simple(), "nothing is known of the user to make a username of");
             continue;
@@ -297,8 +319,8 @@ async fn name_users(
             Ok(()) => {
                 tracing::info!(target: "audit", offering_user = %user.uuid.simple(), "username {username} given");
                 taken.insert(username.clone());
-                user.username = username;
-                user.state = user.state.as_ref().map(|_| "OK".to_owned());
+                user.username = username.into();
+                user.state = user.state.as_ref().map(|_| "OK".into());
             }
             Err(error) => {
                 tracing::warn!(%error, username, "Waldur does not take the username; it is tried again")

@@ -3,7 +3,7 @@
 //! A pass reads lists only. Keys at which nothing has changed are settled from what it has read; nobody's access is
 //! removed on an answer that is not complete.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,6 @@ use planner::desired::{self, Facts, Goal};
 use planner::plan;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
-use uuid::Uuid;
 
 use super::offering::PassRead;
 use super::people::People;
@@ -73,9 +72,9 @@ impl Engine {
         report_leftovers(offering, &resources).await;
         let policy = offering.policy(&surroundings);
         let removal_held = self.too_many_removals(index, offering, &policy, &resources, &people).await?;
-        let resources: HashMap<Uuid, dto::Resource> =
-            resources.into_iter().map(|resource| (resource.uuid, resource)).collect();
-        let read = PassRead { resources, people, removal_held };
+        let with_people = |resource: dto::Resource| (resource.uuid, (resource, Arc::clone(&people)));
+        let resources = resources.into_iter().map(with_people).collect();
+        let read = PassRead { resources, removal_held };
         *offering.pass.lock().unwrap_or_else(PoisonError::into_inner) = Some(read);
         for key in &keys {
             self.wake(*key);

@@ -193,7 +193,7 @@ async fn look_at_resource(offering: &Offering, key: Key, first: bool) -> Result<
     let (resource, people) = match read {
         Some((resource, people)) => (Some(resource), people),
         None => {
-            let people = offering.people(GOOD_TO_ACT_ON).await?;
+            let people = offering.people_to_act_on(GOOD_TO_ACT_ON).await?;
             (offering.waldur.resource(offering.options.uuid, key.resource).await?, people)
         }
     };

@@ -251,7 +251,7 @@ impl Waldur {
         let call = Call::get(path).query("role", OWNER).fields(&dto::Permission::FIELDS);
         let mut permissions: Vec<dto::Permission> = self.http.list(call).await?;
         // Not all servers know the filter.
-        permissions.retain(|permission| permission.role().is_some_and(|role| role == OWNER));
+        permissions.retain(|permission| permission.role.as_deref() == Some(OWNER));
         Ok(permissions)
     }
 

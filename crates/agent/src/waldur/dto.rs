@@ -1,6 +1,7 @@
 //! Shapes of Waldur's answers (Waldur contract §9), lenient: a missing field takes its empty value, an unknown
 //! one is ignored. What has no meaning for the agent is not read.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -14,6 +15,21 @@ fn nullable<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
     deserializer: D,
 ) -> Result<T, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// A word that rows of long lists share; the usual ones take no memory of their own.
+pub(crate) type Word = Cow<'static, str>;
+
+/// States of accounts and roles that nearly all rows have.
+const USUAL_WORDS: [&str; 6] =
+    ["OK", "PROJECT.MEMBER", "PROJECT.MANAGER", "PROJECT.ADMIN", "CUSTOMER.OWNER", "CUSTOMER.MANAGER"];
+
+fn word<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Word>, D::Error> {
+    let text: Option<Cow<'_, str>> = Option::deserialize(deserializer)?;
+    Ok(text.map(|text| match USUAL_WORDS.into_iter().find(|usual| *usual == text) {
+        Some(usual) => Word::Borrowed(usual),
+        None => Word::Owned(text.into_owned()),
+    }))
 }
 
 /// An offering as its provider sees it.
@@ -126,7 +142,7 @@ pub(crate) struct Resource {
     #[serde(default)]
     pub(crate) customer_slug: Option<String>,
     #[serde(default)]
-    pub(crate) offering_plugin_options: Option<Map<String, Value>>,
+    pub(crate) offering_plugin_options: Option<ResourceOptions>,
     #[serde(default, deserialize_with = "nullable")]
     pub(crate) backend_metadata: Map<String, Value>,
     #[serde(default, deserialize_with = "nullable")]
@@ -143,6 +159,13 @@ pub(crate) struct Resource {
     pub(crate) customer_uuid: Option<Uuid>,
     #[serde(default)]
     pub(crate) offering_uuid: Option<Uuid>,
+}
+
+/// Of an offering's options what matters for a resource.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct ResourceOptions {
+    #[serde(default)]
+    account_name_generation_policy: Value,
 }
 
 impl Resource {
@@ -176,8 +199,8 @@ impl Resource {
     /// orders.
     pub(crate) fn to_model(&self, order: Option<&Order>) -> model::Resource {
         let from_order = |field: fn(&Order) -> &Option<String>| order.and_then(|order| field(order).clone());
-        let policy = self.offering_plugin_options.as_ref();
-        let policy = policy.and_then(|options| options.get("account_name_generation_policy"));
+        let options = self.offering_plugin_options.as_ref();
+        let policy = options.and_then(|options| options.account_name_generation_policy.as_str());
         model::Resource {
             uuid: self.uuid,
             name: self.name.clone(),
@@ -188,7 +211,7 @@ impl Resource {
             limits: model::limits_from_json(&self.limits),
             project_slug: self.project_slug.clone().or_else(|| from_order(|order| &order.project_slug)),
             customer_slug: self.customer_slug.clone().or_else(|| from_order(|order| &order.customer_slug)),
-            named_by_project: policy.and_then(Value::as_str) == Some("project_slug"),
+            named_by_project: policy == Some("project_slug"),
             paused: self.paused,
             downscaled: self.downscaled,
             restrict_member_access: self.restrict_member_access,
@@ -225,52 +248,112 @@ pub(crate) struct TeamMember {
 
 /// One role of one user in one project (contract §10.2), or, without a project, in an organization.
 #[derive(Clone, Debug, Deserialize)]
+#[serde(from = "PermissionAnswer")]
 pub(crate) struct Permission {
     pub(crate) user_uuid: Uuid,
-    #[serde(default, deserialize_with = "nullable")]
-    pub(crate) user_username: String,
-    #[serde(default, deserialize_with = "nullable")]
-    pub(crate) user_email: String,
-    #[serde(default)]
+    pub(crate) user_username: Box<str>,
+    pub(crate) user_email: Box<str>,
     pub(crate) project_uuid: Option<Uuid>,
-    /// Servers of 2024 call it `role`.
-    #[serde(default)]
-    pub(crate) role_name: Option<String>,
-    #[serde(default)]
-    pub(crate) role: Option<String>,
-    #[serde(default)]
+    /// As the server names it.
+    pub(crate) role: Option<Word>,
     pub(crate) expiration_time: Option<Timestamp>,
+}
+
+#[derive(Deserialize)]
+struct PermissionAnswer {
+    user_uuid: Uuid,
+    #[serde(default, deserialize_with = "nullable")]
+    user_username: Box<str>,
+    #[serde(default, deserialize_with = "nullable")]
+    user_email: Box<str>,
+    #[serde(default)]
+    project_uuid: Option<Uuid>,
+    /// Servers of 2024 call it `role`.
+    #[serde(default, deserialize_with = "word")]
+    role_name: Option<Word>,
+    #[serde(default, deserialize_with = "word")]
+    role: Option<Word>,
+    #[serde(default)]
+    expiration_time: Option<Timestamp>,
+}
+
+impl From<PermissionAnswer> for Permission {
+    fn from(answer: PermissionAnswer) -> Self {
+        Self {
+            user_uuid: answer.user_uuid,
+            user_username: answer.user_username,
+            user_email: answer.user_email,
+            project_uuid: answer.project_uuid,
+            role: answer.role_name.or(answer.role),
+            expiration_time: answer.expiration_time,
+        }
+    }
 }
 
 impl Permission {
     pub(crate) const FIELDS: [&'static str; 7] =
         ["user_uuid", "user_username", "user_email", "project_uuid", "role_name", "role", "expiration_time"];
-
-    /// As the server names it.
-    pub(crate) fn role(&self) -> Option<&String> {
-        self.role_name.as_ref().or(self.role.as_ref())
-    }
 }
 
 /// A user's account in an offering (contract §4.3).
 #[derive(Clone, Debug, Deserialize)]
+#[serde(from = "OfferingUserAnswer")]
 pub(crate) struct OfferingUser {
     pub(crate) uuid: Uuid,
-    #[serde(default)]
     pub(crate) user_uuid: Option<Uuid>,
-    #[serde(default, deserialize_with = "nullable")]
-    pub(crate) username: String,
-    #[serde(default)]
-    pub(crate) state: Option<String>,
-    #[serde(default, deserialize_with = "nullable")]
-    pub(crate) user_username: String,
-    #[serde(default, deserialize_with = "nullable")]
-    pub(crate) user_full_name: String,
-    #[serde(default, deserialize_with = "nullable")]
-    pub(crate) user_email: String,
+    pub(crate) username: Box<str>,
+    pub(crate) state: Option<Word>,
+    /// To make a username of; only where there is none.
+    pub(crate) names: Option<Box<UserNames>>,
     /// Locked out by the provider.
-    #[serde(default, deserialize_with = "nullable")]
     pub(crate) is_restricted: bool,
+}
+
+/// What Waldur tells about the person behind an account.
+#[derive(Clone, Debug)]
+pub(crate) struct UserNames {
+    pub(crate) username: String,
+    pub(crate) full_name: String,
+    pub(crate) email: String,
+}
+
+#[derive(Deserialize)]
+struct OfferingUserAnswer {
+    uuid: Uuid,
+    #[serde(default)]
+    user_uuid: Option<Uuid>,
+    #[serde(default, deserialize_with = "nullable")]
+    username: Box<str>,
+    #[serde(default, deserialize_with = "word")]
+    state: Option<Word>,
+    #[serde(default, deserialize_with = "nullable")]
+    user_username: String,
+    #[serde(default, deserialize_with = "nullable")]
+    user_full_name: String,
+    #[serde(default, deserialize_with = "nullable")]
+    user_email: String,
+    #[serde(default, deserialize_with = "nullable")]
+    is_restricted: bool,
+}
+
+impl From<OfferingUserAnswer> for OfferingUser {
+    fn from(answer: OfferingUserAnswer) -> Self {
+        let names = answer.username.is_empty().then(|| {
+            Box::new(UserNames {
+                username: answer.user_username,
+                full_name: answer.user_full_name,
+                email: answer.user_email,
+            })
+        });
+        Self {
+            uuid: answer.uuid,
+            user_uuid: answer.user_uuid,
+            username: answer.username,
+            state: answer.state,
+            names,
+            is_restricted: answer.is_restricted,
+        }
+    }
 }
 
 impl OfferingUser {
@@ -287,7 +370,11 @@ impl OfferingUser {
 
     /// Its state, or that the provider has locked the user out, whatever the state is.
     pub(crate) fn standing(&self) -> Option<String> {
-        if self.is_restricted { Some("restricted".to_owned()) } else { self.state.clone() }
+        if self.is_restricted {
+            Some("restricted".to_owned())
+        } else {
+            self.state.as_deref().map(str::to_owned)
+        }
     }
 }
 
