@@ -8,6 +8,7 @@ use http::header;
 use kube::client::{Body, ClientBuilder};
 use kube::{Client, Config};
 use planner::access::Abilities;
+use planner::outcome::Failure;
 use planner::policy::Flavour;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
@@ -169,14 +170,17 @@ impl Cluster {
             Ok(answer) => return Ok(text(&answer, "/status/userInfo/username")),
             Err(error) => error,
         };
-        if !error.is_not_found() && error.failure != planner::outcome::Failure::Forbidden {
+        if !error.is_not_found() && error.failure != Failure::Forbidden {
             return Err(error);
         }
         if flavour == Flavour::Kubernetes {
             return Ok(String::new());
         }
-        let user = self.http.get("/apis/user.openshift.io/v1/users/~").await;
-        Ok(user.map(|user| text(&user, "/metadata/name")).unwrap_or_default())
+        match self.http.get("/apis/user.openshift.io/v1/users/~").await {
+            Ok(user) => Ok(text(&user, "/metadata/name")),
+            Err(error) if error.is_not_found() || error.failure == Failure::Forbidden => Ok(String::new()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Whether the agent may do this in all namespaces (Kubernetes: SelfSubjectAccessReview).
