@@ -289,7 +289,9 @@ async fn a_list_that_shifts_while_it_is_read_loses_nobody() {
     site.planted("shop");
     let crowd = site.crowd(site.project, 310);
     assert!(site.pass().await);
-    assert_eq!(site.access("shop")["view"].len(), 311);
+    let mut expected = site.access("shop");
+    assert_eq!(expected["view"].len(), 311);
+    expected.get_mut("view").unwrap().retain(|name| !name.starts_with("user000"));
     // Between the pages somebody on the first one leaves, and who was first on the second one is now on the first.
     let rule = Rule { path: PathMatch::Glob(PERMISSIONS.to_owned()), ..Rule::all(Fault::Status(503)) };
     let failed = site.sim.waldur_server.faults.add(rule.when(When::Nth(2)));
@@ -300,5 +302,5 @@ async fn a_list_that_shifts_while_it_is_read_loses_nobody() {
     };
     let ((), passed) = within("the pass ends", async { tokio::join!(shifting, site.pass()) }).await;
     assert!(passed);
-    assert_eq!(site.access("shop")["view"].len(), 310);
+    assert_eq!(site.access("shop"), expected);
 }
