@@ -80,7 +80,8 @@ impl Arguments {
 /// Something could not be started or did not come to its end, or the cluster is not as the teams are; with
 /// `--check`, a target that is not reached.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let binaries = Binaries::build(Profile::Release, &[])?;
+    // The same packages as for the other benchmarks: others would be compiled with other features, and so anew.
+    let binaries = Binaries::build(Profile::Release, &[env!("CARGO_PKG_NAME")])?;
     let measured = site::run_until_stopped(measure(&binaries, arguments))?;
     let figures = Figures::new(arguments.size(), !arguments.teams, arguments.latency_ms, &measured);
     let printed = if arguments.json {
