@@ -37,7 +37,7 @@ impl<T> Default for Shelf<T> {
 
 impl<T: PartialEq + Clone> Shelf<T> {
     /// Returns the resource if its view has changed.
-    fn put(&mut self, place: &str, name: &str, seen: Seen<T>) -> Option<Uuid> {
+    fn insert(&mut self, place: &str, name: &str, seen: Seen<T>) -> Option<Uuid> {
         let resource = seen.resource;
         match self.0.entry(place.to_owned()).or_default().get_mut(name) {
             Some(known) if known.version > seen.version => None,
@@ -122,21 +122,21 @@ impl Store {
         match kind {
             Kind::Namespace => {
                 let value = kinds::read_namespace(object);
-                let changed = self.namespaces.put(place, name, Seen { version, resource, value });
+                let changed = self.namespaces.insert(place, name, Seen { version, resource, value });
                 self.by_resource.entry(resource).or_default().insert(name.to_owned());
                 changed
             }
             Kind::Quota => {
                 let value = kinds::read_quota(object);
-                self.quotas.put(place, name, Seen { version, resource, value })
+                self.quotas.insert(place, name, Seen { version, resource, value })
             }
             Kind::LimitRange => {
                 let value = kinds::read_limit_range(object);
-                self.limit_ranges.put(place, name, Seen { version, resource, value })
+                self.limit_ranges.insert(place, name, Seen { version, resource, value })
             }
             Kind::RoleBinding => {
                 let value = kinds::read_role_binding(object);
-                self.bindings.put(place, name, Seen { version, resource, value })
+                self.bindings.insert(place, name, Seen { version, resource, value })
             }
             Kind::Group => {
                 let value = subjects::read_group(object);
@@ -144,11 +144,11 @@ impl Store {
                 if let Some(before) = before.filter(|before| before != place) {
                     self.groups.take(&before, name, u64::MAX);
                 }
-                self.groups.put(place, name, Seen { version, resource, value })
+                self.groups.insert(place, name, Seen { version, resource, value })
             }
             Kind::ServiceAccount => {
                 let value = object.metadata.uid.clone().unwrap_or_default();
-                self.service_accounts.put(place, name, Seen { version, resource, value })
+                self.service_accounts.insert(place, name, Seen { version, resource, value })
             }
             Kind::Identity => None,
         }
