@@ -176,7 +176,6 @@ impl Cluster {
         if flavour == Flavour::Kubernetes {
             return Ok(String::new());
         }
-        // Not knowing for a moment is no answer: without a name a create that was cut short is not recognised.
         match self.http.get("/apis/user.openshift.io/v1/users/~").await {
             Ok(user) => Ok(text(&user, "/metadata/name")),
             Err(error) if error.is_not_found() || error.failure == Failure::Forbidden => Ok(String::new()),

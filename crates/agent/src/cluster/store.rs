@@ -37,7 +37,7 @@ impl<T> Default for Shelf<T> {
 
 impl<T: PartialEq + Clone> Shelf<T> {
     /// Returns the resource if its view has changed.
-    fn put(&mut self, place: &str, name: &str, seen: Seen<T>) -> Option<Uuid> {
+    fn insert(&mut self, place: &str, name: &str, seen: Seen<T>) -> Option<Uuid> {
         let resource = seen.resource;
         // Not more room than for the one that there mostly is: there are as many places as namespaces.
         let objects = self.0.entry(place.to_owned()).or_insert_with(|| Vec::with_capacity(1));
@@ -145,21 +145,21 @@ impl Store {
         match kind {
             Kind::Namespace => {
                 let value = kinds::read_namespace(object);
-                let changed = self.namespaces.put(place, name, Seen { version, resource, value });
+                let changed = self.namespaces.insert(place, name, Seen { version, resource, value });
                 self.by_resource.entry(resource).or_default().insert(name.to_owned());
                 changed
             }
             Kind::Quota => {
                 let value = kinds::read_quota(object);
-                self.quotas.put(place, name, Seen { version, resource, value })
+                self.quotas.insert(place, name, Seen { version, resource, value })
             }
             Kind::LimitRange => {
                 let value = kinds::read_limit_range(object);
-                self.limit_ranges.put(place, name, Seen { version, resource, value })
+                self.limit_ranges.insert(place, name, Seen { version, resource, value })
             }
             Kind::RoleBinding => {
                 let value = kinds::read_role_binding(object);
-                self.bindings.put(place, name, Seen { version, resource, value })
+                self.bindings.insert(place, name, Seen { version, resource, value })
             }
             Kind::Group => {
                 let value = subjects::read_group(object);
@@ -167,11 +167,11 @@ impl Store {
                 if let Some(before) = before.filter(|before| before != place) {
                     self.groups.take(&before, name, u64::MAX);
                 }
-                self.groups.put(place, name, Seen { version, resource, value })
+                self.groups.insert(place, name, Seen { version, resource, value })
             }
             Kind::ServiceAccount => {
                 let value = object.metadata.uid.clone().unwrap_or_default();
-                self.service_accounts.put(place, name, Seen { version, resource, value })
+                self.service_accounts.insert(place, name, Seen { version, resource, value })
             }
             Kind::Identity => None,
         }
@@ -361,4 +361,59 @@ fn place(kind: Kind, object: &DynamicObject) -> Option<String> {
 
 fn version(object: &DynamicObject) -> u64 {
     object.metadata.resource_version.as_deref().and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn group(version: u32, resource: Option<Uuid>) -> DynamicObject {
+        let labels = resource.map_or(json!({"team": "web"}), kinds::labels);
+        let metadata =
+            json!({"name": "team", "uid": "1", "resourceVersion": version.to_string(), "labels": labels});
+        let object: Value = json!({"metadata": metadata, "users": ["mia"]});
+        serde_json::from_value(object).unwrap()
+    }
+
+    #[test]
+    fn a_group_belongs_to_the_resource_that_its_labels_name_and_without_them_to_nobody() {
+        let (one, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let mut store = Store::default();
+        let names =
+            |store: &Store, resource| store.observed(resource, "").groups.into_keys().collect::<Vec<_>>();
+        assert_eq!(store.apply(Kind::Group, &group(1, Some(one))), Some(one));
+        assert_eq!(store.apply(Kind::Group, &group(1, Some(one))), None);
+        assert_eq!(names(&store, one), ["team"]);
+        assert_eq!(store.apply(Kind::Group, &group(2, Some(other))), Some(other));
+        assert_eq!((names(&store, one).len(), names(&store, other).len()), (0, 1));
+        // A watch tells of a group that has lost our labels with the labels that it has now.
+        assert_eq!(store.delete(Kind::Group, &group(3, None)), Some(other));
+        assert!(names(&store, other).is_empty());
+        store.apply(Kind::Group, &group(4, Some(one)));
+        assert_eq!(store.apply(Kind::Group, &group(5, None)), Some(one));
+        assert!(names(&store, one).is_empty());
+    }
+
+    #[test]
+    fn identities_at_which_nothing_is_left_to_do_outlive_a_list() {
+        let identity = |user: Value| -> DynamicObject {
+            let object = json!({"metadata": {"name": "sso:mia"}, "providerUserName": "mia", "user": user});
+            serde_json::from_value(object).unwrap()
+        };
+        let mut store = Store::default();
+        let known =
+            |store: &Store| store.observed(Uuid::nil(), "").identities.iter().cloned().collect::<Vec<_>>();
+        store.replace(Kind::Identity, &[identity(json!({"name": "mia", "uid": "1"}))]);
+        assert_eq!(known(&store), ["sso:mia"]);
+        // Not mapped yet, or to somebody else.
+        for user in [Value::Null, json!({"name": "max"})] {
+            store.replace(Kind::Identity, &[identity(user)]);
+            assert!(known(&store).is_empty());
+        }
+        store.identity_settled("sso:max");
+        store.replace(Kind::Identity, &[]);
+        assert_eq!(known(&store), ["sso:max"]);
+    }
 }

@@ -1,6 +1,7 @@
 //! What the cluster is and what the agent may do there.
 
-use serde_json::{Value, json};
+use serde_json::json;
+use simulator::faults::{Fault, Rule};
 use simulator::okd::{Flavour, OkdOptions, documented_agent_rules};
 use simulator::simulation::SimulationOptions;
 use simulator::waldur::{OrderState, ResourceState};
@@ -175,7 +176,6 @@ async fn terminate_waits_for_finalizers_without_blocking_other_orders() {
     site.ends(terminate, OrderState::Done).await;
     agent.stop().await;
     assert_eq!(site.managed(), ["waldur-alloc-blog-1"]);
-    let _: Value = site.resource(shop);
 }
 
 #[tokio::test]
@@ -197,4 +197,19 @@ async fn while_the_project_api_is_down_orders_wait() {
     site.ends(order, OrderState::Done).await;
     agent.stop().await;
     assert_eq!(site.managed().len(), 2);
+}
+
+/// Without its own name the agent could not tell its own cut-short creates from those of others.
+#[tokio::test]
+async fn an_agent_that_cannot_learn_its_name_now_asks_again() {
+    let site = Site::start().await;
+    let faults = &site.sim.okd_server.faults;
+    faults.add(Rule::path("/apis/authentication.k8s.io/**", Fault::Status(404)));
+    let outage = faults.add(Rule::path("/apis/user.openshift.io/v1/users/~", Fault::Status(503)));
+    let (order, _) = site.order("Shop", limits());
+    assert!(!site.once().await);
+    assert_eq!(site.order_state(order), OrderState::PendingProvider);
+    faults.remove(outage);
+    assert!(site.once().await);
+    assert_eq!(site.order_state(order), OrderState::Done);
 }

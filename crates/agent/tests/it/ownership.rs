@@ -16,7 +16,7 @@ async fn a_hand_made_namespace_of_the_wanted_name_stays_and_the_project_gets_a_s
     assert_eq!(site.order_state(order), OrderState::Done);
     let suffixed = format!("waldur-alloc-shop-1-{}", &resource.simple().to_string()[..8]);
     assert_eq!(site.backend_id(resource), suffixed);
-    assert_eq!(site.managed(), [suffixed.clone()]);
+    assert_eq!(site.managed(), std::slice::from_ref(&suffixed));
     assert_eq!(site.whole("waldur-alloc-shop-1"), before);
     let order = site.terminate(resource);
     assert!(site.once().await);

@@ -4,11 +4,17 @@ use std::time::Duration;
 
 use serde_json::json;
 use simulator::faults::{Fault, Rule};
+use simulator::okd::Okd;
+use simulator::server::{self, ServeOptions};
 use simulator::simulation::SimulationOptions;
+use simulator::tls::Tls;
 use simulator::waldur::OrderState;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use crate::process::Process;
-use crate::site::{Site, limits, options, within};
+use crate::site::{NOBODY, Site, limits, options, within};
 
 #[tokio::test]
 async fn once_does_what_there_is_and_exits_0() {
@@ -23,9 +29,7 @@ async fn once_does_what_there_is_and_exits_0() {
 #[tokio::test]
 async fn once_says_which_server_cannot_be_reached_and_exits_1() {
     let site = Site::start().await;
-    let unused = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = unused.local_addr().unwrap();
-    drop(unused);
+    let address = NOBODY;
     let (mut waldur, mut okd) = (site.config(), site.config());
     waldur.waldur_url = format!("http://{address}");
     okd.okd_url = format!("https://{address}");
@@ -34,29 +38,45 @@ async fn once_says_which_server_cannot_be_reached_and_exits_1() {
         assert_eq!(ended.code(), Some(1), "{}", ended.all());
         let errors = ended.errors();
         assert!(errors.contains(&format!("{name} is not available")), "{errors}");
-        assert!(errors.contains("Connection refused") && errors.contains(&address.to_string()), "{errors}");
+        assert!(errors.contains("Connection refused") && errors.contains(address), "{errors}");
         assert!(!errors.contains(&format!("{other} is not available")), "{errors}");
     }
+}
+
+/// A port whose server is not there yet: connections are closed until `there` is cancelled.
+async fn early(there: &CancellationToken) -> (String, JoinHandle<TcpListener>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, there) = (listener.local_addr().unwrap().to_string(), there.clone());
+    let closed = tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                () = there.cancelled() => return listener,
+                accepted = listener.accept() => drop(accepted),
+            }
+        }
+    });
+    (address, closed)
 }
 
 #[tokio::test]
 async fn an_agent_that_starts_before_the_servers_waits_for_them() {
     let site = Site::start().await;
-    let mut ports = Vec::new();
-    for _ in 0..2 {
-        let unused = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        ports.push(unused.local_addr().unwrap().port());
-    }
+    let there = CancellationToken::new();
+    let ((waldur, waldur_port), (okd, okd_port)) = (early(&there).await, early(&there).await);
     let mut config = site.config().with_global("polling_interval: 1\n");
-    config.waldur_url = format!("http://127.0.0.1:{}", ports[0]);
-    config.okd_url = format!("https://localhost:{}", ports[1]);
-    // The tokens and UUIDs of simulated sites are drawn from one seed; the certificate is not.
+    config.waldur_url = format!("http://{waldur}");
+    config.okd_url = format!("https://{okd}");
     config.okd_tls = "verify_cert: false\n".to_owned();
+    let (order, _) = site.order("Shop", limits());
     let process = Process::start(&mut site.command(&config));
-    process.stdout.says("Connection refused").await;
-    let late = Site::with(SimulationOptions { ports: (ports[0], ports[1]), ..options() }).await;
-    let (order, _) = late.order("Shop", limits());
-    late.ends(order, OrderState::Done).await;
+    process.stdout.says("Waldur is not available").await;
+    there.cancel();
+    let options = ServeOptions::default();
+    let _waldur = server::serve(site.sim.waldur.router(), waldur_port.await.unwrap(), options);
+    let tls = Some(Tls::generate().unwrap().server_config());
+    let options = ServeOptions { tls, ..Okd::serve_options() };
+    let _okd = server::serve(site.sim.okd.router(), okd_port.await.unwrap(), options);
+    site.ends(order, OrderState::Done).await;
     process.signal("TERM");
     assert_eq!(process.end().await.code(), Some(0));
 }

@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use uuid::Uuid;
 
 use crate::process::{Ended, Process};
-use crate::site::{Config, Site, limits};
+use crate::site::{Config, NOBODY, Site, limits};
 
 const WALDUR: &str = "PLANTED-token-of-waldur-5f1d";
 const PROXY: &str = "PLANTED-password-of-proxy-9c2e";
@@ -157,11 +157,6 @@ async fn echo(status: &'static str, repeats: Repeats) -> String {
     format!("http://{address}")
 }
 
-async fn nobody() -> String {
-    let unused = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    unused.local_addr().unwrap().to_string()
-}
-
 #[tokio::test]
 async fn in_success() {
     let planted = Planted::start().await;
@@ -217,12 +212,11 @@ async fn in_failures_to_connect() {
     let planted = Planted::start().await;
     let (mut waldur, mut okd, mut tls, mut waldur_proxy, mut okd_proxy) =
         (planted.config(), planted.config(), planted.config(), planted.config(), planted.config());
-    waldur.waldur_url = format!("http://{}", nobody().await);
-    okd.okd_url = format!("https://{}", nobody().await);
+    waldur.waldur_url = format!("http://{}", NOBODY);
+    okd.okd_url = format!("https://{}", NOBODY);
     tls.okd_tls = "verify_cert: true\n".to_owned();
-    waldur_proxy =
-        waldur_proxy.with_global(&format!("global_proxy: http://agent:{PROXY}@{}\n", nobody().await));
-    okd_proxy = okd_proxy.with_backend(&format!("proxy: http://agent:{PROXY}@{}\n", nobody().await));
+    waldur_proxy = waldur_proxy.with_global(&format!("global_proxy: http://agent:{PROXY}@{}\n", NOBODY));
+    okd_proxy = okd_proxy.with_backend(&format!("proxy: http://agent:{PROXY}@{}\n", NOBODY));
     for (config, what) in [
         (waldur, "no Waldur"),
         (okd, "no cluster"),

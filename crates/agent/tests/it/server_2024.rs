@@ -36,7 +36,7 @@ async fn every_kind_of_order_ends_well() {
 }
 
 #[tokio::test]
-async fn a_missing_endpoint_is_asked_for_once() {
+async fn a_missing_endpoint_is_asked_for_at_the_start_only() {
     let site = site().await;
     let agent = site.agent();
     let mut resource = None;
@@ -50,8 +50,10 @@ async fn a_missing_endpoint_is_asked_for_once() {
     agent.stop().await;
     let requests = site.sim.waldur_server.traffic.requests();
     let missed: Vec<_> = requests.iter().filter(|request| request.status == Some(404)).collect();
-    assert_eq!(missed.len(), 1, "{missed:#?}");
-    assert_eq!(missed[0].path, "/api/marketplace-site-agent-identities/");
+    // Asked again beside an answer of Waldur's own, since a proxy says the same while Waldur is away; then no more.
+    assert_eq!(missed.len(), 2, "{missed:#?}");
+    assert!(missed.iter().all(|request| request.path == "/api/marketplace-site-agent-identities/"));
+    assert!(missed.iter().all(|request| request.sequence < 5), "at the start only: {missed:#?}");
     let allocation = requests.iter().filter(|request| request.path.contains("marketplace-slurm-remote"));
     assert_eq!(allocation.count(), 1, "before the update, and not elsewhere");
 }

@@ -19,6 +19,9 @@ use uuid::Uuid;
 /// Nothing that a test waits for takes this long, on any machine.
 const TOO_LONG: Duration = Duration::from_secs(60);
 
+/// Where nothing listens: a free port above 1023 may be somebody's by the time that it is called.
+pub(crate) const NOBODY: &str = "127.0.0.1:1";
+
 /// A site whose servers answer at once and record every request.
 pub(crate) fn options() -> SimulationOptions {
     SimulationOptions { okd: OkdOptions::immediate(), record: true, ..SimulationOptions::default() }

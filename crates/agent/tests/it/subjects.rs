@@ -1,6 +1,7 @@
 //! Who is bound, and as what: groups of our own, service accounts, users who are known to an identity provider.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use agent::engine::EngineOptions;
 use agent::settings::Mode;
@@ -8,6 +9,7 @@ use serde_json::{Value, json};
 use simulator::okd::{Flavour, OkdOptions};
 use simulator::simulation::SimulationOptions;
 use simulator::waldur::{OrderState, SeedUser};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::site::{Config, Site, limits, options, within};
@@ -337,4 +339,44 @@ async fn a_service_account_that_somebody_else_made_is_neither_changed_nor_bound(
     assert_eq!(edit.len(), 2, "{edit:?}");
     assert!(edit[0].starts_with("ServiceAccount default-") && edit[1] == "User max.manager", "{edit:?}");
     assert_eq!(site.sim.okd.get("serviceaccounts", NAME, "svc-web").unwrap(), theirs);
+}
+
+#[tokio::test]
+async fn while_groups_are_watched_a_change_by_hand_is_put_right_without_a_pass() {
+    let site = Site::with(able()).await;
+    let config = grouped(&site);
+    furnished(&site, &config).await;
+    site.sim.reset_traffic();
+    let (engine, stop) =
+        (config.engine_for(Mode::MembershipSync, EngineOptions::default()), CancellationToken::new());
+    let stopped = stop.clone();
+    let running =
+        tokio::spawn(async move { engine.keep_resources(Duration::from_secs(86_400), &stopped).await });
+    let traffic = &site.sim.okd_server.traffic;
+    let watched = traffic.wait_for(|traffic| {
+        let requests = traffic.requests();
+        requests.iter().any(|request| request.path.ends_with("/groups") && request.query.contains("watch"))
+    });
+    within("groups are watched", watched).await;
+    let mut edited = group(&site, EDIT).unwrap();
+    edited["users"] = json!(["mallory"]);
+    (edited["kind"], edited["apiVersion"]) = (json!("Group"), json!("user.openshift.io/v1"));
+    site.sim.okd.put(edited).unwrap();
+    within("the group is put right", traffic.wait_for(|_| users(&site, EDIT) == ["max.manager"])).await;
+    stop.cancel();
+    within("the agent stops", running).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_group_that_somebody_has_made_theirs_is_left_to_them() {
+    let site = Site::with(able()).await;
+    let config = grouped(&site);
+    furnished(&site, &config).await;
+    let mut theirs = group(&site, VIEW).unwrap();
+    theirs["metadata"]["labels"] = json!({"team": "web"});
+    (theirs["kind"], theirs["apiVersion"]) = (json!("Group"), json!("user.openshift.io/v1"));
+    let theirs = site.sim.okd.put(theirs).unwrap();
+    keep(&config).await;
+    assert_eq!(subjects(&site, "view"), ["User mia.member"]);
+    assert_eq!(group(&site, VIEW).unwrap(), theirs);
 }

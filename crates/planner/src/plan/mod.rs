@@ -13,12 +13,14 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::access::DesiredAccess;
 use crate::action::{Action, Expect, Target};
+use crate::amount::Amount;
 use crate::desired::{Desired, Goal, OpenOrder, Project, Removal};
 use crate::finding::Finding;
 use crate::model::OrderKind;
 use crate::names;
 use crate::observed::{Lookup, Namespace, Observed, Ownership};
 use crate::policy::Flavour;
+use crate::quota::Hard;
 use namespace::Site;
 
 pub use access::losses;
@@ -207,11 +209,16 @@ impl Plan {
         let resource = project.resource;
         let none = if namespace.is_some() { Expect::Absent } else { Expect::Fresh };
         let quota = observed.quota.as_ref().filter(|_| namespace.is_some());
-        let before = quota.map(|quota| &quota.value);
-        let hard = project.quota.resolve(before);
-        if before != Some(&hard) {
+        let hard = project.quota.resolve(quota.map(|quota| &quota.value));
+        // A key that only somebody else has put there is theirs: our apply neither changes nor removes it.
+        let ours = |(key, _): &(&String, &Amount)| {
+            hard.contains_key(*key) || quota.is_none_or(|quota| !quota.edited_by.contains_key(*key))
+        };
+        let before: Option<Hard> = quota
+            .map(|quota| quota.value.iter().filter(ours).map(|(key, value)| (key.clone(), *value)).collect());
+        if before.as_ref() != Some(&hard) {
             let expect = quota.map_or(none.clone(), |quota| Expect::Uid(quota.uid.clone()));
-            let before = before.cloned().unwrap_or_default();
+            let before = before.unwrap_or_default();
             self.actions.push(Action::ApplyQuota { target: target.clone(), resource, expect, hard, before });
         }
         let Some(wanted) = project.limit_range.as_ref().filter(|_| !observed.limit_range_refused) else {

@@ -288,6 +288,19 @@ fn a_hand_made_change_is_put_back() {
 }
 
 #[test]
+fn a_key_that_somebody_else_has_added_to_our_quota_stays_theirs() {
+    let mut world = kept(LIMITS);
+    let quota = world.cluster.get_mut(NAME).unwrap().quota.as_mut().unwrap();
+    quota.value.insert("services".to_owned(), amount("3"));
+    quota.edited_by.insert("services".to_owned(), "kubectl-edit".to_owned());
+    assert_eq!(lines(&mut world), "");
+    // One that was ours before, and that nobody wants any more, is removed.
+    let quota = world.cluster.get_mut(NAME).unwrap().quota.as_mut().unwrap();
+    quota.edited_by.clear();
+    assert!(lines(&mut world).contains("- services 3"));
+}
+
+#[test]
 fn paused_beats_downscaled_and_both_end_at_what_was_bought() {
     let mut world = kept(LIMITS);
     let mut states = Vec::new();
