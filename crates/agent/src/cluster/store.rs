@@ -112,7 +112,9 @@ impl Listing {
 pub(crate) struct Store {
     namespaces: Shelf<Namespace>,
     quotas: Shelf<Owned<Hard>>,
-    limit_ranges: Shelf<Owned<LimitRangePolicy>>,
+    limit_ranges: Shelf<Owned<Arc<LimitRangePolicy>>>,
+    /// What those say: nearly all say the same.
+    ranges: Vec<Arc<LimitRangePolicy>>,
     bindings: Shelf<Owned<RoleBinding>>,
     groups: Shelf<Owned<BTreeSet<String>>>,
     /// Where each group is kept: one that has lost our labels no longer says so.
@@ -154,7 +156,8 @@ impl Store {
                 self.quotas.insert(place, name, Seen { version, resource, value })
             }
             Kind::LimitRange => {
-                let value = kinds::read_limit_range(object);
+                let Owned { uid, value, edited_by } = kinds::read_limit_range(object);
+                let value = Owned { uid, value: self.shared_range(value), edited_by };
                 self.limit_ranges.insert(place, name, Seen { version, resource, value })
             }
             Kind::RoleBinding => {
@@ -175,6 +178,16 @@ impl Store {
             }
             Kind::Identity => None,
         }
+    }
+
+    fn shared_range(&mut self, value: LimitRangePolicy) -> Arc<LimitRangePolicy> {
+        if let Some(known) = self.ranges.iter().find(|known| ***known == value) {
+            return Arc::clone(known);
+        }
+        self.ranges.retain(|known| Arc::strong_count(known) > 1);
+        let value = Arc::new(value);
+        self.ranges.push(Arc::clone(&value));
+        value
     }
 
     /// Takes in that an object is gone; returns the resource whose view has changed.
@@ -335,7 +348,11 @@ impl Store {
             return observed;
         };
         observed.quota = self.quotas.of(&name, resource).next().map(|(_, quota)| quota.clone());
-        observed.limit_range = self.limit_ranges.of(&name, resource).next().map(|(_, range)| range.clone());
+        observed.limit_range = self.limit_ranges.of(&name, resource).next().map(|(_, range)| Owned {
+            uid: range.uid.clone(),
+            value: LimitRangePolicy::clone(&range.value),
+            edited_by: range.edited_by.clone(),
+        });
         observed.bindings = cloned(self.bindings.of(&name, resource));
         observed.service_accounts = cloned(self.service_accounts.of(&name, resource));
         observed

@@ -18,6 +18,10 @@ use super::connect::Cluster;
 use super::kinds::{self, Kind};
 use super::store::Listing;
 
+/// Objects on a page of the list that a watch begins with. All kinds begin at the same time, and a page of objects with
+/// their managed fields takes a few megabytes.
+const PAGE_SIZE: u32 = 250;
+
 /// Called with the resource whose objects on the cluster changed.
 pub(crate) type Wake = Arc<dyn Fn(Uuid) + Send + Sync>;
 
@@ -43,7 +47,7 @@ pub(crate) fn start(
 
 async fn run(cluster: Arc<Cluster>, kind: Kind, wake: Wake) {
     let api: Api<DynamicObject> = Api::all_with(cluster.watch_client.clone(), &kind.api_resource());
-    let config = watcher::Config::default().labels(&kinds::our_labels()).page_size(500);
+    let config = watcher::Config::default().labels(&kinds::our_labels()).page_size(PAGE_SIZE);
     let mut events = watch(api, config).default_backoff().into_stream().boxed();
     let mut listing = Listing::default();
     loop {

@@ -33,8 +33,8 @@ pub(crate) struct People {
     read: Instant,
     /// How long it took.
     took: Duration,
-    /// Accounts in the offering by user.
-    users: HashMap<Uuid, dto::OfferingUser>,
+    /// Accounts in the offering, in the order of their users.
+    users: Vec<dto::OfferingUser>,
     /// Usernames of service accounts in state OK, by project.
     service_accounts: HashMap<Uuid, Vec<String>>,
     /// The same of course accounts.
@@ -48,10 +48,26 @@ pub(crate) struct People {
 /// The provider's list of roles. A team shows one role of each member (contract §4.4), this shows all.
 #[derive(Debug)]
 enum Roles {
-    /// Read as a whole, by project.
-    Listed(HashMap<Uuid, Arc<Vec<dto::Permission>>>),
+    /// Read as a whole, in the order of projects. Of a large offering it is long: one list takes less memory than one
+    /// for each project.
+    Listed(Vec<dto::Permission>),
     /// Of this provider, read project by project.
     Asked(Uuid, Once<Option<Arc<Vec<dto::Permission>>>>),
+}
+
+/// All roles in one project.
+enum RolesIn<'a> {
+    Listed(&'a [dto::Permission]),
+    Asked(Arc<Vec<dto::Permission>>),
+}
+
+impl RolesIn<'_> {
+    fn as_slice(&self) -> &[dto::Permission] {
+        match self {
+            Self::Listed(roles) => roles,
+            Self::Asked(roles) => roles,
+        }
+    }
 }
 
 impl Offering {
@@ -92,7 +108,9 @@ impl People {
             futures::try_join!(users, tolerated(service_accounts), tolerated(course_accounts), roles)?;
         name_users(offering, &model, &mut users).await?;
         let (service_accounts, course_accounts) = (by_project(service), by_project(course));
-        let users = users.into_iter().filter_map(|user| Some((user.user_uuid?, user))).collect();
+        users.retain(|user| user.user_uuid.is_some());
+        users.sort_by_key(|user| user.user_uuid);
+        users.shrink_to_fit();
         let (teams, owners) = (Once::default(), Once::default());
         let took = read.elapsed();
         Ok(Self { read, took, users, service_accounts, course_accounts, roles, teams, owners })
@@ -107,7 +125,7 @@ impl People {
         };
         match roles {
             Some(roles) => {
-                for permission in roles.iter() {
+                for permission in roles.as_slice() {
                     self.add(&mut members, permission, permission.role.as_deref());
                 }
             }
@@ -136,7 +154,7 @@ impl People {
     }
 
     fn add(&self, members: &mut HashMap<Uuid, Member>, permission: &dto::Permission, role: Option<&str>) {
-        let user = self.users.get(&permission.user_uuid);
+        let user = self.account(permission.user_uuid);
         let member = members.entry(permission.user_uuid).or_insert_with(|| Member {
             user: permission.user_uuid,
             username: permission.user_username.to_string(),
@@ -150,8 +168,7 @@ impl People {
 
     fn add_team_member(&self, members: &mut HashMap<Uuid, Member>, member: &dto::TeamMember) {
         // A username that was given a moment ago may be newer than the team.
-        let user =
-            self.users.get(&member.uuid).filter(|user| !user.username.is_empty() || user.is_restricted);
+        let user = self.account(member.uuid).filter(|user| !user.username.is_empty() || user.is_restricted);
         let own = member.offering_user_username.clone().filter(|name| !name.is_empty());
         let entry = members.entry(member.uuid).or_insert_with(|| Member {
             user: member.uuid,
@@ -168,16 +185,10 @@ impl People {
     }
 
     /// All roles in a project; `None` where only its team tells.
-    async fn roles_in(
-        &self,
-        offering: &Offering,
-        project: Uuid,
-    ) -> Result<Option<Arc<Vec<dto::Permission>>>, ApiError> {
+    async fn roles_in(&self, offering: &Offering, project: Uuid) -> Result<Option<RolesIn<'_>>, ApiError> {
         let (provider, projects) = match &self.roles {
             None => return Ok(None),
-            Some(Roles::Listed(by_project)) => {
-                return Ok(Some(by_project.get(&project).cloned().unwrap_or_default()));
-            }
+            Some(Roles::Listed(listed)) => return Ok(Some(RolesIn::Listed(roles_of(listed, project)))),
             Some(Roles::Asked(provider, projects)) => (*provider, projects),
         };
         let cell = once(projects, project).await;
@@ -186,7 +197,14 @@ impl People {
             Err(error) if is_refusal(&error) => Ok(None),
             Err(error) => Err(error),
         };
-        cell.get_or_try_init(read).await.cloned()
+        let roles = cell.get_or_try_init(read).await?;
+        Ok(roles.clone().map(RolesIn::Asked))
+    }
+
+    /// A user's account in the offering.
+    fn account(&self, user: Uuid) -> Option<&dto::OfferingUser> {
+        let at = self.users.binary_search_by_key(&Some(user), |account| account.user_uuid);
+        at.ok().map(|at| &self.users[at])
     }
 
     async fn team_of(
@@ -275,18 +293,18 @@ fn is_refusal(error: &ApiError) -> bool {
     matches!(error.failure, Failure::Forbidden | Failure::NotFound | Failure::Invalid)
 }
 
-fn listed(permissions: Vec<dto::Permission>) -> Roles {
-    let mut by_project: HashMap<Uuid, Vec<dto::Permission>> = HashMap::new();
-    for permission in permissions {
-        if let Some(project) = permission.project_uuid {
-            by_project.entry(project).or_default().push(permission);
-        }
-    }
-    let exact = |(project, mut roles): (Uuid, Vec<dto::Permission>)| {
-        roles.shrink_to_fit();
-        (project, Arc::new(roles))
-    };
-    Roles::Listed(by_project.into_iter().map(exact).collect())
+fn listed(mut permissions: Vec<dto::Permission>) -> Roles {
+    // Stable: a project's roles stay in the order in which Waldur lists them.
+    permissions.sort_by_key(|permission| permission.project_uuid);
+    permissions.shrink_to_fit();
+    Roles::Listed(permissions)
+}
+
+/// Roles of one project in a list that is in the order of projects.
+fn roles_of(listed: &[dto::Permission], project: Uuid) -> &[dto::Permission] {
+    let start = listed.partition_point(|permission| permission.project_uuid < Some(project));
+    let end = listed.partition_point(|permission| permission.project_uuid <= Some(project));
+    &listed[start..end]
 }
 
 /// Gives usernames to those who wait for one, where that is the provider's task (contract §4.3). A user for whom

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use planner::model::{self, Limits, OrderKind, OrderState, ResourceState};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -30,6 +32,11 @@ fn word<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Word>, D::E
         Some(usual) => Word::Borrowed(usual),
         None => Word::Owned(text.into_owned()),
     }))
+}
+
+/// What a JSON text says; the empty value for none, or for one of another shape.
+fn parsed<T: Default + DeserializeOwned>(text: Option<&RawValue>) -> T {
+    text.and_then(|text| serde_json::from_str(text.get()).ok()).unwrap_or_default()
 }
 
 /// An offering as its provider sees it.
@@ -135,16 +142,17 @@ pub(crate) struct Resource {
     pub(crate) state: String,
     #[serde(default, deserialize_with = "nullable")]
     pub(crate) backend_id: String,
+    /// As text, like the metadata: all resources of an offering are in memory at once.
     #[serde(default)]
-    pub(crate) limits: Value,
+    limits: Option<Box<RawValue>>,
     #[serde(default)]
     pub(crate) project_slug: Option<String>,
     #[serde(default)]
     pub(crate) customer_slug: Option<String>,
     #[serde(default)]
     pub(crate) offering_plugin_options: Option<ResourceOptions>,
-    #[serde(default, deserialize_with = "nullable")]
-    pub(crate) backend_metadata: Map<String, Value>,
+    #[serde(default)]
+    backend_metadata: Option<Box<RawValue>>,
     #[serde(default, deserialize_with = "nullable")]
     pub(crate) paused: bool,
     #[serde(default, deserialize_with = "nullable")]
@@ -208,7 +216,7 @@ impl Resource {
             slug: self.slug.clone(),
             state: ResourceState::parse(&self.state),
             backend_id: self.backend_id.trim().to_owned(),
-            limits: model::limits_from_json(&self.limits),
+            limits: model::limits_from_json(&parsed::<Value>(self.limits.as_deref())),
             project_slug: self.project_slug.clone().or_else(|| from_order(|order| &order.project_slug)),
             customer_slug: self.customer_slug.clone().or_else(|| from_order(|order| &order.customer_slug)),
             named_by_project: policy == Some("project_slug"),
@@ -216,7 +224,7 @@ impl Resource {
             downscaled: self.downscaled,
             restrict_member_access: self.restrict_member_access,
             error_message: self.error_message.clone(),
-            backend_metadata: self.backend_metadata.clone(),
+            backend_metadata: parsed(self.backend_metadata.as_deref()),
         }
     }
 }
