@@ -107,10 +107,37 @@ impl Listing {
     }
 }
 
+/// A namespace with its maps as lists: there are many, and the smallest map takes room for eleven entries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct KeptNamespace {
+    /// Without labels and annotations.
+    bare: Namespace,
+    labels: Box<[(String, String)]>,
+    annotations: Box<[(String, String)]>,
+}
+
+impl From<Namespace> for KeptNamespace {
+    fn from(mut namespace: Namespace) -> Self {
+        let labels = std::mem::take(&mut namespace.labels).into_iter().collect();
+        let annotations = std::mem::take(&mut namespace.annotations).into_iter().collect();
+        Self { bare: namespace, labels, annotations }
+    }
+}
+
+impl KeptNamespace {
+    fn namespace(&self) -> Namespace {
+        Namespace {
+            labels: self.labels.iter().cloned().collect(),
+            annotations: self.annotations.iter().cloned().collect(),
+            ..self.bare.clone()
+        }
+    }
+}
+
 /// Our objects.
 #[derive(Debug, Default)]
 pub(crate) struct Store {
-    namespaces: Shelf<Namespace>,
+    namespaces: Shelf<KeptNamespace>,
     quotas: Shelf<Owned<Hard>>,
     limit_ranges: Shelf<Owned<Arc<LimitRangePolicy>>>,
     /// What those say: nearly all say the same.
@@ -121,7 +148,7 @@ pub(crate) struct Store {
     group_places: HashMap<String, String>,
     /// Their uids.
     service_accounts: Shelf<String>,
-    by_resource: HashMap<Uuid, BTreeSet<String>>,
+    by_resource: HashMap<Uuid, Vec<String>>,
     /// Names of identities that are mapped to their user, ours and those of [`Self::settled`].
     identities: Arc<BTreeSet<String>>,
     /// Names of identities at which nothing is left to do, whoever made them.
@@ -146,9 +173,12 @@ impl Store {
         let (place, name) = (place.as_str(), name.as_str());
         match kind {
             Kind::Namespace => {
-                let value = kinds::read_namespace(object);
+                let value = KeptNamespace::from(kinds::read_namespace(object));
                 let changed = self.namespaces.insert(place, name, Seen { version, resource, value });
-                self.by_resource.entry(resource).or_default().insert(name.to_owned());
+                let names = self.by_resource.entry(resource).or_insert_with(|| Vec::with_capacity(1));
+                if !names.iter().any(|known| known == name) {
+                    names.push(name.to_owned());
+                }
                 changed
             }
             Kind::Quota => {
@@ -231,7 +261,7 @@ impl Store {
     fn forget_namespace(&mut self, name: &str, version: u64) -> Option<Uuid> {
         let resource = self.namespaces.take(name, name, version)?;
         if let Some(names) = self.by_resource.get_mut(&resource) {
-            names.remove(name);
+            names.retain(|known| known != name);
             if names.is_empty() {
                 self.by_resource.remove(&resource);
             }
@@ -338,7 +368,7 @@ impl Store {
         // One that was given to another resource since is no longer this one's.
         let namespaces = namespaces.filter(|seen| seen.resource == resource);
         let mut observed = Observed {
-            owned: namespaces.map(|seen| seen.value.clone()).collect(),
+            owned: namespaces.map(|seen| seen.value.namespace()).collect(),
             groups: cloned(self.groups.of(&resource.simple().to_string(), resource)),
             identities: Arc::clone(&self.identities),
             refused: self.refused.get(&resource).cloned().unwrap_or_default(),
@@ -422,15 +452,53 @@ mod tests {
         let mut store = Store::default();
         let known =
             |store: &Store| store.observed(Uuid::nil(), "").identities.iter().cloned().collect::<Vec<_>>();
-        store.replace(Kind::Identity, &[identity(json!({"name": "mia", "uid": "1"}))]);
+        let list = |store: &mut Store, identities: &[DynamicObject]| {
+            let mut listing = Listing::default();
+            identities.iter().for_each(|identity| store.list(Kind::Identity, identity, &mut listing));
+            store.listed(Kind::Identity, &listing);
+        };
+        list(&mut store, &[identity(json!({"name": "mia", "uid": "1"}))]);
         assert_eq!(known(&store), ["sso:mia"]);
         // Not mapped yet, or to somebody else.
         for user in [Value::Null, json!({"name": "max"})] {
-            store.replace(Kind::Identity, &[identity(user)]);
+            list(&mut store, &[identity(user)]);
             assert!(known(&store).is_empty());
         }
         store.identity_settled("sso:max");
-        store.replace(Kind::Identity, &[]);
+        list(&mut store, &[]);
         assert_eq!(known(&store), ["sso:max"]);
+    }
+
+    #[test]
+    fn a_list_counts_when_it_is_complete() {
+        let (one, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let namespace = |name: &str, version: u32, resource| -> DynamicObject {
+            let labels = kinds::labels(resource);
+            let annotations = json!({"openshift.io/display-name": name});
+            let metadata = json!({
+                "name": name, "uid": name, "resourceVersion": version.to_string(), "labels": labels,
+                "annotations": annotations,
+            });
+            serde_json::from_value(json!({"metadata": metadata})).unwrap()
+        };
+        let mut store = Store::default();
+        let names = |store: &Store, resource| {
+            let owned = store.observed(resource, "").owned;
+            owned.into_iter().map(|namespace| namespace.name).collect::<Vec<_>>()
+        };
+        store.apply(Kind::Namespace, &namespace("one", 1, one));
+        let seen = namespace("two", 2, other);
+        let mut listing = Listing::default();
+        store.list(Kind::Namespace, &seen, &mut listing);
+        assert_eq!(
+            (names(&store, one), names(&store, other)),
+            (vec!["one".to_owned()], vec!["two".to_owned()])
+        );
+        assert_eq!(store.listed(Kind::Namespace, &listing), [one, other].into());
+        assert!(names(&store, one).is_empty());
+        assert_eq!(store.observed(other, "").owned, [kinds::read_namespace(&seen)]);
+        let mut listing = Listing::default();
+        store.list(Kind::Namespace, &seen, &mut listing);
+        assert!(store.listed(Kind::Namespace, &listing).is_empty(), "nothing has changed");
     }
 }

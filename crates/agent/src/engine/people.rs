@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use planner::access::{Grant, Member, Team};
+use planner::access::{Attribute, Grant, Member, SubjectRule, Team};
 use planner::outcome::Failure;
 use planner::usernames::{self, UserNames};
 use tokio::sync::{Mutex, OnceCell};
@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::{Offering, Scope};
 use crate::error::ApiError;
+use crate::waldur::calls::Emails;
 use crate::waldur::dto;
 
 /// The role that owners of an organization have in its projects.
@@ -192,7 +193,11 @@ impl People {
             Some(Roles::Asked(provider, projects)) => (*provider, projects),
         };
         let cell = once(projects, project).await;
-        let read = async || match offering.waldur.project_permissions(provider, Some(project)).await {
+        let read = async || match offering
+            .waldur
+            .project_permissions(provider, Some(project), emails(offering))
+            .await
+        {
             Ok(roles) => Ok(Some(Arc::new(roles))),
             Err(error) if is_refusal(&error) => Ok(None),
             Err(error) => Err(error),
@@ -278,7 +283,10 @@ async fn roles(offering: &Offering, model: &dto::Offering) -> Result<Option<Role
             return Ok(None);
         };
         match offering.options.scope {
-            Scope::Resources => waldur.project_permissions(provider, None).await.map(|all| Some(listed(all))),
+            Scope::Resources => waldur
+                .project_permissions(provider, None, emails(offering))
+                .await
+                .map(|all| Some(listed(all))),
             Scope::Orders => Ok(Some(Roles::Asked(provider, Once::default()))),
         }
     };
@@ -291,6 +299,16 @@ async fn roles(offering: &Offering, model: &dto::Offering) -> Result<Option<Role
 /// The answer of a server that will give the same one again.
 fn is_refusal(error: &ApiError) -> bool {
     matches!(error.failure, Failure::Forbidden | Failure::NotFound | Failure::Invalid)
+}
+
+/// Whether members are known to the cluster by their addresses.
+fn emails(offering: &Offering) -> Emails {
+    match &offering.options.policy.access.subjects {
+        SubjectRule::User(rule) | SubjectRule::Group(rule) if rule.attribute == Attribute::Email => {
+            Emails::Read
+        }
+        SubjectRule::User(_) | SubjectRule::Group(_) | SubjectRule::ExternalGroup { .. } => Emails::LeftOut,
+    }
 }
 
 fn listed(mut permissions: Vec<dto::Permission>) -> Roles {

@@ -44,6 +44,15 @@ impl Registration<'_> {
 
 /// Where agents make themselves known (contract §6.2).
 const IDENTITIES: &str = "/api/marketplace-site-agent-identities/";
+/// Whether addresses are read: the list of all roles is the longest there is, and few sites need them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Emails {
+    /// They are users' names on the cluster.
+    Read,
+    /// Nobody needs them.
+    LeftOut,
+}
+
 /// Value of `backend_type` when a processor is registered; the name that portals know for this kind of agent.
 const BACKEND_TYPE: &str = "waldur_site_agent_okd.backend.OkdBackend";
 
@@ -213,9 +222,13 @@ impl Waldur {
         &self,
         provider: Uuid,
         project: Option<Uuid>,
+        emails: Emails,
     ) -> Result<Vec<dto::Permission>, ApiError> {
         let path = format!("/api/marketplace-service-providers/{}/project_permissions/", provider.simple());
-        let mut call = Call::get(path).fields(&dto::Permission::FIELDS);
+        let fields = dto::Permission::FIELDS.into_iter();
+        let fields: Vec<&str> =
+            fields.filter(|field| emails == Emails::Read || *field != dto::Permission::EMAIL).collect();
+        let mut call = Call::get(path).fields(&fields);
         if let Some(project) = project {
             call = call.query("scope_uuid", project.simple().to_string());
         }

@@ -299,8 +299,10 @@ impl From<PermissionAnswer> for Permission {
 }
 
 impl Permission {
+    /// The address, which not everybody needs.
+    pub(crate) const EMAIL: &'static str = "user_email";
     pub(crate) const FIELDS: [&'static str; 7] =
-        ["user_uuid", "user_username", "user_email", "project_uuid", "role_name", "role", "expiration_time"];
+        ["user_uuid", "user_username", Self::EMAIL, "project_uuid", "role_name", "role", "expiration_time"];
 }
 
 /// A user's account in an offering (contract §4.3).
