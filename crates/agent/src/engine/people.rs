@@ -376,3 +376,27 @@ async fn name_user(offering: &Offering, user: &dto::OfferingUser, username: &str
     }
     offering.waldur.set_username(user.uuid, username).await
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_projects_roles_are_found_in_the_list_of_all_in_the_order_of_the_server() {
+        let project = Uuid::from_u128;
+        let listed = [(3, "c"), (1, "a"), (3, "b"), (1, "d")].map(|(number, name)| {
+            let user = Uuid::from_u128(9).simple().to_string();
+            let answer =
+                json!({"user_uuid": user, "user_username": name, "project_uuid": project(number), "role_name": "X"});
+            serde_json::from_value(answer).unwrap()
+        });
+        let Roles::Listed(listed) = super::listed(listed.into()) else { panic!("not a list") };
+        let names = |number| -> Vec<&str> {
+            roles_of(&listed, project(number)).iter().map(|role| &*role.user_username).collect()
+        };
+        assert_eq!((names(1), names(3)), (vec!["a", "d"], vec!["c", "b"]));
+        assert!(names(0).is_empty() && names(2).is_empty() && names(4).is_empty());
+    }
+}

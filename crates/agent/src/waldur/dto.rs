@@ -404,3 +404,52 @@ pub(crate) struct Account {
 pub(crate) struct Identified {
     pub(crate) uuid: Uuid,
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read<T: DeserializeOwned>(answer: &Value) -> T {
+        // As answers are read: from text, with paths for messages.
+        let text = answer.to_string();
+        serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(&text)).unwrap()
+    }
+
+    #[test]
+    fn free_form_fields_of_a_resource_may_hold_anything() {
+        let uuid = Uuid::from_u128(1).simple().to_string();
+        let model = |limits: Value, metadata: Value| {
+            let answer = json!({"uuid": uuid, "limits": limits, "backend_metadata": metadata});
+            let model = read::<Resource>(&answer).to_model(None);
+            (model.limits.len(), model.backend_metadata.len())
+        };
+        assert_eq!(model(json!({"cpu": 1, "pods": "2"}), json!({"users": ["mia"]})), (2, 1));
+        assert_eq!(model(Value::Null, Value::Null), (0, 0));
+        assert_eq!(model(json!({}), json!(["not", "metadata"])), (0, 0));
+        assert_eq!(read::<Resource>(&json!({"uuid": uuid})).to_model(None).limits.len(), 0);
+    }
+
+    #[test]
+    fn usual_words_and_others_are_read_alike() {
+        let permission = |role: Value| {
+            let answer =
+                json!({"user_uuid": Uuid::nil().simple().to_string(), "role_name": null, "role": role});
+            read::<Permission>(&answer).role
+        };
+        assert_eq!(permission(json!("PROJECT.MEMBER")), Some(Word::Borrowed("PROJECT.MEMBER")));
+        assert_eq!(permission(json!("Reviewer")), Some(Word::Borrowed("Reviewer")));
+        assert!(matches!(permission(json!("PROJECT.MEMBER")), Some(Word::Borrowed(_))));
+        assert_eq!(permission(Value::Null), None);
+    }
+
+    #[test]
+    fn names_are_kept_of_those_who_have_no_username_yet() {
+        let user = |username: &str| {
+            let answer = json!({"uuid": Uuid::nil(), "username": username, "user_full_name": "Mia Meyer"});
+            read::<OfferingUser>(&answer).names.map(|names| names.full_name)
+        };
+        assert_eq!((user(""), user("mia")), (Some("Mia Meyer".to_owned()), None));
+    }
+}
