@@ -161,7 +161,7 @@ fn kind(kind_of: Kind) -> Json {
 }
 
 fn reference(keys: &[Key]) -> Json {
-    match SECTIONS.iter().find(|(_, section)| std::ptr::eq(*section, keys)) {
+    match SECTIONS.iter().find(|(_, section)| *section == keys) {
         Some((name, _)) => json!({"$ref": format!("#/$defs/{name}")}),
         None => section(keys),
     }

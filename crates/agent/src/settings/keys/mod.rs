@@ -17,7 +17,7 @@ pub(crate) use offering::{
 };
 
 /// What a value must be.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Kind {
     /// `true`, `false` and the further spellings of YAML 1.1.
     Bool,
@@ -97,7 +97,7 @@ pub(crate) enum Stage {
 }
 
 /// One key.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Key {
     pub(crate) name: &'static str,
     pub(crate) kind: Kind,
