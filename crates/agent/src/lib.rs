@@ -14,6 +14,7 @@ pub mod credentials;
 pub mod engine;
 pub mod error;
 mod heartbeat;
+pub mod rbac;
 mod retry;
 pub mod settings;
 pub mod setup;

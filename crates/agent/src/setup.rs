@@ -124,6 +124,7 @@ fn cluster(offering: &OfferingSettings, timeout: Duration) -> anyhow::Result<Clu
         proxy: cluster.proxy.as_ref().map(|proxy| proxy.expose().clone()),
         timeout,
         needs: needs(offering),
+        roles: offering.roles.cluster_roles(),
     };
     if options.verify == Verify::Off {
         tracing::warn!(offering = %offering.name, "the cluster's certificate is not verified (`verify_cert: false`)");
@@ -132,11 +133,14 @@ fn cluster(offering: &OfferingSettings, timeout: Duration) -> anyhow::Result<Clu
 }
 
 /// Without members to keep, nothing of theirs is looked at.
-fn needs(offering: &OfferingSettings) -> Needs {
+pub(crate) fn needs(offering: &OfferingSettings) -> Needs {
+    let limit_ranges = offering.limit_range.enabled;
     if !offering.membership_sync {
-        return Needs::default();
+        return Needs { limit_ranges, ..Needs::default() };
     }
     Needs {
+        limit_ranges,
+        access: true,
         groups: matches!(offering.subjects, SubjectRule::Group(_)),
         service_accounts: offering.service_accounts == AccountRule::ServiceAccount,
         identities: offering.identity_provider.is_some(),

@@ -3,6 +3,7 @@
 //! Exit codes: 0 as asked; 1 it failed; 2 the command line or the configuration cannot be used.
 
 mod config;
+mod rbac;
 mod run;
 
 use std::path::PathBuf;
@@ -74,6 +75,8 @@ enum Command {
     /// Check a configuration, or print what one may look like
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Print the manifests that give the agent the rights on the cluster which this configuration needs
+    Rbac(rbac::RbacArgs),
 }
 
 /// Runs what the command line asks for.
@@ -81,6 +84,7 @@ pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let code = match cli.command {
         Some(Command::Config(command)) => config::run(&command),
+        Some(Command::Rbac(args)) => rbac::run(&args),
         None => run::run(&cli.run),
     };
     ExitCode::from(code)

@@ -1,6 +1,6 @@
 //! The OKD or Kubernetes API, as far as the agent uses it (design: Least privilege, Writes).
 //!
-//! [`connect`] finds out whom it talks to, [`store`] keeps what was seen of our objects, [`watch`] keeps it
+//! [`rights`] is what has to be allowed, [`connect`] finds out whom it talks to, [`store`] keeps what was seen of our objects, [`watch`] keeps it
 //! fresh, [`observe`] answers what is there, [`apply`] writes. Only [`apply`] writes.
 
 pub(crate) mod apply;
@@ -9,6 +9,7 @@ pub(crate) mod http;
 pub(crate) mod kinds;
 pub(crate) mod leftovers;
 pub(crate) mod observe;
+pub(crate) mod rights;
 pub(crate) mod store;
 pub(crate) mod subjects;
 pub(crate) mod watch;

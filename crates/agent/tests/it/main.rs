@@ -19,6 +19,7 @@ mod orders;
 mod ownership;
 mod process;
 mod quotas;
+mod rbac;
 mod runs;
 mod secrets;
 mod server_2024;
