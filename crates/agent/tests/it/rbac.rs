@@ -77,6 +77,9 @@ async fn everything(site: &Site, config: &Config) {
     agent.stop().await;
     assert!(pass(config).await);
     assert!(site.sim.okd.get("rolebindings", "waldur-alloc-shop-1", "waldur-users-project-lead").is_some());
+    for (plural, name) in [("resourcequotas", "waldur-quota"), ("limitranges", "waldur-limits")] {
+        assert!(site.sim.okd.delete(plural, "waldur-alloc-shop-1", name));
+    }
     let max = site.sim.waldur.user("max.manager").unwrap();
     site.sim.waldur.remove_member(site.project, max, "PROJECT.MANAGER");
     site.sim.waldur.close_service_account(account);
@@ -142,7 +145,6 @@ async fn under_the_printed_role_everything_works_and_every_right_is_used() {
     assert_eq!(refused.collect::<Vec<_>>(), [] as [&Request; 0]);
     let used: BTreeSet<String> = requests.iter().flat_map(used).collect();
     let unused: Vec<String> = granted(&rules).difference(&used).cloned().collect();
-    // A look before the first write finds nothing for objects that are expected to be absent by a list.
     assert_eq!(unused, [] as [String; 0], "used: {used:#?}");
 }
 
@@ -174,19 +176,18 @@ async fn an_agent_without_members_is_given_nothing_about_them() {
 #[tokio::test]
 async fn several_clusters_need_a_choice() {
     let site = Site::start().await;
-    let offering = |name: &str, url: &str| {
+    let offering = |name: &str, url: &str, uuid: &str| {
         format!(
             "- name: {name}\n  waldur_api_url: https://w.example/api/\n  waldur_api_token: t\n  \
-             waldur_offering_uuid: {}\n  backend_type: okd\n  order_processing_backend: okd\n  backend_settings: \
+             waldur_offering_uuid: {uuid}\n  backend_type: okd\n  order_processing_backend: okd\n  backend_settings: \
              {{api_url: '{url}', token: t}}\n  backend_components: {{cpu: {{measured_unit: c, accounting_type: limit, \
-             label: C}}}}\n",
-            site.offering
+             label: C}}}}\n"
         )
     };
     let text = format!(
         "offerings:\n{}{}",
-        offering("one", "https://a.example:6443"),
-        offering("two", "https://b.example:6443")
+        offering("one", "https://a.example:6443", "d629d5e455675425da9cdbdc1af67b32"),
+        offering("two", "https://b.example:6443", "d629d5e455675425da9cdbdc1af67b33")
     );
     let path = site.config_file(&text);
     for (more, code, said) in [
