@@ -29,7 +29,7 @@ use crate::waldur::{Waldur, WaldurOptions};
 pub fn engine(settings: &Settings, mode: Mode, options: EngineOptions) -> anyhow::Result<Arc<Engine>> {
     let mut offerings = Vec::new();
     for offering in settings.offerings.iter().filter(|offering| is_served(offering, mode)) {
-        let built = self::offering(settings, offering, mode, options);
+        let built = self::offering(settings, offering, (mode.as_str(), scope(mode)), options);
         offerings.push(built.with_context(|| format!("offering `{}` cannot be served", offering.name))?);
     }
     if offerings.is_empty() {
@@ -69,10 +69,11 @@ fn is_served(offering: &OfferingSettings, mode: Mode) -> bool {
     }
 }
 
-fn offering(
+/// One offering with its Waldur and its cluster, whatever mode serves it. `label` names this process to Waldur.
+pub(crate) fn offering(
     settings: &Settings,
     offering: &OfferingSettings,
-    mode: Mode,
+    (label, scope): (&str, Scope),
     engine: EngineOptions,
 ) -> anyhow::Result<Offering> {
     let (source, scheme) = match &offering.waldur_api_token {
@@ -87,7 +88,7 @@ fn offering(
         verify: verify(&offering.verify_ssl),
         proxy: settings.global_proxy.as_ref().map(|proxy| proxy.expose().clone()),
         scheme,
-        user_agent: format!("waldur-site-agent-{}/{}", mode.as_str(), env!("CARGO_PKG_VERSION")),
+        user_agent: format!("waldur-site-agent-{label}/{}", env!("CARGO_PKG_VERSION")),
         timeout: engine.bounds.request,
     };
     if options.verify == Verify::Off {
@@ -103,7 +104,7 @@ fn offering(
         grant_owners: offering.grant_organization_owners,
         usernames: offering.usernames.clone(),
         dry_run: engine.dry_run,
-        scope: scope(mode),
+        scope,
         expose_details: settings.expose_backend_error_details,
         policy: policy(offering)?,
     };
@@ -147,7 +148,7 @@ pub(crate) fn needs(offering: &OfferingSettings) -> Needs {
     }
 }
 
-fn verify(tls: &TlsVerify) -> Verify {
+pub(crate) fn verify(tls: &TlsVerify) -> Verify {
     match tls {
         TlsVerify::System => Verify::System,
         TlsVerify::CaFile(path) => Verify::CaFile(PathBuf::clone(path)),

@@ -141,11 +141,7 @@ impl Cluster {
 
     /// Finds out what kind of cluster it is, who the agent is there, and what it may do.
     pub(crate) async fn explore(&self) -> Result<Surroundings, ApiError> {
-        let flavour = match self.http.get("/apis/project.openshift.io/v1").await {
-            Ok(_) => Flavour::OpenShift,
-            Err(error) if error.is_not_found() => Flavour::Kubernetes,
-            Err(error) => return Err(error),
-        };
+        let flavour = self.flavour().await?;
         let optional = |feature: Feature| feature != Feature::Diagnostics && feature.without().is_some();
         let (user, missing) =
             futures::try_join!(self.user_name(flavour), self.missing(flavour, optional))?;
@@ -161,6 +157,15 @@ impl Cluster {
         let found = Surroundings { flavour, user, watchable: Vec::new(), limit_ranges, abilities, missing };
         let watchable = self.needs.kinds().into_iter().filter(|kind| found.can_read(*kind) && found.can_watch(*kind));
         Ok(Surroundings { watchable: watchable.collect(), ..found })
+    }
+
+    /// Whether the cluster has OpenShift's projects.
+    pub(crate) async fn flavour(&self) -> Result<Flavour, ApiError> {
+        match self.http.get("/apis/project.openshift.io/v1").await {
+            Ok(_) => Ok(Flavour::OpenShift),
+            Err(error) if error.is_not_found() => Ok(Flavour::Kubernetes),
+            Err(error) => Err(error),
+        }
     }
 
     /// What of these features is not allowed, by the server's own answer for each verb and name.
@@ -196,7 +201,7 @@ impl Cluster {
     }
 
     /// The agent's own user name (Kubernetes: SelfSubjectReview, since 1.28; OpenShift: users/~).
-    async fn user_name(&self, flavour: Flavour) -> Result<String, ApiError> {
+    pub(crate) async fn user_name(&self, flavour: Flavour) -> Result<String, ApiError> {
         let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
         let error = match self.http.post("/apis/authentication.k8s.io/v1/selfsubjectreviews", &review).await {
             Ok(answer) => return Ok(text(&answer, "/status/userInfo/username")),

@@ -17,7 +17,7 @@ use crate::error::ApiError;
 /// Waldur, as one offering's agent sees it.
 #[derive(Debug)]
 pub struct Waldur {
-    http: Http,
+    pub(super) http: Http,
     /// Set when the server turned out not to have the endpoints of 2025 and later.
     legacy: AtomicBool,
 }
