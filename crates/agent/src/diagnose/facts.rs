@@ -8,6 +8,7 @@ use planner::policy::Flavour;
 use uuid::Uuid;
 
 use crate::cluster::connect::Missing;
+use crate::credentials::CredentialStatus;
 use crate::error::ApiError;
 use crate::waldur::dto;
 use crate::waldur::http::Verify;
@@ -38,16 +39,6 @@ pub(crate) struct Configured {
     pub(crate) work: Vec<&'static str>,
     /// Warnings about the file.
     pub(crate) warnings: Vec<String>,
-}
-
-/// Where a token comes from and how long it lasts.
-#[derive(Clone, Debug)]
-pub(crate) struct TokenFacts {
-    pub(crate) source: String,
-    /// When it ends, where the token itself tells.
-    pub(crate) expires: Option<Timestamp>,
-    /// Why there is none.
-    pub(crate) problem: Option<String>,
 }
 
 /// A way to a server, step by step; a step after one that failed is `None`.
@@ -92,7 +83,7 @@ pub(crate) struct CertificateFacts {
 #[derive(Clone, Debug)]
 pub(crate) struct WaldurFacts {
     pub(crate) connection: Connection,
-    pub(crate) token: TokenFacts,
+    pub(crate) token: CredentialStatus,
     pub(crate) me: Answer<Me>,
     /// As the server tells it; it tells staff only.
     pub(crate) version: Answer<String>,
@@ -108,7 +99,7 @@ pub(crate) struct WaldurFacts {
 #[derive(Clone, Debug)]
 pub(crate) struct ClusterFacts {
     pub(crate) connection: Connection,
-    pub(crate) token: TokenFacts,
+    pub(crate) token: CredentialStatus,
     pub(crate) flavour: Answer<Flavour>,
     /// Version of the Kubernetes API.
     pub(crate) kubernetes: Answer<String>,

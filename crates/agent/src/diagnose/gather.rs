@@ -6,26 +6,25 @@ use planner::policy::Flavour;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::facts::{ClusterFacts, Configured, Connection, Facts, NamespaceFacts, TokenFacts, WaldurFacts};
-use super::{broker, connection, token};
+use super::facts::{ClusterFacts, Configured, Facts, NamespaceFacts, WaldurFacts};
+use super::{broker, connection};
 use crate::cluster::Cluster;
 use crate::cluster::rights::SELF_PROVISIONERS;
 use crate::error::ApiError;
-use crate::settings::{ClusterToken, OfferingSettings, Settings, TlsVerify, TokenSource};
+use crate::settings::{OfferingSettings, Settings};
 use crate::setup;
 use crate::waldur::Waldur;
-use crate::waldur::http::Verify;
 
 /// Looks at everything of an offering.
 pub(crate) async fn facts(
     settings: &Settings,
     offering: &OfferingSettings,
-    (waldur, cluster): (&Waldur, &Cluster),
+    (waldur_of, cluster): (&Waldur, &Cluster),
     warnings: Vec<String>,
 ) -> Facts {
-    let waldur_facts = waldur_facts(settings, offering, waldur);
+    let waldur_facts = waldur_facts(settings, offering, waldur_of);
     let (waldur, cluster) = tokio::join!(waldur_facts, cluster_facts(offering, cluster));
-    let broker = broker::look(offering, waldur.me.as_ref().and_then(|me| me.as_ref().ok())).await;
+    let broker = broker::look(offering, waldur_of).await;
     Facts { now: Timestamp::now(), configured: configured(offering, warnings), waldur, cluster, broker }
 }
 
@@ -54,17 +53,11 @@ async fn waldur_facts(settings: &Settings, offering: &OfferingSettings, waldur: 
     let proxy = settings.global_proxy.as_ref().map(|proxy| proxy.expose().clone());
     let verify = setup::verify(&offering.verify_ssl);
     let connection = connection::look(&offering.waldur_api_url, &verify, proxy.as_ref()).await;
-    let token = match &offering.waldur_api_token {
-        TokenSource::Static(secret) => token::in_configuration(secret),
-        TokenSource::File(path) => token::in_file(path),
-        TokenSource::Oidc { token_url, .. } => {
-            TokenFacts { source: format!("OIDC at {token_url}"), expires: None, problem: None }
-        }
-    };
+    let me = waldur.me().await;
     let mut facts = WaldurFacts {
         connection,
-        token,
-        me: Some(waldur.me().await),
+        token: waldur.token(),
+        me: Some(me),
         version: None,
         is_legacy: None,
         offering: None,
@@ -96,19 +89,13 @@ async fn waldur_facts(settings: &Settings, offering: &OfferingSettings, waldur: 
 
 async fn cluster_facts(offering: &OfferingSettings, cluster: &Cluster) -> ClusterFacts {
     let settings = &offering.cluster;
-    let token = match &settings.token {
-        ClusterToken::Static(secret) => token::in_configuration(secret),
-        ClusterToken::ServiceAccount { directory } => token::in_file(&directory.join("token")),
-        ClusterToken::File { path } => token::in_file(path),
-        ClusterToken::OAuth { token_endpoint, .. } => {
-            TokenFacts { source: format!("OAuth at {token_endpoint}"), expires: None, problem: None }
-        }
-    };
-    let connection = cluster_connection(offering).await;
+    let proxy = settings.proxy.as_ref().map(|proxy| proxy.expose().clone());
+    let connection =
+        connection::look(&settings.api_url, &setup::verify(&settings.tls), proxy.as_ref()).await;
     let flavour = cluster.flavour().await;
     let mut facts = ClusterFacts {
         connection,
-        token,
+        token: cluster.http.token(),
         flavour: None,
         kubernetes: None,
         openshift: None,
@@ -140,14 +127,6 @@ async fn cluster_facts(offering: &OfferingSettings, cluster: &Cluster) -> Cluste
     }
     facts.flavour = Some(flavour);
     facts
-}
-
-async fn cluster_connection(offering: &OfferingSettings) -> Connection {
-    let settings = &offering.cluster;
-    let proxy = settings.proxy.as_ref().map(|proxy| proxy.expose().clone());
-    let verify: Verify = setup::verify(&settings.tls);
-    debug_assert!(settings.tls != TlsVerify::Off || verify == Verify::Off);
-    connection::look(&settings.api_url, &verify, proxy.as_ref()).await
 }
 
 async fn text_at(cluster: &Cluster, path: &str, pointer: &str) -> Result<String, ApiError> {

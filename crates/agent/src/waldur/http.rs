@@ -14,7 +14,7 @@ use serde_json::Value;
 use url::Url;
 
 use crate::ca_file;
-use crate::credentials::Credential;
+use crate::credentials::{Credential, CredentialError, CredentialStatus};
 use crate::error::{ApiError, Peer, failure_of_status, retry_after};
 use crate::retry::retrying;
 
@@ -137,6 +137,19 @@ impl Http {
         let client = builder.build().context("cannot set up the HTTP client for Waldur")?;
         let (root, scheme, timeout) = (options.root.clone(), options.scheme, options.timeout);
         Ok(Self { client, root, scheme, credential, timeout })
+    }
+
+    /// What is known of the token.
+    pub(crate) fn token(&self) -> CredentialStatus {
+        self.credential.describe()
+    }
+
+    /// The token, for servers beside Waldur's own that take the same: the broker.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub(crate) async fn secret(&self) -> Result<SecretString, CredentialError> {
+        self.credential.token().await
     }
 
     /// Sends and reads a JSON answer.

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use planner::outcome::Failure;
+use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -9,6 +10,7 @@ use uuid::Uuid;
 use super::calls::Waldur;
 use super::dto::Identified;
 use super::http::Call;
+use crate::credentials::{CredentialError, CredentialStatus};
 use crate::error::ApiError;
 
 /// Whose token it is (Waldur contract §9.1).
@@ -73,7 +75,40 @@ struct VersionAnswer {
     version: String,
 }
 
+#[derive(Deserialize)]
+struct SubscriptionAnswer {
+    uuid: Uuid,
+    #[serde(default)]
+    user_uuid: Option<Uuid>,
+}
+
 impl Waldur {
+    /// What is known of the token.
+    pub(crate) fn token(&self) -> CredentialStatus {
+        self.http.token()
+    }
+
+    /// The token itself, which is the passcode at the broker (Waldur contract §6.3).
+    ///
+    /// # Errors
+    /// If there is none.
+    pub(crate) async fn passcode(&self) -> Result<SecretString, CredentialError> {
+        self.http.secret().await
+    }
+
+    /// Virtual host and login of an event subscription that this user has (Waldur contract §6.3); `None` without one.
+    pub(crate) async fn broker_login(&self) -> Result<Option<(String, String)>, ApiError> {
+        let call = Call::get("/api/event-subscriptions/").query("page_size", "1");
+        match self.http.json::<Vec<SubscriptionAnswer>>(call).await {
+            Ok(found) => Ok(found.into_iter().find_map(|subscription| {
+                let host = subscription.user_uuid?.simple().to_string();
+                Some((host, subscription.uuid.simple().to_string()))
+            })),
+            Err(error) if error.unknown_path => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The user of this token, with all roles.
     pub(crate) async fn me(&self) -> Result<Me, ApiError> {
         let fields = ["uuid", "username", "is_staff", "permissions"];
