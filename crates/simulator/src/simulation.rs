@@ -107,7 +107,7 @@ impl Simulation {
             ServeOptions { faults, traffic, ..base }
         };
         let waldur_server =
-            server::serve(waldur.router(), listener(options.ports.0).await?, serve(ServeOptions::default()));
+            server::serve(waldur.router(), listener(options.ports.0).await?, serve(Waldur::serve_options()));
         waldur.set_base_url(&waldur_server.url);
         let okd_options = ServeOptions { tls: Some(tls.server_config()), ..serve(Okd::serve_options()) };
         let okd_server = server::serve(okd.router(), listener(options.ports.1).await?, okd_options);

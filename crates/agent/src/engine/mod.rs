@@ -80,6 +80,8 @@ struct AccessMemory {
     pass: HashMap<usize, u64>,
     /// The pass in which a removal was held back for a key.
     held: HashMap<Key, u64>,
+    /// Keys whose removal was confirmed and could not be carried out.
+    confirmed: HashSet<Key>,
     /// What Waldur was told of a key's grants.
     told: HashMap<Key, Vec<GrantStatus>>,
 }
@@ -177,9 +179,12 @@ impl Engine {
         self.access.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// True if the pass before this one held back a removal for the key.
+    /// True if the pass before this one held back a removal for the key, or what it confirmed then is still to be done.
     fn was_held_before(&self, key: Key) -> bool {
         let access = self.access();
+        if access.confirmed.contains(&key) {
+            return true;
+        }
         let pass = access.pass.get(&key.offering).copied().unwrap_or_default();
         access.held.get(&key).is_some_and(|held| held + 1 == pass)
     }
@@ -190,12 +195,20 @@ impl Engine {
         *access.pass.entry(offering).or_default() += 1;
         let stays = |key: &Key| key.offering != offering || keys.contains(key);
         access.held.retain(|key, _| stays(key));
+        access.confirmed.retain(|key| stays(key));
         access.told.retain(|key, _| stays(key));
         self.said.lock().unwrap_or_else(PoisonError::into_inner).retain(|key, _| stays(key));
     }
 
-    fn note_held(&self, key: Key, held: bool) {
+    /// Notes what became of a removal: held back, or confirmed and `done` or not.
+    fn note_held(&self, key: Key, held: bool, done: bool) {
+        let confirmed = !held && self.was_held_before(key);
         let mut access = self.access();
+        if confirmed && !done {
+            access.confirmed.insert(key);
+            return;
+        }
+        access.confirmed.remove(&key);
         let pass = access.pass.get(&key.offering).copied().unwrap_or_default();
         if held {
             access.held.insert(key, pass);

@@ -9,7 +9,7 @@ use planner::usernames::UsernameRule;
 use uuid::Uuid;
 
 use super::Scope;
-use super::people::People;
+use super::people::{GivenLists, People};
 use crate::cluster::Cluster;
 use crate::cluster::connect::Surroundings;
 use crate::error::ApiError;
@@ -55,6 +55,8 @@ pub struct Offering {
     registered: tokio::sync::OnceCell<()>,
     /// See [`super::people`].
     pub(super) people: tokio::sync::Mutex<Option<Arc<People>>>,
+    /// Lists of people that Waldur has given before.
+    pub(super) given: Mutex<GivenLists>,
     /// What the last pass over all resources has read; each is used once.
     pub(super) pass: Mutex<Option<PassRead>>,
     /// Messages that are said once per start.
@@ -83,6 +85,7 @@ impl Offering {
             model: Mutex::default(),
             registered: tokio::sync::OnceCell::new(),
             people: tokio::sync::Mutex::default(),
+            given: Mutex::default(),
             pass: Mutex::default(),
             said_once: Mutex::default(),
             leftovers: tokio::sync::OnceCell::new(),

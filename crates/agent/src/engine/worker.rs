@@ -97,15 +97,22 @@ impl Engine {
             // may have been done since.
             return Ok(Round::Again(None));
         }
-        self.note_held(key, plan.removal_held);
         let surroundings = &surroundings;
         let roles = &policy.access.roles;
         let mut execution = Execution::new(offering, &desired, surroundings, roles);
+        execution.left_out = seen.team_unknown.is_some();
         let round = execution.run(&plan, more_orders).await;
         if let Some(told) = execution.told {
             self.note_told(key, told);
         }
-        Ok(round)
+        self.note_held(key, plan.removal_held, matches!(round, Round::Done { .. }));
+        Ok(match (round, seen.team_unknown) {
+            (Round::Done { .. }, Some(error)) => {
+                tracing::error!(error = %error, "the team cannot be read, nobody's access is changed; will try again");
+                Round::Failed(error.retry_after())
+            }
+            (round, _) => round,
+        })
     }
 
     /// What Waldur says about the key: from the pass that has just read it, or read now.
@@ -125,6 +132,8 @@ struct Seen {
     facts: Facts,
     /// By the pass that woke the key.
     by_pass: bool,
+    /// Why it is not known who is to have access.
+    team_unknown: Option<ApiError>,
 }
 
 fn ended(look_again_at: Option<Timestamp>) -> Ended {
@@ -161,7 +170,7 @@ async fn look_at_orders(offering: &Offering, key: Key, first: bool) -> Result<Se
             order.plan_quotas = offering.waldur.plan_quotas(plan).await?;
         }
     }
-    Ok(Seen { facts: Facts { resource, orders, team, ..Facts::default() }, by_pass })
+    Ok(Seen { facts: Facts { resource, orders, team, ..Facts::default() }, by_pass, team_unknown: None })
 }
 
 /// The team of a project that is being made. One that this token may not read holds up no order (contract §3.4):
@@ -199,13 +208,15 @@ async fn look_at_resource(offering: &Offering, key: Key, first: bool) -> Result<
     };
     // The cluster may tell of the resource of another offering there.
     let resource = resource.filter(|resource| resource.is_of(offering.options.uuid));
+    // Quota and flags are kept also where the team cannot be read.
     let team = match &resource {
-        Some(resource) if offering.options.membership => Some(people.team(offering, resource).await?),
-        _ => None,
+        Some(resource) if offering.options.membership => people.team(offering, resource).await.map(Some),
+        _ => Ok(None),
     };
+    let (team, team_unknown) = team.map_or_else(|error| (None, Some(error)), |team| (team, None));
     let resource = resource.map(|resource| resource.to_model(None));
     let removal_held = offering.removal_held();
-    Ok(Seen { facts: Facts { resource, team, removal_held, ..Facts::default() }, by_pass })
+    Ok(Seen { facts: Facts { resource, team, removal_held, ..Facts::default() }, by_pass, team_unknown })
 }
 
 /// Plans, and looks up the namespaces that the plan asks about.
@@ -254,6 +265,8 @@ struct Execution<'a> {
     refused: BTreeMap<String, String>,
     /// What Waldur was told of each grant.
     told: Option<Vec<GrantStatus>>,
+    /// The first failure for good of something that the rest does not depend on.
+    given_up: Option<(Action, ApiError)>,
 }
 
 impl<'a> Execution<'a> {
@@ -264,7 +277,8 @@ impl<'a> Execution<'a> {
         roles: &'a RoleTable,
     ) -> Self {
         let refused = BTreeMap::new();
-        Self { offering, desired, surroundings, roles, approved: false, left_out: false, refused, told: None }
+        let (approved, left_out, told, given_up) = (false, false, None, None);
+        Self { offering, desired, surroundings, roles, approved, left_out, refused, told, given_up }
     }
 
     /// Tells Waldur what became of each grant, unless it knows.
@@ -306,7 +320,10 @@ impl<'a> Execution<'a> {
                 }
             }
         }
-        Round::Done { look_again_at: plan.look_again_at, more_orders }
+        match self.given_up.take() {
+            Some((action, error)) => self.give_up(plan, &action, &error).await,
+            None => Round::Done { look_again_at: plan.look_again_at, more_orders },
+        }
     }
 
     /// `false` if the rest of the plan no longer fits the world.
@@ -382,6 +399,12 @@ impl<'a> Execution<'a> {
             Next::Retry(pause) => {
                 tracing::warn!(error = %error, "failed, the order stays open and is tried again: {action}");
                 Some(Round::Failed(pause))
+            }
+            // Without an order nobody waits for the quota, and former members are not to stay because of it.
+            Next::GiveUp if self.desired.order.is_none() && matches!(action, Action::ApplyQuota { .. }) => {
+                self.left_out = true;
+                self.given_up.get_or_insert_with(|| (action.clone(), error.clone()));
+                None
             }
             Next::GiveUp => Some(self.give_up(plan, action, error).await),
         }

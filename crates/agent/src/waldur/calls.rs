@@ -276,13 +276,10 @@ impl Waldur {
         self.http.list(call).await
     }
 
-    /// Service or course accounts of all projects of an offering; none on servers that have no such thing.
+    /// Service or course accounts of all projects of an offering.
     pub(crate) async fn accounts(&self, offering: Uuid, kind: &str) -> Result<Vec<dto::Account>, ApiError> {
         let path = format!("/api/marketplace-provider-offerings/{}/{kind}/", offering.simple());
-        match self.http.list(Call::get(path)).await {
-            Err(error) if error.unknown_path => Ok(Vec::new()),
-            other => other,
-        }
+        self.http.list(Call::get(path)).await
     }
 
     /// Moves an offering user on (contract §4.3).

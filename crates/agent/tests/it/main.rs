@@ -11,6 +11,7 @@ mod input;
 mod logs;
 mod members;
 mod membership;
+mod membership_doubt;
 mod membership_faults;
 mod membership_guard;
 mod membership_reports;
