@@ -3,6 +3,8 @@
 //! Exit codes: 0 as asked; 1 it failed; 2 the command line or the configuration cannot be used.
 
 mod config;
+mod diagnose;
+mod program;
 mod rbac;
 mod run;
 
@@ -77,14 +79,22 @@ enum Command {
     Config(config::ConfigCommand),
     /// Print the manifests that give the agent the rights on the cluster which this configuration needs
     Rbac(rbac::RbacArgs),
+    /// Look at everything that the agent depends on, and say what to do about what is wrong
+    #[command(visible_alias = "waldur_site_diagnostics", after_help = diagnose::EXIT_CODES)]
+    Diagnose(diagnose::DiagnoseArgs),
 }
 
-/// Runs what the command line asks for.
-pub fn run() -> ExitCode {
+/// Runs what the command line asks for. `program` is the name under which the process was started: the commands of the
+/// Python agent are also names of this program.
+pub fn run(program: &str) -> ExitCode {
+    if let Some(code) = program::run(program) {
+        return ExitCode::from(code);
+    }
     let cli = Cli::parse();
     let code = match cli.command {
         Some(Command::Config(command)) => config::run(&command),
         Some(Command::Rbac(args)) => rbac::run(&args),
+        Some(Command::Diagnose(args)) => diagnose::run(&args),
         None => run::run(&cli.run),
     };
     ExitCode::from(code)

@@ -17,8 +17,6 @@ use crate::error::ApiError;
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Me {
     #[serde(default)]
-    pub(crate) uuid: Option<Uuid>,
-    #[serde(default)]
     pub(crate) username: String,
     #[serde(default)]
     pub(crate) is_staff: bool,
@@ -111,7 +109,7 @@ impl Waldur {
 
     /// The user of this token, with all roles.
     pub(crate) async fn me(&self) -> Result<Me, ApiError> {
-        let fields = ["uuid", "username", "is_staff", "permissions"];
+        let fields = ["username", "is_staff", "permissions"];
         self.http.json(Call::get("/api/users/me/").fields(&fields)).await
     }
 

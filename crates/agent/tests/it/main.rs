@@ -6,6 +6,7 @@
 
 mod cluster;
 mod crash;
+mod diagnose;
 mod faults;
 mod input;
 mod logs;
