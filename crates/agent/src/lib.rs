@@ -10,6 +10,7 @@
 mod ca_file;
 pub mod cli;
 pub mod cluster;
+mod commands;
 pub mod credentials;
 pub mod diagnose;
 pub mod engine;

@@ -42,6 +42,21 @@ pub fn engine(settings: &Settings, mode: Mode, options: EngineOptions) -> anyhow
     Ok(Engine::new(offerings, options))
 }
 
+/// An engine that brings quotas to what Waldur says, of all offerings whatever mode serves them, and leaves access as
+/// it is.
+///
+/// # Errors
+/// See [`engine`].
+pub fn limits_engine(settings: &Settings, options: EngineOptions) -> anyhow::Result<Arc<Engine>> {
+    let built = settings.offerings.iter().map(|offering| {
+        let without_members = OfferingSettings { membership_sync: false, ..offering.clone() };
+        let label = ("sync_resource_limits", Scope::Resources);
+        let built = self::offering(settings, &without_members, label, options);
+        built.with_context(|| format!("offering `{}` cannot be served", offering.name))
+    });
+    Ok(Engine::new(built.collect::<anyhow::Result<_>>()?, options))
+}
+
 /// What a mode works on.
 fn scope(mode: Mode) -> Scope {
     match mode {

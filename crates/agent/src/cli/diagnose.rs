@@ -22,6 +22,9 @@ pub(super) struct DiagnoseArgs {
     /// Print a JSON object
     #[arg(long)]
     json: bool,
+    /// Make a project on the cluster, set quota and access, verify them, and remove the project
+    #[arg(long)]
+    write_test: bool,
     /// Ignored; the Python agent's command takes it
     #[arg(short, long, value_enum, hide = true)]
     mode: Option<ModeArg>,
@@ -34,7 +37,7 @@ pub(super) fn run(args: &DiagnoseArgs) -> u8 {
     let _ = args.mode;
     let warnings = loaded.warnings.iter().filter(|finding| finding.severity < Severity::Note);
     let warnings = warnings.map(ToString::to_string).collect();
-    let options = DiagnoseOptions { offering: args.offering.clone(), warnings };
+    let options = DiagnoseOptions { offering: args.offering.clone(), warnings, write_test: args.write_test };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

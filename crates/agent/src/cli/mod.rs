@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 as asked; 1 it failed; 2 the command line or the configuration cannot be used.
 
+mod commands;
 mod config;
 mod diagnose;
 mod program;
@@ -82,19 +83,52 @@ enum Command {
     /// Look at everything that the agent depends on, and say what to do about what is wrong
     #[command(visible_alias = "waldur_site_diagnostics", after_help = diagnose::EXIT_CODES)]
     Diagnose(diagnose::DiagnoseArgs),
+    /// Bring the components of the offerings in Waldur to what the configuration says
+    #[command(name = "load_components", visible_alias = "waldur_site_load_components", after_help = commands::EXIT_CODES)]
+    LoadComponents(commands::CommonArgs),
+    /// Bring the quotas on the cluster to the limits in Waldur
+    #[command(name = "sync_resource_limits", visible_alias = "waldur_sync_resource_limits", after_help = commands::EXIT_CODES)]
+    SyncResourceLimits(commands::LimitsArgs),
+    /// Give usernames to the offering users who wait for one
+    #[command(name = "sync_offering_users", visible_alias = "waldur_sync_offering_users", after_help = commands::EXIT_CODES)]
+    SyncOfferingUsers(commands::CommonArgs),
+    /// Say whether the agent on this machine is alive and Waldur answers
+    #[command(name = "healthz", visible_alias = "waldur_site_healthz", after_help = commands::HEALTH_EXIT_CODES)]
+    Healthz(commands::HealthArgs),
+    /// Do nothing: projects have no home directories
+    #[command(name = "create_homedirs", visible_alias = "waldur_site_create_homedirs")]
+    CreateHomedirs(commands::IgnoredArgs),
+    /// Do nothing: the cluster keeps no usage of the past
+    #[command(name = "load_historical_usage", visible_alias = "waldur_site_load_historical_usage")]
+    LoadHistoricalUsage(commands::IgnoredArgs),
+    /// Do nothing: orders are not simulated
+    #[command(name = "test_order", visible_alias = "waldur_site_test_order")]
+    TestOrder(commands::IgnoredArgs),
+}
+
+impl Command {
+    fn run(&self) -> u8 {
+        match self {
+            Self::Config(command) => config::run(command),
+            Self::Rbac(args) => rbac::run(args),
+            Self::Diagnose(args) => diagnose::run(args),
+            Self::LoadComponents(args) => commands::load_components(args),
+            Self::SyncResourceLimits(args) => commands::sync_resource_limits(args),
+            Self::SyncOfferingUsers(args) => commands::sync_offering_users(args),
+            Self::Healthz(args) => commands::health(args),
+            Self::CreateHomedirs(args) => commands::nothing(args, commands::NO_HOMEDIRS),
+            Self::LoadHistoricalUsage(args) => commands::nothing(args, commands::NO_HISTORY),
+            Self::TestOrder(args) => commands::nothing(args, commands::NO_TEST_ORDER),
+        }
+    }
 }
 
 /// Runs what the command line asks for. `program` is the name under which the process was started: the commands of the
 /// Python agent are also names of this program.
 pub fn run(program: &str) -> ExitCode {
-    if let Some(code) = program::run(program) {
-        return ExitCode::from(code);
-    }
-    let cli = Cli::parse();
+    let cli = program::parse(program);
     let code = match cli.command {
-        Some(Command::Config(command)) => config::run(&command),
-        Some(Command::Rbac(args)) => rbac::run(&args),
-        Some(Command::Diagnose(args)) => diagnose::run(&args),
+        Some(command) => command.run(),
         None => run::run(&cli.run),
     };
     ExitCode::from(code)

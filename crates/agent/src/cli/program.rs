@@ -2,34 +2,24 @@
 
 use std::ffi::OsString;
 
-use clap::{Args, Command};
+use clap::{CommandFactory as _, FromArgMatches as _};
 
-use super::{UNUSABLE, diagnose};
+use super::Cli;
 
-/// Runs the command that the program's name stands for; `None` if it is the agent itself.
-pub(super) fn run(program: &str) -> Option<u8> {
-    match program {
-        "waldur_site_diagnostics" => Some(with(
-            "waldur_site_diagnostics",
-            "Looks at everything that the agent depends on, and says what to do about what is wrong",
-            diagnose::EXIT_CODES,
-            diagnose::run,
-        )),
-        _ => None,
-    }
-}
-
-/// Reads the arguments of a command that stands alone, and runs it.
-fn with<A: Args>(program: &'static str, about: &'static str, after: &'static str, run: impl FnOnce(&A) -> u8) -> u8 {
-    let command = Command::new(program).about(about).version(env!("CARGO_PKG_VERSION")).after_help(after);
-    let arguments: Vec<OsString> = std::env::args_os().collect();
-    let matches = A::augment_args(command).get_matches_from(arguments);
-    match A::from_arg_matches(&matches) {
-        Ok(arguments) => run(&arguments),
-        Err(error) => {
-            // Prints to standard error; nothing is left to do if that fails.
-            let _ = error.print();
-            UNUSABLE
-        }
-    }
+/// Reads the command line of a program of this name: that of the command which the name is an alias of, if it is one.
+pub(super) fn parse(program: &str) -> Cli {
+    let mut whole = Cli::command();
+    let command = whole.find_subcommand(program).filter(|command| command.get_name() != program);
+    let Some(command) = command.map(clap::Command::get_name).map(str::to_owned) else {
+        return <Cli as clap::Parser>::parse();
+    };
+    // Help and errors are to show the name that was typed.
+    whole = whole.mut_subcommand(&command, |command| {
+        let version = env!("CARGO_PKG_VERSION");
+        command.bin_name(program.to_owned()).display_name(program.to_owned()).version(version)
+    });
+    let rest = std::env::args_os().skip(1);
+    let arguments = [OsString::from("waldur_site_agent"), OsString::from(command)].into_iter().chain(rest);
+    let matches = whole.get_matches_from(arguments);
+    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }

@@ -13,6 +13,7 @@ mod facts;
 mod gather;
 mod report;
 mod table;
+mod write_test;
 
 use std::time::Duration;
 
@@ -34,6 +35,8 @@ pub struct DiagnoseOptions {
     pub offering: Option<String>,
     /// Warnings about the configuration file.
     pub warnings: Vec<String>,
+    /// Make a project, set everything, verify it, and remove it.
+    pub write_test: bool,
 }
 
 /// What was found, for printing.
@@ -87,7 +90,16 @@ async fn of_offering(settings: &Settings, offering: &OfferingSettings, options: 
         Ok(built) => {
             let servers = (&built.waldur, &*built.cluster);
             let facts = gather::facts(settings, offering, servers, options.warnings.clone()).await;
-            evaluate::diagnosis(&facts)
+            let mut diagnosis = evaluate::diagnosis(&facts);
+            if options.write_test {
+                let checks = if settings.dry_run {
+                    vec![Check::not_tried("project", "the configuration says `dry_run: true`")]
+                } else {
+                    write_test::run(&built).await
+                };
+                diagnosis.sections.push(Section { title: "Write test".to_owned(), checks });
+            }
+            diagnosis
         }
         Err(error) => {
             let check = Check::failed("settings", format!("{error:#}"), "correct the configuration");

@@ -8,7 +8,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 use planner::access::{Grant, Member, Team};
 use planner::action::Action;
-use planner::amount::Amount;
 use planner::desired::{self, Facts};
 use planner::model::{self, Limit, Limits, Order, OrderKind, OrderState, Resource, ResourceState};
 use planner::names;
@@ -16,7 +15,7 @@ use planner::observed::{Lookup, Observed};
 use planner::outcome::{self, Next};
 use planner::plan::Plan;
 use planner::policy::Policy;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::report::Check;
@@ -71,7 +70,7 @@ impl<'a> WriteTest<'a> {
         // Users and identities that are made for an identity provider stay for ever.
         policy.access.identity_provider = None;
         let components: Vec<String> = policy.components.keys().cloned().collect();
-        let one = |component: &String| (component.clone(), Limit::Amount(Amount::from(1)));
+        let one = |component: &String| (component.clone(), Limit::from_json(&Value::from(1)));
         let limits: Limits = components.iter().map(one).collect();
         let uuid = Uuid::new_v4();
         let short = &uuid.simple().to_string()[..8];
@@ -84,7 +83,13 @@ impl<'a> WriteTest<'a> {
             limits,
             project_slug: Some("write-test".to_owned()),
             customer_slug: Some("write-test".to_owned()),
-            ..Resource::default()
+            backend_id: String::new(),
+            named_by_project: false,
+            paused: false,
+            downscaled: false,
+            restrict_member_access: false,
+            error_message: String::new(),
+            backend_metadata: Map::new(),
         };
         let model = model::Offering { components, wants_statuses: false };
         Self { offering, surroundings, policy, model, resource, checks: Vec::new() }

@@ -28,6 +28,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 pub use offering::{Offering, OfferingOptions};
+pub(crate) use worker::plan_with_lookups;
 
 /// What is worked on: a resource of an offering, which is named by its place in the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

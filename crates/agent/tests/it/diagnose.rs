@@ -228,3 +228,64 @@ async fn a_clock_that_is_wrong_is_named() {
     assert!(failed.iter().all(|check| check.starts_with("clock: the server's clock is 10 min ahead of")), "{failed:?}");
     assert_eq!(ended.code(), Some(1));
 }
+
+/// Names of everything on the cluster that a write test could leave behind.
+fn inventory(site: &Site) -> Vec<String> {
+    let kinds = ["namespaces", "resourcequotas", "limitranges", "rolebindings", "groups", "users", "identities"];
+    let named = |kind: &'static str| {
+        let all = site.sim.okd.list(kind, None).into_iter();
+        all.map(move |object| format!("{kind} {} {}", object["metadata"]["namespace"], object["metadata"]["name"]))
+    };
+    kinds.into_iter().flat_map(named).collect()
+}
+
+#[tokio::test]
+async fn the_write_test_makes_verifies_and_removes_a_project_and_tells_waldur_nothing() {
+    let site = Site::start().await;
+    let config = config(&site);
+    set_up(&site, &config).await;
+    let before = inventory(&site);
+    site.sim.reset_traffic();
+    let ended = Process::run(site.diagnostics(&config).args(["--write-test", "--json"])).await;
+    let report = json_of(&ended);
+    assert_eq!(ended.code(), Some(0), "{report:#}");
+    let done = checks(&report, "good").join("\n");
+    let name = "waldur-alloc-write-test-";
+    for part in [
+        format!("project: + project {name}"),
+        format!("quota: + quota {name}"),
+        "limit range: + limit range".to_owned(),
+        "access: + role binding".to_owned(),
+        "verified: everything is as it was set".to_owned(),
+        "quota: the cluster counts what it limits".to_owned(),
+        "removed: `waldur-alloc-write-test-".to_owned(),
+    ] {
+        assert!(done.contains(&part), "{part}: {done}");
+    }
+    assert_eq!(inventory(&site), before);
+    let waldur = site.waldur_requests();
+    assert!(waldur.iter().all(|line| line.starts_with("GET") || line.starts_with("HEAD")), "{waldur:#?}");
+    let requests = site.sim.okd_server.traffic.requests();
+    let writes = requests.iter().filter(|request| !["GET", "HEAD"].contains(&request.method.as_str()));
+    let writes: Vec<_> = writes.filter(|request| !request.path.contains("reviews")).collect();
+    assert!(writes.len() > 5);
+    let elsewhere = writes.iter().filter(|request| !request.path.contains(name) && !request.path.ends_with("/projectrequests"));
+    assert_eq!(elsewhere.count(), 0, "{writes:#?}");
+}
+
+#[tokio::test]
+async fn a_write_test_that_fails_half_way_removes_what_it_has_made() {
+    let rules = documented_agent_rules();
+    let rules = rules.as_array().unwrap().iter().filter(|rule| rule["resources"] != json!(["resourcequotas"]));
+    let mut rules: Vec<Value> = rules.cloned().collect();
+    rules.push(json!({"apiGroups": [""], "resources": ["resourcequotas"], "verbs": ["get", "list"]}));
+    let site = Site::with(SimulationOptions { agent_rules: json!(rules), ..options() }).await;
+    let before = inventory(&site);
+    let ended = Process::run(site.diagnostics(&config(&site)).args(["--write-test", "--json"])).await;
+    let report = json_of(&ended);
+    assert_eq!(ended.code(), Some(1), "{report:#}");
+    let failed = checks(&report, "failed").join("\n");
+    assert!(failed.contains("quota: OKD forbids it: "), "{failed}");
+    assert!(checks(&report, "good").iter().any(|check| check.starts_with("removed: ")), "{report:#}");
+    assert_eq!(inventory(&site), before);
+}
