@@ -56,8 +56,7 @@ impl RoleTable {
     pub fn cluster_roles(&self) -> Vec<String> {
         let documented = DOCUMENTED_ROLES.iter().filter_map(|(role, _)| self.cluster_role(Some(role)));
         let configured = self.configured.iter().filter_map(|(_, role)| role.as_deref());
-        let all: BTreeSet<&str> =
-            documented.chain(configured).chain(self.default_role.as_deref()).collect();
+        let all: BTreeSet<&str> = documented.chain(configured).chain(self.default_role.as_deref()).collect();
         all.into_iter().map(str::to_owned).collect()
     }
 

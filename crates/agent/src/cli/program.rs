@@ -15,8 +15,7 @@ pub(super) fn parse(program: &str) -> Cli {
     };
     // Help and errors are to show the name that was typed.
     whole = whole.mut_subcommand(&command, |command| {
-        let version = env!("CARGO_PKG_VERSION");
-        command.bin_name(program.to_owned()).display_name(program.to_owned()).version(version)
+        command.override_usage(format!("{program} [OPTIONS]")).version(env!("CARGO_PKG_VERSION"))
     });
     let rest = std::env::args_os().skip(1);
     let arguments = [OsString::from("waldur_site_agent"), OsString::from(command)].into_iter().chain(rest);

@@ -129,8 +129,7 @@ impl Cluster {
     pub(crate) async fn explore(&self) -> Result<Surroundings, ApiError> {
         let flavour = self.flavour().await?;
         let optional = |feature: Feature| feature != Feature::Diagnostics && feature.without().is_some();
-        let (user, missing) =
-            futures::try_join!(self.user_name(flavour), self.missing(flavour, optional))?;
+        let (user, missing) = futures::try_join!(self.user_name(flavour), self.missing(flavour, optional))?;
         let has = |feature: Feature| !missing.iter().any(|missing| missing.feature == feature);
         let openshift = flavour == Flavour::OpenShift;
         let Needs { limit_ranges, groups, service_accounts, identities, .. } = self.needs;
@@ -141,7 +140,8 @@ impl Cluster {
         };
         let limit_ranges = limit_ranges && has(Feature::LimitRanges);
         let found = Surroundings { flavour, user, watchable: Vec::new(), limit_ranges, abilities, missing };
-        let watchable = self.needs.kinds().into_iter().filter(|kind| found.can_read(*kind) && found.can_watch(*kind));
+        let watchable =
+            self.needs.kinds().into_iter().filter(|kind| found.can_read(*kind) && found.can_watch(*kind));
         Ok(Surroundings { watchable: watchable.collect(), ..found })
     }
 
@@ -179,7 +179,8 @@ impl Cluster {
         if refused.is_empty() {
             return Ok(None);
         }
-        let verbs = right.verbs.iter().copied().filter(|verb| refused.iter().any(|(asked, ..)| asked == verb));
+        let verbs =
+            right.verbs.iter().copied().filter(|verb| refused.iter().any(|(asked, ..)| asked == verb));
         let verbs: Vec<&str> = verbs.collect();
         let names = names.iter().filter(|name| refused.iter().any(|(_, asked, _)| asked == name)).cloned();
         let rule = right.only(&verbs, &names.collect::<Vec<_>>());

@@ -55,7 +55,9 @@ impl Feature {
             Self::LimitRanges => "the limit range of each project",
             Self::Sight => "role bindings: see them",
             Self::Access => "access of members: make, change and remove role bindings",
-            Self::Bind => "give exactly these ClusterRoles, also in projects that the agent has not requested itself",
+            Self::Bind => {
+                "give exactly these ClusterRoles, also in projects that the agent has not requested itself"
+            }
             Self::Groups => "groups of members (`subjects.kind: group`)",
             Self::ServiceAccounts => "service accounts (`service_accounts: service_account`)",
             Self::Identities => "users known before their first login (`subjects.identity_provider`)",
@@ -94,8 +96,7 @@ pub(crate) struct Right {
 impl Right {
     /// As a rule of a ClusterRole.
     pub(crate) fn rule(&self) -> Value {
-        let mut rule =
-            json!({"apiGroups": [self.group], "resources": [self.resource], "verbs": self.verbs});
+        let mut rule = json!({"apiGroups": [self.group], "resources": [self.resource], "verbs": self.verbs});
         if !self.names.is_empty() {
             rule["resourceNames"] = json!(self.names);
         }
@@ -183,7 +184,9 @@ impl Needs {
     /// False for what this configuration has no use for.
     fn uses(self, feature: Feature) -> bool {
         match feature {
-            Feature::Projects | Feature::Quotas | Feature::Sight | Feature::Watch | Feature::Diagnostics => true,
+            Feature::Projects | Feature::Quotas | Feature::Sight | Feature::Watch | Feature::Diagnostics => {
+                true
+            }
             Feature::LimitRanges => self.limit_ranges,
             Feature::Access | Feature::Bind => self.access,
             Feature::Groups => self.groups,
@@ -260,7 +263,8 @@ mod tests {
     #[test]
     fn what_is_not_used_is_not_asked_for() {
         let least = of(Needs::default(), Flavour::OpenShift).join("\n");
-        for word in ["limitranges", "groups", "serviceaccounts", "identities", "bind", "delete\", \"projects"] {
+        for word in ["limitranges", "groups", "serviceaccounts", "identities", "bind", "delete\", \"projects"]
+        {
             assert!(!least.contains(word), "{word}: {least}");
         }
         let none = ALL.rights(Flavour::OpenShift, &[]);

@@ -37,7 +37,11 @@ pub(crate) async fn to_waldur(settings: &Settings, manner: Manner) -> bool {
     all_well
 }
 
-async fn of_offering(settings: &Settings, configured: &OfferingSettings, manner: Manner) -> anyhow::Result<bool> {
+async fn of_offering(
+    settings: &Settings,
+    configured: &OfferingSettings,
+    manner: Manner,
+) -> anyhow::Result<bool> {
     let built = offering(settings, configured, "sync_resource_limits", manner)?;
     let surroundings = built.cluster.surroundings().await?;
     let (policy, model) = (built.policy(&surroundings), built.model().await?);

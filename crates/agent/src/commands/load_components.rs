@@ -24,7 +24,11 @@ pub(crate) async fn run(settings: &Settings, manner: Manner) -> bool {
     all_well
 }
 
-async fn of_offering(settings: &Settings, configured: &OfferingSettings, manner: Manner) -> anyhow::Result<bool> {
+async fn of_offering(
+    settings: &Settings,
+    configured: &OfferingSettings,
+    manner: Manner,
+) -> anyhow::Result<bool> {
     let built = offering(settings, configured, "load_components", manner)?;
     let known = built.waldur.offering_answer(configured.offering_uuid).await?.components;
     let mut all_well = true;
@@ -150,7 +154,9 @@ fn plain(value: &Value) -> String {
         other => other.to_string(),
     };
     match text.split_once('.') {
-        Some((whole, zeros)) if !whole.is_empty() && zeros.bytes().all(|digit| digit == b'0') => whole.to_owned(),
+        Some((whole, zeros)) if !whole.is_empty() && zeros.bytes().all(|digit| digit == b'0') => {
+            whole.to_owned()
+        }
         _ => text,
     }
 }

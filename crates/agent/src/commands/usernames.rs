@@ -12,7 +12,9 @@ pub(crate) async fn run(settings: &Settings, manner: Manner) -> bool {
             Ok::<_, anyhow::Error>(built.name_offering_users().await?)
         };
         match named.await {
-            Ok((named, 0)) => say(&configured.name, &format!("{named} usernames given, nobody waits for one")),
+            Ok((named, 0)) => {
+                say(&configured.name, &format!("{named} usernames given, nobody waits for one"))
+            }
             Ok((named, waiting)) => {
                 let why = "see the log, and `username_generation_policy` of the offering";
                 complain(&configured.name, &format!("{named} usernames given, {waiting} still wait: {why}"));

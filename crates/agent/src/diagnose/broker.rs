@@ -46,7 +46,9 @@ pub(crate) async fn look(offering: &OfferingSettings, waldur: &Waldur) -> Option
     let (connection, stream) = connection::open(&url, &verify, None).await;
     let login = match stream {
         None => Login::NotTried("the broker is not reached"),
-        Some(_) if is_refused(&connection) => Login::NotTried("nothing secret is sent to a server that is not verified"),
+        Some(_) if is_refused(&connection) => {
+            Login::NotTried("nothing secret is sent to a server that is not verified")
+        }
         Some(stream) => match account(broker, waldur).await {
             Ok(account) => log_in(&url, broker.is_none(), stream, account).await,
             Err(why) => why,
@@ -56,7 +58,8 @@ pub(crate) async fn look(offering: &OfferingSettings, waldur: &Waldur) -> Option
 }
 
 fn is_refused(connection: &super::facts::Connection) -> bool {
-    let unverified = connection.tls.as_ref().and_then(|tls| tls.as_ref().ok()).is_some_and(|tls| tls.verified.is_err());
+    let unverified =
+        connection.tls.as_ref().and_then(|tls| tls.as_ref().ok()).is_some_and(|tls| tls.verified.is_err());
     unverified && connection.verify != crate::waldur::http::Verify::Off
 }
 

@@ -137,7 +137,8 @@ async fn through(stream: &mut TcpStream, proxy: &Url, url: &Url) -> Result<(), S
     let target = authority(url);
     let mut request = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n");
     if !proxy.username().is_empty() {
-        let login = format!("{}:{}", decoded(proxy.username()), decoded(proxy.password().unwrap_or_default()));
+        let login =
+            format!("{}:{}", decoded(proxy.username()), decoded(proxy.password().unwrap_or_default()));
         let login = base64::engine::general_purpose::STANDARD.encode(login);
         request.push_str(&format!("Proxy-Authorization: Basic {login}\r\n"));
     }
@@ -150,7 +151,9 @@ async fn through(stream: &mut TcpStream, proxy: &Url, url: &Url) -> Result<(), S
     let answer = answer.map_err(|error| format!("the proxy broke off: {error}"))?;
     match status(&answer) {
         Some(200..=299) => Ok(()),
-        Some(407) => Err("the proxy asks for a user and password: write them into the proxy's URL".to_owned()),
+        Some(407) => {
+            Err("the proxy asks for a user and password: write them into the proxy's URL".to_owned())
+        }
         Some(code) => Err(format!("the proxy does not connect to {target}: it answers {code}")),
         None => Err("what answers at the proxy's address is no HTTP proxy".to_owned()),
     }
@@ -158,7 +161,10 @@ async fn through(stream: &mut TcpStream, proxy: &Url, url: &Url) -> Result<(), S
 
 fn decoded(text: &str) -> String {
     let pair = format!("x={}", text.replace('+', "%2B"));
-    url::form_urlencoded::parse(pair.as_bytes()).next().map(|(_, value)| value.into_owned()).unwrap_or_default()
+    url::form_urlencoded::parse(pair.as_bytes())
+        .next()
+        .map(|(_, value)| value.into_owned())
+        .unwrap_or_default()
 }
 
 /// The head of an answer.
@@ -256,7 +262,8 @@ fn vouched(
     }
     let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
     let verifier = verifier.map_err(|error| error.to_string())?;
-    let (own, others) = chain.split_first().ok_or_else(|| "the server presented no certificate".to_owned())?;
+    let (own, others) =
+        chain.split_first().ok_or_else(|| "the server presented no certificate".to_owned())?;
     match verifier.verify_server_cert(own, others, name, &[], UnixTime::now()) {
         Ok(_) => Ok(()),
         Err(rustls::Error::InvalidCertificate(problem)) => Err(problem_text(&problem)),
@@ -302,7 +309,8 @@ fn certificate(der: &CertificateDer<'_>) -> Option<CertificateFacts> {
 
 fn ip(bytes: &[u8]) -> Option<String> {
     let four = <[u8; 4]>::try_from(bytes).map(|four| std::net::IpAddr::from(four).to_string());
-    four.or_else(|_| <[u8; 16]>::try_from(bytes).map(|sixteen| std::net::IpAddr::from(sixteen).to_string())).ok()
+    four.or_else(|_| <[u8; 16]>::try_from(bytes).map(|sixteen| std::net::IpAddr::from(sixteen).to_string()))
+        .ok()
 }
 
 /// Takes any certificate and keeps it; nothing secret is sent over such a connection unless it was judged good.
@@ -332,7 +340,12 @@ impl ServerCertVerifier for Recorder {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+        verify_tls12_signature(
+            message,
+            certificate,
+            signature,
+            &self.provider.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -341,7 +354,12 @@ impl ServerCertVerifier for Recorder {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+        verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            &self.provider.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

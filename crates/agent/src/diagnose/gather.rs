@@ -68,8 +68,11 @@ async fn waldur_facts(settings: &Settings, offering: &OfferingSettings, waldur: 
         let uuid = offering.offering_uuid;
         let resources = async {
             let resources = waldur.resources_in_use(uuid).await?;
-            let named = resources.into_iter().map(|resource| (resource.uuid, resource.backend_id.trim().to_owned()));
-            Ok::<_, ApiError>(named.filter(|(_, namespace)| !namespace.is_empty()).collect::<Vec<(Uuid, String)>>())
+            let named =
+                resources.into_iter().map(|resource| (resource.uuid, resource.backend_id.trim().to_owned()));
+            Ok::<_, ApiError>(
+                named.filter(|(_, namespace)| !namespace.is_empty()).collect::<Vec<(Uuid, String)>>(),
+            )
         };
         let (version, is_legacy, offering, orders, resources) = tokio::join!(
             waldur.version(),
@@ -90,8 +93,7 @@ async fn waldur_facts(settings: &Settings, offering: &OfferingSettings, waldur: 
 async fn cluster_facts(offering: &OfferingSettings, cluster: &Cluster) -> ClusterFacts {
     let settings = &offering.cluster;
     let proxy = settings.proxy.as_ref().map(|proxy| proxy.expose().clone());
-    let connection =
-        connection::look(&settings.api_url, &setup::verify(&settings.tls), proxy.as_ref()).await;
+    let connection = connection::look(&settings.api_url, &setup::verify(&settings.tls), proxy.as_ref()).await;
     let flavour = cluster.flavour().await;
     let mut facts = ClusterFacts {
         connection,

@@ -68,7 +68,8 @@ impl Diagnoses {
 /// # Errors
 /// An offering was named that the configuration does not have.
 pub async fn diagnose(settings: &Settings, options: &DiagnoseOptions) -> anyhow::Result<Diagnoses> {
-    let wanted = |offering: &&OfferingSettings| options.offering.as_ref().is_none_or(|name| *name == offering.name);
+    let wanted =
+        |offering: &&OfferingSettings| options.offering.as_ref().is_none_or(|name| *name == offering.name);
     let offerings: Vec<&OfferingSettings> = settings.offerings.iter().filter(wanted).collect();
     if offerings.is_empty() {
         let name = options.offering.as_deref().unwrap_or_default();
@@ -81,7 +82,11 @@ pub async fn diagnose(settings: &Settings, options: &DiagnoseOptions) -> anyhow:
     Ok(Diagnoses(diagnoses))
 }
 
-async fn of_offering(settings: &Settings, offering: &OfferingSettings, options: &DiagnoseOptions) -> Diagnosis {
+async fn of_offering(
+    settings: &Settings,
+    offering: &OfferingSettings,
+    options: &DiagnoseOptions,
+) -> Diagnosis {
     let bounds = Bounds { request: PATIENCE, ..Bounds::default() };
     let engine = EngineOptions { bounds, ..EngineOptions::default() };
     let built = setup::offering(settings, offering, ("diagnostics", Scope::Orders), engine)

@@ -100,9 +100,7 @@ pub(crate) fn json(diagnoses: &[Diagnosis]) -> Value {
             "next_step": check.next_step,
         })
     };
-    let section = |section: &Section| {
-        json!({"title": section.title, "checks": section.checks.iter().map(check).collect::<Vec<_>>()})
-    };
+    let section = |section: &Section| json!({"title": section.title, "checks": section.checks.iter().map(check).collect::<Vec<_>>()});
     let offering = |diagnosis: &Diagnosis| {
         json!({
             "name": diagnosis.offering, "uuid": diagnosis.uuid,

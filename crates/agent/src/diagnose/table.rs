@@ -98,7 +98,8 @@ mod tests {
 
     #[test]
     fn a_terminal_obeys_nothing_of_what_a_customer_wrote() {
-        let checks = vec![Check::failed("user\u{1b}]0;x\u{7}", "a\u{1b}[2Jb\r\nc\u{9b}31m\u{202e}d", "do\tit")];
+        let checks =
+            vec![Check::failed("user\u{1b}]0;x\u{7}", "a\u{1b}[2Jb\r\nc\u{9b}31m\u{202e}d", "do\tit")];
         let sections = vec![Section { title: "T\u{1b}[31m".to_owned(), checks }];
         let diagnosis = Diagnosis { offering: "O\u{0}\n".to_owned(), uuid: "u".to_owned(), sections };
         let own = render(&[diagnosis], None);

@@ -61,7 +61,11 @@ pub(crate) async fn run(offering: &Offering) -> Vec<Check> {
 }
 
 fn failed(name: &str, error: &ApiError) -> Check {
-    Check::failed(name, error.to_string(), "the agent's orders would fail with the same error; see the checks above")
+    Check::failed(
+        name,
+        error.to_string(),
+        "the agent's orders would fail with the same error; see the checks above",
+    )
 }
 
 impl<'a> WriteTest<'a> {
@@ -124,9 +128,16 @@ impl<'a> WriteTest<'a> {
     }
 
     fn facts(&self, order: Option<OrderKind>) -> Facts {
-        let team = (self.offering.options.membership && order != Some(OrderKind::Terminate)).then(|| self.team());
+        let team =
+            (self.offering.options.membership && order != Some(OrderKind::Terminate)).then(|| self.team());
         let orders = order.map(|kind| self.order(kind)).into_iter().collect();
-        Facts { resource: Some(self.resource.clone()), orders, team, removal_confirmed: true, ..Facts::default() }
+        Facts {
+            resource: Some(self.resource.clone()),
+            orders,
+            team,
+            removal_confirmed: true,
+            ..Facts::default()
+        }
     }
 
     async fn plan(&self, facts: &Facts, names: &[String]) -> Result<Plan, ApiError> {
@@ -223,7 +234,9 @@ impl<'a> WriteTest<'a> {
         for _ in 0..LOOKS {
             match self.offering.cluster.http.get(&path).await {
                 Ok(quota) => {
-                    let hard = |pointer: &str| quota.pointer(pointer).and_then(Value::as_object).map(serde_json::Map::len);
+                    let hard = |pointer: &str| {
+                        quota.pointer(pointer).and_then(Value::as_object).map(serde_json::Map::len)
+                    };
                     if hard("/status/hard") == hard("/spec/hard") {
                         return Check::good("quota", "the cluster counts what it limits");
                     }
@@ -260,7 +273,9 @@ impl<'a> WriteTest<'a> {
 }
 
 fn left_behind(name: &str, why: &str) -> Check {
-    let step = format!("look what holds it back (`oc describe namespace {name}`), then delete it: oc delete project {name}");
+    let step = format!(
+        "look what holds it back (`oc describe namespace {name}`), then delete it: oc delete project {name}"
+    );
     Check::failed("removed", format!("`{name}` is still there: {why}"), step)
 }
 

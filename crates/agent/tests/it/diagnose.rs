@@ -28,7 +28,11 @@ impl Site {
         // Durations and times of day.
         let words = text.split_inclusive(char::is_whitespace).map(|word| {
             let time = word.trim_end().trim_end_matches([',', ')', ';']).trim_start_matches('(');
-            if time.len() >= 20 && time.parse::<jiff::Timestamp>().is_ok() { word.replace(time, "TIME") } else { word.to_owned() }
+            if time.len() >= 20 && time.parse::<jiff::Timestamp>().is_ok() {
+                word.replace(time, "TIME")
+            } else {
+                word.to_owned()
+            }
         });
         let text: String = words.collect();
         let lines = text.lines().map(|line| match line.find("connected to 127.0.0.1:PORT in ") {
@@ -47,23 +51,26 @@ impl Site {
 
 /// What was done on both sides other than looking.
 fn changes(site: &Site) -> Vec<String> {
-    let harmless = |line: &&String| line.starts_with("GET") || line.starts_with("HEAD") || line.contains("reviews");
+    let harmless =
+        |line: &&String| line.starts_with("GET") || line.starts_with("HEAD") || line.contains("reviews");
     let all = [site.waldur_requests(), site.okd_requests()].concat();
     all.iter().filter(|line| !harmless(line)).cloned().collect()
 }
 
 /// All checks of a state: `name: detail`.
 fn checks(report: &Value, state: &str) -> Vec<String> {
-    let sections = report["offerings"].as_array().unwrap().iter().flat_map(|of| of["sections"].as_array().unwrap());
+    let sections =
+        report["offerings"].as_array().unwrap().iter().flat_map(|of| of["sections"].as_array().unwrap());
     let checks = sections.flat_map(|section| section["checks"].as_array().unwrap());
     let checks = checks.filter(|check| check["state"] == state);
-    checks.map(|check| format!("{}: {}", check["name"].as_str().unwrap(), check["detail"].as_str().unwrap())).collect()
+    checks
+        .map(|check| format!("{}: {}", check["name"].as_str().unwrap(), check["detail"].as_str().unwrap()))
+        .collect()
 }
 
 fn json_of(ended: &Ended) -> Value {
     serde_json::from_str(&ended.stdout).unwrap_or_else(|error| panic!("{error}: {}", ended.all()))
 }
-
 
 /// The configuration of an agent that does everything, with the units that Waldur has.
 fn config(site: &Site) -> Config {
@@ -125,11 +132,14 @@ async fn a_site_with_many_faults_names_each_with_what_to_do() {
     // The user of the agent may see the offering, and not approve its orders.
     options.seed.members.retain(|member| member.user != "agent-okd" || member.customer.is_none());
     let rules = documented_agent_rules();
-    let rules = rules.as_array().unwrap().iter().filter(|rule| rule["resources"] != json!(["resourcequotas"]));
+    let rules =
+        rules.as_array().unwrap().iter().filter(|rule| rule["resources"] != json!(["resourcequotas"]));
     options.agent_rules = rules.cloned().collect();
     let site = Site::with(options).await;
-    let mut config = config(&site).with_backend("default_role: project-lead\n").with_global("no_such_key: 1\n");
-    config.components = "gpu: {measured_unit: GPU, accounting_type: limit, quota: requests.nvidia.com/gpu}\n".to_owned();
+    let mut config =
+        config(&site).with_backend("default_role: project-lead\n").with_global("no_such_key: 1\n");
+    config.components =
+        "gpu: {measured_unit: GPU, accounting_type: limit, quota: requests.nvidia.com/gpu}\n".to_owned();
     config.okd_tls = "verify_cert: false\n".to_owned();
     let (_, resource) = site.order("Shop", limits());
     site.sim.waldur.set_backend_id(resource, "kube-system");
@@ -225,16 +235,22 @@ async fn a_clock_that_is_wrong_is_named() {
     let ended = Process::run(site.diagnostics(&config(&site)).arg("--json")).await;
     let failed = checks(&json_of(&ended), "failed");
     assert_eq!(failed.len(), 2, "{failed:?}");
-    assert!(failed.iter().all(|check| check.starts_with("clock: the server's clock is 10 min ahead of")), "{failed:?}");
+    assert!(
+        failed.iter().all(|check| check.starts_with("clock: the server's clock is 10 min ahead of")),
+        "{failed:?}"
+    );
     assert_eq!(ended.code(), Some(1));
 }
 
 /// Names of everything on the cluster that a write test could leave behind.
 fn inventory(site: &Site) -> Vec<String> {
-    let kinds = ["namespaces", "resourcequotas", "limitranges", "rolebindings", "groups", "users", "identities"];
+    let kinds =
+        ["namespaces", "resourcequotas", "limitranges", "rolebindings", "groups", "users", "identities"];
     let named = |kind: &'static str| {
         let all = site.sim.okd.list(kind, None).into_iter();
-        all.map(move |object| format!("{kind} {} {}", object["metadata"]["namespace"], object["metadata"]["name"]))
+        all.map(move |object| {
+            format!("{kind} {} {}", object["metadata"]["namespace"], object["metadata"]["name"])
+        })
     };
     kinds.into_iter().flat_map(named).collect()
 }
@@ -269,14 +285,17 @@ async fn the_write_test_makes_verifies_and_removes_a_project_and_tells_waldur_no
     let writes = requests.iter().filter(|request| !["GET", "HEAD"].contains(&request.method.as_str()));
     let writes: Vec<_> = writes.filter(|request| !request.path.contains("reviews")).collect();
     assert!(writes.len() > 5);
-    let elsewhere = writes.iter().filter(|request| !request.path.contains(name) && !request.path.ends_with("/projectrequests"));
+    let elsewhere = writes
+        .iter()
+        .filter(|request| !request.path.contains(name) && !request.path.ends_with("/projectrequests"));
     assert_eq!(elsewhere.count(), 0, "{writes:#?}");
 }
 
 #[tokio::test]
 async fn a_write_test_that_fails_half_way_removes_what_it_has_made() {
     let rules = documented_agent_rules();
-    let rules = rules.as_array().unwrap().iter().filter(|rule| rule["resources"] != json!(["resourcequotas"]));
+    let rules =
+        rules.as_array().unwrap().iter().filter(|rule| rule["resources"] != json!(["resourcequotas"]));
     let mut rules: Vec<Value> = rules.cloned().collect();
     rules.push(json!({"apiGroups": [""], "resources": ["resourcequotas"], "verbs": ["get", "list"]}));
     let site = Site::with(SimulationOptions { agent_rules: json!(rules), ..options() }).await;

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod cluster;
+mod commands;
 mod crash;
 mod diagnose;
 mod faults;

@@ -65,7 +65,9 @@ fn version(cluster: &ClusterFacts, flavour: Flavour) -> Check {
         (Some(Ok(version)), Flavour::OpenShift) if !version.is_empty() => {
             Check::good("version", format!("OKD {version}, {kubernetes}"))
         }
-        (_, Flavour::OpenShift) => Check::good("version", format!("{kubernetes} (it does not tell OKD's version)")),
+        (_, Flavour::OpenShift) => {
+            Check::good("version", format!("{kubernetes} (it does not tell OKD's version)"))
+        }
         _ => Check::good("version", kubernetes),
     }
 }
@@ -78,7 +80,10 @@ pub(super) fn permissions(cluster: &ClusterFacts) -> Vec<Check> {
             let needed: Vec<&Missing> =
                 missing.iter().filter(|missing| missing.feature != Feature::Diagnostics).collect();
             if needed.is_empty() {
-                checks.push(Check::good("rights", format!("all {} that this configuration needs", cluster.rights)));
+                checks.push(Check::good(
+                    "rights",
+                    format!("all {} that this configuration needs", cluster.rights),
+                ));
             } else {
                 let rest = cluster.rights.saturating_sub(missing.len());
                 checks.push(Check::good("rights", format!("{rest} of {} are there", cluster.rights)));
@@ -115,8 +120,11 @@ fn roles(roles: &[(String, Result<bool, ApiError>)]) -> Vec<Check> {
     let with = |wanted: fn(&Result<bool, ApiError>) -> bool| {
         roles.iter().filter(|(_, found)| wanted(found)).map(|(role, _)| role.as_str()).collect::<Vec<_>>()
     };
-    let (there, absent, unknown) =
-        (with(|found| matches!(found, Ok(true))), with(|found| matches!(found, Ok(false))), with(Result::is_err));
+    let (there, absent, unknown) = (
+        with(|found| matches!(found, Ok(true))),
+        with(|found| matches!(found, Ok(false))),
+        with(Result::is_err),
+    );
     let mut checks = Vec::new();
     if !there.is_empty() {
         checks.push(Check::good("roles", format!("the cluster has {}", few(&there))));
@@ -136,7 +144,8 @@ fn self_provisioners(found: &Answer<Vec<String>>) -> Option<Check> {
     let subjects = match found.as_ref()? {
         Ok(subjects) => subjects,
         Err(_) => {
-            let why = "who may request projects cannot be seen: the agent may not read that ClusterRoleBinding";
+            let why =
+                "who may request projects cannot be seen: the agent may not read that ClusterRoleBinding";
             return Some(Check::not_tried("self-provisioners", why));
         }
     };
@@ -144,7 +153,10 @@ fn self_provisioners(found: &Answer<Vec<String>>) -> Option<Check> {
         subjects.iter().map(String::as_str).filter(|subject| EVERYBODY.contains(subject)).collect();
     Some(match (everybody.is_empty(), subjects.len()) {
         (true, 0) => Check::good("self-provisioners", "nobody can request projects past Waldur"),
-        (true, some) => Check::good("self-provisioners", format!("projects can be requested by {}", count(some, "subject"))),
+        (true, some) => Check::good(
+            "self-provisioners",
+            format!("projects can be requested by {}", count(some, "subject")),
+        ),
         (false, _) => Check::warning(
             "self-provisioners",
             format!("every user can request projects past Waldur ({})", few(&everybody)),

@@ -28,10 +28,12 @@ pub(super) fn checks(connection: &Connection, address: &str) -> Vec<Check> {
     }
     match &connection.connected {
         Some(Ok((address, took))) => {
-            checks.push(Check::good("TCP", format!("connected to {address} in {}{via}", milliseconds(*took))));
+            checks
+                .push(Check::good("TCP", format!("connected to {address} in {}{via}", milliseconds(*took))));
         }
         Some(Err(error)) => {
-            let step = format!("check that the server runs and that no firewall is in between; correct {address}");
+            let step =
+                format!("check that the server runs and that no firewall is in between; correct {address}");
             checks.push(softened(connection, Check::failed("TCP", format!("{error}{via}"), step)));
         }
         None => {}
@@ -91,8 +93,12 @@ fn trust(connection: &Connection, tls: &TlsFacts, ca: &str, address: &str) -> Ch
         (Err(why), _) => {
             let step = match why.as_str() {
                 "it is for other names" => format!("correct {address}: the certificate is for {names}"),
-                "it has expired" | "it is not for servers" => "have the server's certificate renewed".to_owned(),
-                "it is not valid yet" => "set the clock of this machine, or have the certificate renewed".to_owned(),
+                "it has expired" | "it is not for servers" => {
+                    "have the server's certificate renewed".to_owned()
+                }
+                "it is not valid yet" => {
+                    "set the clock of this machine, or have the certificate renewed".to_owned()
+                }
                 _ => format!("name the file with the server's CA in {ca}"),
             };
             Check::failed("TLS", format!("{shown}; {why}"), step)

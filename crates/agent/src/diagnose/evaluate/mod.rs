@@ -23,7 +23,10 @@ pub(crate) fn diagnosis(facts: &Facts) -> Diagnosis {
             title: format!("Waldur at {}", facts.waldur.connection.server),
             checks: waldur::checks(facts),
         },
-        Section { title: format!("OKD at {}", facts.cluster.connection.server), checks: cluster::checks(facts) },
+        Section {
+            title: format!("OKD at {}", facts.cluster.connection.server),
+            checks: cluster::checks(facts),
+        },
         Section { title: "Permissions".to_owned(), checks: cluster::permissions(&facts.cluster) },
         Section { title: "Projects".to_owned(), checks: projects::checks(facts) },
     ];
@@ -37,11 +40,15 @@ pub(crate) fn diagnosis(facts: &Facts) -> Diagnosis {
 fn configuration(configured: &Configured) -> Vec<Check> {
     let components: Vec<&str> = configured.components.iter().map(|(name, ..)| name.as_str()).collect();
     let mut checks = vec![Check::good("file", format!("can be used; components: {}", components.join(", ")))];
-    checks.extend(configured.warnings.iter().map(|warning| {
-        Check::warning("file", warning, "see `waldur_site_agent config check FILE`")
-    }));
+    checks.extend(
+        configured
+            .warnings
+            .iter()
+            .map(|warning| Check::warning("file", warning, "see `waldur_site_agent config check FILE`")),
+    );
     if configured.work.is_empty() {
-        let step = "name `okd` as `order_processing_backend` or `membership_sync_backend`, or `stomp_enabled: true`";
+        let step =
+            "name `okd` as `order_processing_backend` or `membership_sync_backend`, or `stomp_enabled: true`";
         checks.push(Check::warning("work", "nothing is switched on for this offering", step));
     } else {
         checks.push(Check::good("work", configured.work.join("; ")));
@@ -69,7 +76,10 @@ fn token(status: &CredentialStatus, now: Timestamp) -> Check {
 }
 
 fn events(broker: &BrokerFacts) -> Vec<Check> {
-    let mut checks = connection::checks(&broker.connection, "the address of the broker (`stomp_ws_host`, `stomp_ws_port`)");
+    let mut checks = connection::checks(
+        &broker.connection,
+        "the address of the broker (`stomp_ws_host`, `stomp_ws_port`)",
+    );
     checks.push(match &broker.login {
         Login::Accepted(server) => Check::good("login", format!("accepted by {server}")),
         Login::NotTried(why) => Check::not_tried("login", *why),
@@ -98,7 +108,9 @@ fn failed(name: &str, error: &ApiError) -> Check {
         (planner::outcome::Failure::Forbidden, Peer::Cluster) => {
             "apply what `waldur_site_agent rbac -c FILE` prints"
         }
-        (planner::outcome::Failure::NotFound, _) => "check the configured address: something else answers there",
+        (planner::outcome::Failure::NotFound, _) => {
+            "check the configured address: something else answers there"
+        }
         (_, Peer::Waldur) => "check `waldur_api_url`, and that Waldur is up",
         (_, Peer::Cluster) => "check `api_url`, and that the cluster is up",
     };

@@ -30,7 +30,9 @@ fn totals(namespaces: &[NamespaceFacts]) -> Check {
     let others = namespaces.len() - managed - system;
     Check::good(
         "projects",
-        format!("{managed} managed by this agent's label, {others} not managed, {system} of the cluster's own"),
+        format!(
+            "{managed} managed by this agent's label, {others} not managed, {system} of the cluster's own"
+        ),
     )
 }
 
@@ -58,14 +60,18 @@ fn foreign(namespaces: &[NamespaceFacts], prefix: &str, home: Option<&str>) -> O
     if prefix.is_empty() {
         return None;
     }
-    let theirs = namespaces.iter().filter(|namespace| !namespace.managed && namespace.name.starts_with(prefix));
+    let theirs =
+        namespaces.iter().filter(|namespace| !namespace.managed && namespace.name.starts_with(prefix));
     let theirs = theirs.filter(|namespace| home != Some(namespace.name.as_str()));
-    let theirs: Vec<&str> =
-        theirs.filter(|namespace| !is_the_clusters(namespace)).map(|namespace| namespace.name.as_str()).collect();
+    let theirs: Vec<&str> = theirs
+        .filter(|namespace| !is_the_clusters(namespace))
+        .map(|namespace| namespace.name.as_str())
+        .collect();
     if theirs.is_empty() {
         return Some(Check::good("foreign", format!("nobody else's project begins with `{prefix}`")));
     }
-    let detail = format!("{} with our prefix without our labels: {}", count(theirs.len(), "project"), few(&theirs));
+    let detail =
+        format!("{} with our prefix without our labels: {}", count(theirs.len(), "project"), few(&theirs));
     let step = "they are left alone, and new projects take other names; if they were made by the Python agent, they \
                 have to be adopted";
     Some(Check::warning("foreign", detail, step))
@@ -88,7 +94,11 @@ fn lost(namespaces: &[NamespaceFacts], resources: &[(uuid::Uuid, String)]) -> Ve
     }
     let mut checks = Vec::new();
     for (names, what, step) in [
-        (&absent, "Waldur names projects that the cluster does not have", "restore or terminate the resources in Waldur"),
+        (
+            &absent,
+            "Waldur names projects that the cluster does not have",
+            "restore or terminate the resources in Waldur",
+        ),
         (
             &not_ours,
             "Waldur names projects that do not carry their resource's labels",

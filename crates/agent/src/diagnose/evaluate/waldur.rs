@@ -67,24 +67,39 @@ fn state(offering: &OfferingAnswer) -> Check {
     let shown = format!("`{}` of {}: {}", offering.name, offering.customer_name, offering.state);
     match offering.state.as_str() {
         "Active" => Check::good("offering", shown),
-        "Archived" => Check::failed("offering", shown, "activate it in Waldur, or remove it from the configuration"),
+        "Archived" => {
+            Check::failed("offering", shown, "activate it in Waldur, or remove it from the configuration")
+        }
         _ => Check::warning("offering", shown, "customers cannot order it before it is active in Waldur"),
     }
 }
 
 fn components(configured: &Configured, offering: &OfferingAnswer) -> Vec<Check> {
-    let load = "load them with `waldur_site_load_components -c FILE`, or remove them from `backend_components`";
+    let load =
+        "load them with `waldur_site_load_components -c FILE`, or remove them from `backend_components`";
     let known = |name: &str| offering.components.iter().find(|component| component.kind == name);
     let configured_too = |name: &str| configured.components.iter().any(|(other, ..)| other == name);
-    let absent: Vec<&str> =
-        configured.components.iter().map(|(name, ..)| name.as_str()).filter(|name| known(name).is_none()).collect();
-    let unused: Vec<&str> =
-        offering.components.iter().map(|component| component.kind.as_str()).filter(|name| !configured_too(name)).collect();
+    let absent: Vec<&str> = configured
+        .components
+        .iter()
+        .map(|(name, ..)| name.as_str())
+        .filter(|name| known(name).is_none())
+        .collect();
+    let unused: Vec<&str> = offering
+        .components
+        .iter()
+        .map(|component| component.kind.as_str())
+        .filter(|name| !configured_too(name))
+        .collect();
     let mut checks = Vec::new();
     if absent.len() == configured.components.len() && !absent.is_empty() {
         checks.push(Check::failed("components", format!("Waldur has none of {}", few(&absent)), load));
     } else if !absent.is_empty() {
-        checks.push(Check::warning("components", format!("Waldur has no {}: nobody can order them", few(&absent)), load));
+        checks.push(Check::warning(
+            "components",
+            format!("Waldur has no {}: nobody can order them", few(&absent)),
+            load,
+        ));
     }
     if !unused.is_empty() {
         let detail = format!("{} can be ordered and limit nothing on the cluster", few(&unused));
@@ -102,7 +117,8 @@ fn components(configured: &Configured, offering: &OfferingAnswer) -> Vec<Check> 
             differs.push(format!("billed by {} there, by {billing} here", component.billing_type));
         }
         if !differs.is_empty() {
-            let step = "bring Waldur to the file with `waldur_site_load_components -c FILE`, or correct the file";
+            let step =
+                "bring Waldur to the file with `waldur_site_load_components -c FILE`, or correct the file";
             checks.push(Check::warning("components", format!("`{name}`: {}", differs.join("; ")), step));
         }
     }
@@ -123,7 +139,9 @@ fn permissions(me: &Me, offering: &OfferingAnswer, now: Timestamp) -> Check {
     let in_force = me.permissions.iter().filter(|role| role.expiration_time.is_none_or(|end| end > now));
     let in_force: Vec<_> = in_force.collect();
     let owner = in_force.iter().find(|role| {
-        role.role_name == "CUSTOMER.OWNER" && role.scope_uuid.is_some() && role.scope_uuid == offering.customer_uuid
+        role.role_name == "CUSTOMER.OWNER"
+            && role.scope_uuid.is_some()
+            && role.scope_uuid == offering.customer_uuid
     });
     let shown: Vec<String> = in_force
         .iter()
@@ -147,13 +165,24 @@ fn permissions(me: &Me, offering: &OfferingAnswer, now: Timestamp) -> Check {
         _ if in_force.iter().all(|role| is_known_to_lack_approval(&role.role_name)) => {
             Check::failed("permissions", format!("may not approve orders: {}", shown.join(", ")), step)
         }
-        _ => Check::warning("permissions", format!("may not be enough to approve orders: {}", shown.join(", ")), step),
+        _ => Check::warning(
+            "permissions",
+            format!("may not be enough to approve orders: {}", shown.join(", ")),
+            step,
+        ),
     }
 }
 
 /// Roles that have no right to approve orders of a provider, as Waldur comes.
 fn is_known_to_lack_approval(role: &str) -> bool {
-    let lacking = ["OFFERING.MANAGER", "CUSTOMER.OWNER", "CUSTOMER.SUPPORT", "PROJECT.ADMIN", "PROJECT.MANAGER", "PROJECT.MEMBER"];
+    let lacking = [
+        "OFFERING.MANAGER",
+        "CUSTOMER.OWNER",
+        "CUSTOMER.SUPPORT",
+        "PROJECT.ADMIN",
+        "PROJECT.MANAGER",
+        "PROJECT.MEMBER",
+    ];
     // An owner of another organization than the provider's.
     lacking.contains(&role)
 }
@@ -167,7 +196,11 @@ fn orders(orders: &Answer<Vec<Order>>, now: Timestamp) -> Option<Check> {
         return Some(Check::good("orders", "none is open"));
     }
     let pending = orders.iter().filter(|order| order.state == "pending-provider").count();
-    let detail = format!("{} open: {pending} pending, {} executing", count(orders.len(), "order"), orders.len() - pending);
+    let detail = format!(
+        "{} open: {pending} pending, {} executing",
+        count(orders.len(), "order"),
+        orders.len() - pending
+    );
     let oldest = orders.iter().filter_map(|order| order.created.parse::<Timestamp>().ok()).min();
     Some(match oldest.map(|oldest| now.duration_since(oldest)) {
         Some(age) if age > LONG => Check::warning(
