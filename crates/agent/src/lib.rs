@@ -9,6 +9,7 @@
 
 mod ca_file;
 pub mod cli;
+mod client_certificate;
 pub mod cluster;
 pub mod credentials;
 pub mod engine;
@@ -18,6 +19,8 @@ mod retry;
 pub mod settings;
 pub mod setup;
 pub mod telemetry;
+mod tls;
+mod unreachable;
 pub mod waldur;
 
 /// Runs the command line of this process.
