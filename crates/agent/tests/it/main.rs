@@ -25,4 +25,5 @@ mod server_2024;
 mod site;
 mod subjects;
 mod tls;
+mod tokens;
 mod traffic;
