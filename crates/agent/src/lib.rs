@@ -9,6 +9,7 @@
 
 mod ca_file;
 pub mod cli;
+mod client_certificate;
 pub mod cluster;
 mod commands;
 pub mod credentials;
@@ -21,6 +22,8 @@ mod retry;
 pub mod settings;
 pub mod setup;
 pub mod telemetry;
+mod tls;
+mod unreachable;
 pub mod waldur;
 
 /// Runs the command line of this process, under the name that it was started by, be it a link.

@@ -1,7 +1,6 @@
 //! From settings to a running engine: the one place where all parts are put together.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,14 +8,13 @@ use anyhow::{Context as _, bail};
 use planner::access::{Abilities, AccessPolicy, AccountRule, RemovalGuard, SubjectRule};
 use planner::amount::Amount;
 use planner::policy::{ComponentPolicy, Flavour, LimitRangePolicy, Policy, QuotaTarget};
-use secrecy::ExposeSecret as _;
 
+use crate::client_certificate;
 use crate::cluster::{Cluster, ClusterOptions, Needs};
-use crate::credentials::{Credential, TokenSource};
+use crate::credentials;
 use crate::engine::{Engine, EngineOptions, Offering, OfferingOptions, Scope};
 use crate::settings::{
-    self, ClusterToken, ComponentSettings, ExactDecimal, LimitRangeSettings, Mode, OfferingSettings,
-    Settings, TlsVerify,
+    self, ComponentSettings, ExactDecimal, LimitRangeSettings, Mode, OfferingSettings, Settings,
 };
 use crate::waldur::http::Verify;
 use crate::waldur::{Waldur, WaldurOptions};
@@ -91,16 +89,10 @@ pub(crate) fn offering(
     (label, scope): (&str, Scope),
     engine: EngineOptions,
 ) -> anyhow::Result<Offering> {
-    let (source, scheme) = match &offering.waldur_api_token {
-        settings::TokenSource::Static(token) => (TokenSource::Static(token.expose_secret().into()), "Token"),
-        settings::TokenSource::File(path) => (TokenSource::File(path.clone()), "Token"),
-        settings::TokenSource::Oidc { .. } => {
-            bail!("tokens by OIDC client credentials are not supported yet")
-        }
-    };
+    let (credential, scheme) = credentials::waldur(settings, offering)?;
     let options = WaldurOptions {
         root: offering.waldur_api_url.clone(),
-        verify: verify(&offering.verify_ssl),
+        verify: Verify::from(&offering.verify_ssl),
         proxy: settings.global_proxy.as_ref().map(|proxy| proxy.expose().clone()),
         scheme,
         user_agent: format!("waldur-site-agent-{label}/{}", env!("CARGO_PKG_VERSION")),
@@ -109,7 +101,7 @@ pub(crate) fn offering(
     if options.verify == Verify::Off {
         tracing::warn!(offering = %offering.name, "Waldur's certificate is not verified (`verify_ssl: false`)");
     }
-    let waldur = Waldur::new(&options, Arc::new(Credential::new(source)))?;
+    let waldur = Waldur::new(&options, credential)?;
     let cluster = cluster(offering, engine.bounds.request)?;
     let options = OfferingOptions {
         name: offering.name.clone(),
@@ -128,15 +120,11 @@ pub(crate) fn offering(
 
 fn cluster(offering: &OfferingSettings, timeout: Duration) -> anyhow::Result<Cluster> {
     let cluster = &offering.cluster;
-    let source = match &cluster.token {
-        ClusterToken::Static(token) => TokenSource::Static(token.expose_secret().into()),
-        ClusterToken::ServiceAccount { directory } => TokenSource::File(directory.join("token")),
-        ClusterToken::File { path } => TokenSource::File(path.clone()),
-        ClusterToken::OAuth { .. } => bail!("cluster tokens by OAuth are not supported yet"),
-    };
     let options = ClusterOptions {
         api_url: cluster.api_url.clone(),
-        verify: verify(&cluster.tls),
+        verify: Verify::from(&cluster.tls),
+        server_name: cluster.server_name.clone(),
+        client_certificate: cluster.client_certificate.as_ref().map(client_certificate::read).transpose()?,
         proxy: cluster.proxy.as_ref().map(|proxy| proxy.expose().clone()),
         timeout,
         needs: needs(offering),
@@ -145,7 +133,7 @@ fn cluster(offering: &OfferingSettings, timeout: Duration) -> anyhow::Result<Clu
     if options.verify == Verify::Off {
         tracing::warn!(offering = %offering.name, "the cluster's certificate is not verified (`verify_cert: false`)");
     }
-    Cluster::new(&options, Arc::new(Credential::new(source)))
+    Cluster::new(&options, credentials::cluster(offering)?)
 }
 
 /// Without members to keep, nothing of theirs is looked at.
@@ -160,14 +148,6 @@ pub(crate) fn needs(offering: &OfferingSettings) -> Needs {
         groups: matches!(offering.subjects, SubjectRule::Group(_)),
         service_accounts: offering.service_accounts == AccountRule::ServiceAccount,
         identities: offering.identity_provider.is_some(),
-    }
-}
-
-pub(crate) fn verify(tls: &TlsVerify) -> Verify {
-    match tls {
-        TlsVerify::System => Verify::System,
-        TlsVerify::CaFile(path) => Verify::CaFile(PathBuf::clone(path)),
-        TlsVerify::Off => Verify::Off,
     }
 }
 

@@ -157,13 +157,15 @@ impl Http {
 }
 
 fn request(call: &Call<'_>, token: &SecretString) -> Result<Request<Body>, http::Error> {
-    let mut authorization = header::HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))?;
-    authorization.set_sensitive(true);
     let body = call.body.map_or_else(Vec::new, |body| body.to_string().into_bytes());
-    Request::builder()
-        .method(call.method.clone())
-        .uri(call.path)
-        .header(header::AUTHORIZATION, authorization)
+    let mut request = Request::builder().method(call.method.clone()).uri(call.path);
+    // Without a token it is the client certificate that says who asks.
+    if !token.expose_secret().is_empty() {
+        let mut authorization = header::HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))?;
+        authorization.set_sensitive(true);
+        request = request.header(header::AUTHORIZATION, authorization);
+    }
+    request
         .header(header::CONTENT_TYPE, call.content_type)
         .header(header::ACCEPT, JSON)
         .body(Body::from(body))

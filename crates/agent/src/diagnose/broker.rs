@@ -12,11 +12,11 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use url::Url;
 
-use super::connection::{self, Open};
+use super::connection::{self, Open, Way};
 use super::facts::{BrokerFacts, Login};
 use crate::settings::{BrokerSettings, OfferingSettings};
-use crate::setup;
 use crate::waldur::Waldur;
+use crate::waldur::http::Verify;
 
 /// Deadline of the login.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -36,14 +36,15 @@ enum Carrier {
 
 /// Goes to the broker that the offering's events come from; `None` if it has none.
 pub(crate) async fn look(offering: &OfferingSettings, waldur: &Waldur) -> Option<BrokerFacts> {
-    let verify = setup::verify(&offering.verify_ssl);
+    let verify = Verify::from(&offering.verify_ssl);
     let broker = offering.stomp.broker.as_ref();
     let url = match broker {
         Some(broker) => plain_url(broker)?,
         None if offering.stomp.enabled || offering.stomp.membership_sync => web_socket_url(offering)?,
         None => return None,
     };
-    let (connection, stream) = connection::open(&url, &verify, None).await;
+    let way = Way { url: url.clone(), verify, proxy: None, server_name: None };
+    let (connection, stream) = connection::open(&way).await;
     let login = match stream {
         None => Login::NotTried("the broker is not reached"),
         Some(_) if is_refused(&connection) => {

@@ -35,18 +35,30 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 /// A connection that has been made, to go on with.
 pub(crate) type Open = Box<dyn Stream>;
 
+/// The way to a server as it is configured.
+#[derive(Clone, Debug)]
+pub(crate) struct Way {
+    pub(crate) url: Url,
+    pub(crate) verify: Verify,
+    pub(crate) proxy: Option<Url>,
+    /// What its certificate is for, where that is not the host's name.
+    pub(crate) server_name: Option<String>,
+}
+
 /// Goes to a server, and asks it for the time.
-pub(crate) async fn look(url: &Url, verify: &Verify, proxy: Option<&Url>) -> Connection {
-    let (mut found, stream) = open(url, verify, proxy).await;
+pub(crate) async fn look(way: &Way) -> Connection {
+    let (mut found, stream) = open(way).await;
     if let Some(stream) = stream {
-        let asked = tokio::time::timeout(PATIENCE, clock(url, stream)).await;
+        let asked = tokio::time::timeout(PATIENCE, clock(&way.url, stream)).await;
         found.skew = asked.ok().flatten();
     }
     found
 }
 
 /// Goes to a server; the stream is `None` if a step fails.
-pub(crate) async fn open(url: &Url, verify: &Verify, proxy: Option<&Url>) -> (Connection, Option<Open>) {
+pub(crate) async fn open(way: &Way) -> (Connection, Option<Open>) {
+    let Way { url, verify, proxy, server_name } = way;
+    let proxy = proxy.as_ref();
     let first = proxy.unwrap_or(url);
     let environment_proxy =
         proxy.is_none() && PROXY_VARIABLES.iter().any(|name| std::env::var_os(name).is_some());
@@ -87,7 +99,7 @@ pub(crate) async fn open(url: &Url, verify: &Verify, proxy: Option<&Url>) -> (Co
     if !is_tls {
         return (found, Some(Box::new(stream)));
     }
-    match tls(stream, url, verify).await {
+    match tls(stream, server_name.as_deref().unwrap_or_else(|| host(url)), verify).await {
         Ok((facts, stream)) => {
             found.tls = Some(Ok(facts));
             (found, Some(stream))
@@ -97,6 +109,11 @@ pub(crate) async fn open(url: &Url, verify: &Verify, proxy: Option<&Url>) -> (Co
             (found, None)
         }
     }
+}
+
+/// The host, without the brackets of an IPv6 address.
+fn host(url: &Url) -> &str {
+    url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']')
 }
 
 /// Host and port.
@@ -110,7 +127,7 @@ fn port(url: &Url) -> Option<u16> {
 }
 
 async fn resolve(url: &Url) -> Result<Vec<SocketAddr>, String> {
-    let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    let host = host(url);
     let port = port(url).ok_or_else(|| format!("no port is known for `{}`", url.scheme()))?;
     let found = tokio::time::timeout(PATIENCE, tokio::net::lookup_host((host, port))).await;
     let found = found.map_err(|_| format!("no answer about `{host}` within {PATIENCE:?}"))?;
@@ -206,8 +223,7 @@ async fn clock(url: &Url, mut stream: Open) -> Option<SignedDuration> {
 }
 
 /// Shakes hands with whatever certificate is presented, and judges it afterwards.
-async fn tls(stream: TcpStream, url: &Url, verify: &Verify) -> Result<(TlsFacts, Open), String> {
-    let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+async fn tls(stream: TcpStream, host: &str, verify: &Verify) -> Result<(TlsFacts, Open), String> {
     let name = ServerName::try_from(host.to_owned()).map_err(|_| format!("`{host}` is no name for TLS"))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let recorder = Arc::new(Recorder { provider: Arc::clone(&provider), chain: Mutex::default() });
@@ -252,6 +268,11 @@ fn vouched(
         Verify::CaFile(path) => {
             let file = ca_file::read(path).map_err(|error| format!("{error:#}"))?;
             roots.add_parsable_certificates(file.into_iter().map(CertificateDer::from));
+        }
+        Verify::CaData(pem) => {
+            let given = ca_file::parse(pem.as_bytes(), "the CA in the kubeconfig");
+            let given = given.map_err(|error| format!("{error:#}"))?;
+            roots.add_parsable_certificates(given.into_iter().map(CertificateDer::from));
         }
         Verify::System | Verify::Off => {
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);

@@ -6,14 +6,15 @@ use planner::policy::Flavour;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::broker;
+use super::connection::{self, Way};
 use super::facts::{ClusterFacts, Configured, Facts, NamespaceFacts, WaldurFacts};
-use super::{broker, connection};
 use crate::cluster::Cluster;
 use crate::cluster::rights::SELF_PROVISIONERS;
 use crate::error::ApiError;
 use crate::settings::{OfferingSettings, Settings};
-use crate::setup;
 use crate::waldur::Waldur;
+use crate::waldur::http::Verify;
 
 /// Looks at everything of an offering.
 pub(crate) async fn facts(
@@ -50,9 +51,13 @@ fn configured(offering: &OfferingSettings, warnings: Vec<String>) -> Configured 
 }
 
 async fn waldur_facts(settings: &Settings, offering: &OfferingSettings, waldur: &Waldur) -> WaldurFacts {
-    let proxy = settings.global_proxy.as_ref().map(|proxy| proxy.expose().clone());
-    let verify = setup::verify(&offering.verify_ssl);
-    let connection = connection::look(&offering.waldur_api_url, &verify, proxy.as_ref()).await;
+    let connection = connection::look(&Way {
+        url: offering.waldur_api_url.clone(),
+        verify: Verify::from(&offering.verify_ssl),
+        proxy: settings.global_proxy.as_ref().map(|proxy| proxy.expose().clone()),
+        server_name: None,
+    })
+    .await;
     let me = waldur.me().await;
     let mut facts = WaldurFacts {
         connection,
@@ -92,8 +97,13 @@ async fn waldur_facts(settings: &Settings, offering: &OfferingSettings, waldur: 
 
 async fn cluster_facts(offering: &OfferingSettings, cluster: &Cluster) -> ClusterFacts {
     let settings = &offering.cluster;
-    let proxy = settings.proxy.as_ref().map(|proxy| proxy.expose().clone());
-    let connection = connection::look(&settings.api_url, &setup::verify(&settings.tls), proxy.as_ref()).await;
+    let connection = connection::look(&Way {
+        url: settings.api_url.clone(),
+        verify: Verify::from(&settings.tls),
+        proxy: settings.proxy.as_ref().map(|proxy| proxy.expose().clone()),
+        server_name: settings.server_name.clone(),
+    })
+    .await;
     let flavour = cluster.flavour().await;
     let mut facts = ClusterFacts {
         connection,

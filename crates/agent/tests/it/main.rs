@@ -29,4 +29,5 @@ mod server_2024;
 mod site;
 mod subjects;
 mod tls;
+mod tokens;
 mod traffic;
