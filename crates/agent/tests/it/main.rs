@@ -26,3 +26,4 @@ mod site;
 mod subjects;
 mod tls;
 mod traffic;
+mod usage;
