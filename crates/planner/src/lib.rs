@@ -16,6 +16,7 @@
 //! | what to do | [`plan`], [`action`], [`finding`] |
 //! | what a failure means | [`outcome`] |
 //! | what comes next | [`queue`] |
+//! | what was used, and what Waldur is told of it | [`usage`] |
 //!
 //! This crate knows no HTTP, no Kubernetes client, no clock, no randomness and no environment: `now` is an
 //! argument. A decision that cannot be made without I/O stands in the wrong place.
@@ -34,4 +35,5 @@ pub mod policy;
 pub mod queue;
 pub mod quota;
 pub mod subjects;
+pub mod usage;
 pub mod usernames;

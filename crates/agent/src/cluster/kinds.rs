@@ -313,6 +313,14 @@ pub(crate) fn read_quota(object: &DynamicObject) -> Owned<Hard> {
     }
 }
 
+/// What a quota shows as used (Kubernetes: `status.used`); `None` before its controller has looked at it, and if it
+/// says something that is no quantity: half of it would pass for all of it.
+pub(crate) fn read_used(object: &DynamicObject) -> Option<Hard> {
+    let used = object.data.pointer("/status/used")?.as_object()?;
+    let amounts = amounts(object.data.pointer("/status/used"));
+    (amounts.len() == used.len()).then_some(amounts)
+}
+
 /// What a limit range says about containers.
 pub(crate) fn read_limit_range(object: &DynamicObject) -> Owned<LimitRangePolicy> {
     let limits = object.data.pointer("/spec/limits").and_then(Value::as_array);

@@ -27,3 +27,4 @@ mod site;
 mod subjects;
 mod tls;
 mod traffic;
+mod usage;
