@@ -13,8 +13,7 @@ use crate::credentials::Credential;
 
 /// The same client, sending a token with each request.
 pub(super) fn authorized(client: Client, credential: Arc<Credential>) -> Client {
-    let service =
-        tower::service_fn(move |request| send(client.clone(), Arc::clone(&credential), request));
+    let service = tower::service_fn(move |request| send(client.clone(), Arc::clone(&credential), request));
     ClientBuilder::new(service, "default").build()
 }
 

@@ -99,7 +99,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let missing = folder.path().join("missing");
         let error = read(&missing).unwrap_err().to_string();
-        assert!(error.starts_with(&format!("cannot read the token file `{}`: ", missing.display())), "{error}");
+        assert!(
+            error.starts_with(&format!("cannot read the token file `{}`: ", missing.display())),
+            "{error}"
+        );
         assert!(error.ends_with("is it mounted, and is the path right?"), "{error}");
         assert!(read(folder.path()).unwrap_err().to_string().contains("irectory"));
     }

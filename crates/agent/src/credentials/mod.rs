@@ -333,7 +333,11 @@ impl Shared {
         drop(held);
         let source = self.source.name();
         if fetched.expires.is_some_and(|expires| expires <= now) && !same {
-            tracing::warn!(source, expires, "the token has expired, by this machine's clock; put a new one there");
+            tracing::warn!(
+                source,
+                expires,
+                "the token has expired, by this machine's clock; put a new one there"
+            );
         } else if failed_before {
             tracing::info!(source, expires, "the token is renewed again");
         } else if first {
@@ -349,9 +353,13 @@ impl Shared {
         let expired = expires.filter(|expires| *expires <= Timestamp::now());
         let why = expired.map_or_else(String::new, |expires| format!(" (it expired at {expires:.0})"));
         CredentialError::new(match self.source.renewal() {
-            Renewal::Never => format!("{source} is refused{why}, and there is no other: write a new one there"),
+            Renewal::Never => {
+                format!("{source} is refused{why}, and there is no other: write a new one there")
+            }
             Renewal::Reread => {
-                format!("{source} holds only the token that is refused{why}: put a new one there, it is read again")
+                format!(
+                    "{source} holds only the token that is refused{why}: put a new one there, it is read again"
+                )
             }
             Renewal::Fetch { .. } => {
                 format!("{source} gave only the token that is refused{why}: check who it is given to")
