@@ -24,6 +24,7 @@ pub mod setup;
 pub mod telemetry;
 mod tls;
 mod unreachable;
+pub mod usage;
 pub mod waldur;
 
 /// Runs the command line of this process, under the name that it was started by, be it a link.

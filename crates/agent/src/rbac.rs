@@ -1,6 +1,7 @@
 //! The manifests of `waldur_site_agent rbac`: what an administrator applies so that the agent has the rights that a
 //! configuration needs, and no others. Pure: settings in, text out.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use anyhow::{Context as _, bail};
@@ -9,7 +10,7 @@ use url::Url;
 
 use crate::cluster::Needs;
 use crate::cluster::rights::{Feature, Right};
-use crate::settings::{OfferingSettings, Settings};
+use crate::settings::{ClusterToken, OAuthGrant, OfferingSettings, Settings};
 use crate::setup;
 
 /// What the manifests are called.
@@ -36,7 +37,39 @@ pub fn manifests(
     let offerings = settings.offerings.iter().filter(|offering| offering.cluster.api_url == *cluster);
     let offerings: Vec<&OfferingSettings> = offerings.collect();
     let rights = rights(&offerings, flavour);
-    Ok(render(cluster, &offerings, &rights, names))
+    Ok(render(cluster, &offerings, &rights, names) + &kept_tokens(&offerings, names))
+}
+
+/// The right to keep refresh tokens in Secrets of the agent's own namespace; nothing where none are kept.
+fn kept_tokens(offerings: &[&OfferingSettings], names: &Names) -> String {
+    let stores = offerings.iter().filter_map(|offering| match &offering.cluster.token {
+        ClusterToken::OAuth(oauth) => match &oauth.grant {
+            OAuthGrant::RefreshToken { store, .. } => store.as_ref(),
+            OAuthGrant::ClientCredentials | OAuthGrant::Password { .. } => None,
+        },
+        _ => None,
+    });
+    let secrets: BTreeSet<String> = stores.map(|store| quoted(&store.name)).collect();
+    if secrets.is_empty() {
+        return String::new();
+    }
+    let secrets = secrets.into_iter().collect::<Vec<_>>().join(", ");
+    let (namespace, account) = (quoted(&names.namespace), quoted(&names.account));
+    format!(
+        "---\n\
+         # Where refresh tokens are kept (`refresh_token_secret`), in the namespace and cluster that the agent runs in\n\
+         apiVersion: rbac.authorization.k8s.io/v1\n\
+         kind: Role\n\
+         metadata:\n  name: {account}\n  namespace: {namespace}\n\
+         rules:\n  - apiGroups: [\"\"]\n    resources: [\"secrets\"]\n    resourceNames: [{secrets}]\n    verbs: [\"get\", \
+         \"patch\"]\n  - apiGroups: [\"\"]\n    resources: [\"secrets\"]\n    verbs: [\"create\"]\n\
+         ---\n\
+         apiVersion: rbac.authorization.k8s.io/v1\n\
+         kind: RoleBinding\n\
+         metadata:\n  name: {account}\n  namespace: {namespace}\n\
+         roleRef:\n  apiGroup: rbac.authorization.k8s.io\n  kind: Role\n  name: {account}\n\
+         subjects:\n  - kind: ServiceAccount\n    name: {account}\n    namespace: {namespace}\n"
+    )
 }
 
 fn cluster<'a>(settings: &'a Settings, offering: Option<&str>) -> anyhow::Result<&'a Url> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{FAILED, ModeArg, UNUSABLE, load};
 use crate::commands::{Manner, health, limits, load_components, usernames};
 use crate::settings::Settings;
-use crate::telemetry;
+use crate::telemetry::{self, Console};
 
 /// Part of the help of those that change something.
 pub(super) const EXIT_CODES: &str = "\
@@ -82,7 +82,7 @@ fn with(args: &CommonArgs, run: impl AsyncFnOnce(&Settings, Manner) -> anyhow::R
         return UNUSABLE;
     };
     let settings = loaded.settings;
-    if let Err(error) = telemetry::init(settings.log_level, settings.log_file.as_deref()) {
+    if let Err(error) = telemetry::init(settings.log_level, settings.log_file.as_deref(), Console::Error) {
         anstream::eprintln!("{error:#}");
         return UNUSABLE;
     }

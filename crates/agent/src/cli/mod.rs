@@ -1,10 +1,13 @@
 //! The command line: what is asked, and the exit code that answers it.
 //!
-//! Exit codes: 0 as asked; 1 it failed; 2 the command line or the configuration cannot be used.
+//! Exit codes: 0 as asked; 1 it failed; 2 the command line or the configuration cannot be used. `plan` exits with 2
+//! where something would be changed, and with 1 for everything that failed.
 
+mod adopt;
 mod commands;
 mod config;
 mod diagnose;
+mod plan;
 mod program;
 mod rbac;
 mod run;
@@ -104,6 +107,14 @@ enum Command {
     /// Do nothing: orders are not simulated
     #[command(name = "test_order", visible_alias = "waldur_site_test_order")]
     TestOrder(commands::IgnoredArgs),
+    /// Show what would be changed, per resource; exit 0 if nothing, 2 if something, 1 if that could not be found out
+    Plan(plan::PlanArgs),
+    /// Do what `plan` shows, for resources and their open orders
+    Apply(plan::ApplyArgs),
+    /// List projects that Waldur knows but that carry no labels, with what is wrong with them; take over those named
+    Adopt(adopt::AdoptArgs),
+    /// Give up projects: labels are removed, everything else stays
+    Abandon(adopt::AbandonArgs),
 }
 
 impl Command {
@@ -111,6 +122,10 @@ impl Command {
         match self {
             Self::Config(command) => config::run(command),
             Self::Rbac(args) => rbac::run(args),
+            Self::Plan(args) => plan::plan(args),
+            Self::Apply(args) => plan::apply(args),
+            Self::Adopt(args) => adopt::adopt(args),
+            Self::Abandon(args) => adopt::abandon(args),
             Self::Diagnose(args) => diagnose::run(args),
             Self::LoadComponents(args) => commands::load_components(args),
             Self::SyncResourceLimits(args) => commands::sync_resource_limits(args),

@@ -73,6 +73,8 @@ pub(crate) struct Surroundings {
     pub(crate) watchable: Vec<Kind>,
     /// False where limit ranges may be neither read nor written.
     pub(crate) limit_ranges: bool,
+    /// Events may be left in namespaces.
+    pub(crate) events: bool,
     /// What of [`Needs`] is served and allowed.
     pub(crate) abilities: Abilities,
     /// What of the table of rights is not allowed, of what the agent can do without.
@@ -160,7 +162,9 @@ impl Cluster {
             identities: openshift && identities && has(Feature::Identities),
         };
         let limit_ranges = limit_ranges && has(Feature::LimitRanges);
-        let found = Surroundings { flavour, user, watchable: Vec::new(), limit_ranges, abilities, missing };
+        let events = has(Feature::Events);
+        let found =
+            Surroundings { flavour, user, watchable: Vec::new(), limit_ranges, events, abilities, missing };
         let watchable =
             self.needs.kinds().into_iter().filter(|kind| found.can_read(*kind) && found.can_watch(*kind));
         Ok(Surroundings { watchable: watchable.collect(), ..found })

@@ -40,6 +40,8 @@ pub(crate) enum Feature {
     ServiceAccounts,
     /// Users who are known to an identity provider before they log in.
     Identities,
+    /// What was done with a project is told in its events.
+    Events,
     /// Changes are seen when they happen.
     Watch,
     /// The diagnostics can look at more.
@@ -61,6 +63,7 @@ impl Feature {
             Self::Groups => "groups of members (`subjects.kind: group`)",
             Self::ServiceAccounts => "service accounts (`service_accounts: service_account`)",
             Self::Identities => "users known before their first login (`subjects.identity_provider`)",
+            Self::Events => "say in a project's events what is done with it",
             Self::Watch => "see changes when they happen",
             Self::Diagnostics => "what the diagnostics look at; read only",
         }
@@ -75,6 +78,7 @@ impl Feature {
             Self::Groups => Some("users are bound themselves"),
             Self::ServiceAccounts => Some("Waldur's service accounts get no access"),
             Self::Identities => Some("users and identities are not made; somebody else has to"),
+            Self::Events => Some("projects have no events about what the agent did"),
             Self::Watch => Some("lists are read instead; changes made by hand are healed by the next pass"),
             Self::Diagnostics => Some("the diagnostics cannot tell"),
         }
@@ -149,7 +153,7 @@ const MAKE: &[&str] = &["get", "list", "create", "patch"];
 const KEEP: &[&str] = &["get", "list", "create", "patch", "delete"];
 const OPENSHIFT: Option<Flavour> = Some(Flavour::OpenShift);
 
-const ROWS: [Row; 20] = [
+const ROWS: [Row; 21] = [
     row(Feature::Projects, OPENSHIFT, (PROJECT, "projectrequests"), &["create"]),
     row(Feature::Projects, OPENSHIFT, (PROJECT, "projects"), &["delete"]),
     row(Feature::Projects, OPENSHIFT, ("", "namespaces"), &["get", "list", "patch"]),
@@ -167,6 +171,7 @@ const ROWS: [Row; 20] = [
     row(Feature::Identities, OPENSHIFT, (USER, "identities"), &["list", "create"]),
     row(Feature::Identities, OPENSHIFT, (USER, "users"), &["create"]),
     row(Feature::Identities, OPENSHIFT, (USER, "useridentitymappings"), &["create"]),
+    row(Feature::Events, None, ("", "events"), &["create"]),
     row(Feature::Diagnostics, None, (RBAC, "clusterroles"), &["get"]),
     row(Feature::Diagnostics, OPENSHIFT, (RBAC, "clusterrolebindings"), &["get"]),
     row(Feature::Diagnostics, OPENSHIFT, (CONFIG, "clusterversions"), &["get"]),
@@ -184,9 +189,8 @@ impl Needs {
     /// False for what this configuration has no use for.
     fn uses(self, feature: Feature) -> bool {
         match feature {
-            Feature::Projects | Feature::Quotas | Feature::Sight | Feature::Watch | Feature::Diagnostics => {
-                true
-            }
+            Feature::Projects | Feature::Quotas | Feature::Sight => true,
+            Feature::Events | Feature::Watch | Feature::Diagnostics => true,
             Feature::LimitRanges => self.limit_ranges,
             Feature::Access | Feature::Bind => self.access,
             Feature::Groups => self.groups,

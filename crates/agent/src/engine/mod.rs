@@ -9,9 +9,11 @@
 //!
 //! A key is one resource of one offering. Waking a key carries no facts: the worker reads them.
 
+mod audit;
 mod offering;
 mod passes;
 mod people;
+mod planning;
 mod resources;
 mod worker;
 
@@ -28,6 +30,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 pub use offering::{Offering, OfferingOptions};
+pub use planning::{Considered, Named};
 pub(crate) use worker::plan_with_lookups;
 
 /// What is worked on: a resource of an offering, which is named by its place in the configuration.
@@ -72,6 +75,8 @@ pub struct EngineOptions {
     pub dry_run: bool,
     /// Removals of access need no second look.
     pub force_removal: bool,
+    /// Who asks where no order does, for the audit log; empty for the mode itself.
+    pub asked_by: &'static str,
 }
 
 /// What was done about access in earlier looks.
@@ -99,7 +104,11 @@ pub struct Engine {
     dry_run: bool,
     /// Removals of access need no second look.
     force_removal: bool,
+    /// See [`EngineOptions::asked_by`].
+    asked_by: &'static str,
     access: Mutex<AccessMemory>,
+    /// See [`planning`].
+    commanded: Mutex<HashMap<Key, planning::Commanded>>,
     /// What was said last about a key, so that nothing is said twice.
     said: Mutex<HashMap<Key, Vec<Finding>>>,
 }
@@ -108,7 +117,7 @@ impl Engine {
     /// An engine over these offerings; nothing runs yet.
     #[must_use]
     pub fn new(offerings: Vec<Offering>, options: EngineOptions) -> Arc<Self> {
-        let EngineOptions { bounds, dry_run, force_removal } = options;
+        let EngineOptions { bounds, dry_run, force_removal, asked_by } = options;
         Arc::new(Self {
             offerings: offerings.into_iter().map(Arc::new).collect(),
             queue: Mutex::default(),
@@ -117,7 +126,9 @@ impl Engine {
             bounds,
             dry_run,
             force_removal,
+            asked_by,
             access: Mutex::default(),
+            commanded: Mutex::default(),
             said: Mutex::default(),
         })
     }

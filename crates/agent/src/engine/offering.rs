@@ -116,6 +116,16 @@ impl Offering {
         self.registered.get_or_try_init(register).await.map(drop)
     }
 
+    /// Finds out which generation of Waldur answers, without making the agent known.
+    pub(crate) async fn learn_generation(&self) -> Result<(), ApiError> {
+        let offering = self.options.uuid_text.as_str();
+        let registration = Registration { offering, mode: "", processor: "", started: "" };
+        match self.waldur.register(self.options.uuid, &registration, true).await {
+            Err(error) if error.is_transient() || error.failure == Failure::Unauthorized => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     /// Reads the offering anew.
     pub(crate) async fn read_offering(&self) -> Result<dto::Offering, ApiError> {
         let read = self.waldur.offering(self.options.uuid).await.map_err(|error| match error.failure {

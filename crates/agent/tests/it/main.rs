@@ -4,6 +4,7 @@
 //! and nothing waits for a time: tests wait for what should happen, and fail if it does not.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod adopt;
 mod cluster;
 mod commands;
 mod crash;
@@ -20,7 +21,9 @@ mod membership_reports;
 mod membership_usernames;
 mod orders;
 mod ownership;
+mod plan;
 mod process;
+mod python_site;
 mod quotas;
 mod rbac;
 mod runs;
@@ -31,3 +34,4 @@ mod subjects;
 mod tls;
 mod tokens;
 mod traffic;
+mod usage;
