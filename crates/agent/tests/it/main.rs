@@ -9,6 +9,7 @@ mod cluster;
 mod commands;
 mod crash;
 mod diagnose;
+mod diagnose_events;
 mod faults;
 mod input;
 mod logs;

@@ -31,7 +31,10 @@ pub(crate) fn diagnosis(facts: &Facts) -> Diagnosis {
         Section { title: "Projects".to_owned(), checks: projects::checks(facts) },
     ];
     if let Some(broker) = &facts.broker {
-        sections.push(Section { title: format!("Events from {}", broker.url), checks: events(broker) });
+        sections.push(Section {
+            title: format!("Events from {}", broker.url),
+            checks: events(broker, facts.now),
+        });
     }
     sections.retain(|section| !section.checks.is_empty());
     Diagnosis { offering: facts.configured.name.clone(), uuid: facts.configured.uuid.clone(), sections }
@@ -75,11 +78,10 @@ fn token(status: &CredentialStatus, now: Timestamp) -> Check {
     Check::good("token", format!("{source}; expires in {} ({seconds} s), at {expires:.0}", span(left)))
 }
 
-fn events(broker: &BrokerFacts) -> Vec<Check> {
-    let mut checks = connection::checks(
-        &broker.connection,
-        "the address of the broker (`stomp_ws_host`, `stomp_ws_port`)",
-    );
+fn events(broker: &BrokerFacts, now: Timestamp) -> Vec<Check> {
+    let address = "the address of the broker (`stomp_ws_host`, `stomp_ws_port`)";
+    let mut checks = connection::checks(&broker.connection, address);
+    checks.extend(connection::tls(&broker.connection, now, "`verify_ssl`", address));
     checks.push(match &broker.login {
         Login::Accepted(server) => Check::good("login", format!("accepted by {server}")),
         Login::NotTried(why) => Check::not_tried("login", *why),
