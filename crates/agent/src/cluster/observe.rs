@@ -57,12 +57,11 @@ impl Cluster {
         features.dedup();
         for feature in features {
             let rules = found.missing.iter().filter(|missing| missing.feature == feature);
-            let rules: Vec<String> = rules.map(|missing| rights::rule_text(&missing.rule)).collect();
             let message = format!(
                 "reduced: {} ({}); rules that would allow it: {}",
                 feature.without().unwrap_or_default(),
                 feature.purpose(),
-                rules.join(" ")
+                rights::rule_texts(rules.map(|missing| &missing.rule))
             );
             if feature == Feature::Watch {
                 tracing::info!("{message}");

@@ -234,8 +234,24 @@ fn names(row: &Row, roles: &[String]) -> Vec<String> {
     }
 }
 
-/// A rule on one line, as it is written into a role.
-pub(crate) fn rule_text(rule: &Value) -> String {
+/// Rules as they are written into a role, those that differ by their resources alone as one.
+pub(crate) fn rule_texts<'a>(rules: impl IntoIterator<Item = &'a Value>) -> String {
+    let mut merged: Vec<Value> = Vec::new();
+    for rule in rules {
+        let same = |known: &&mut Value| {
+            ["apiGroups", "verbs", "resourceNames"].iter().all(|key| known[*key] == rule[*key])
+        };
+        let resources = rule["resources"].as_array().cloned().unwrap_or_default();
+        match merged.iter_mut().find(same).and_then(|known| known["resources"].as_array_mut()) {
+            Some(known) => known.extend(resources),
+            None => merged.push(rule.clone()),
+        }
+    }
+    merged.iter().map(rule_text).collect::<Vec<_>>().join(" ")
+}
+
+/// A rule on one line.
+fn rule_text(rule: &Value) -> String {
     let list = |key: &str| {
         let items = rule[key].as_array().into_iter().flatten().filter_map(Value::as_str);
         items.map(|item| format!("\"{item}\"")).collect::<Vec<_>>().join(", ")

@@ -24,6 +24,7 @@ mod orders;
 mod ownership;
 mod plan;
 mod process;
+mod protected;
 mod python_site;
 mod quotas;
 mod rbac;

@@ -4,7 +4,7 @@ use planner::policy::Flavour;
 
 use super::{connection, count, failed, few, token};
 use crate::cluster::connect::Missing;
-use crate::cluster::rights::{Feature, rule_text};
+use crate::cluster::rights::{Feature, rule_texts};
 use crate::diagnose::facts::{Answer, ClusterFacts, Facts};
 use crate::diagnose::report::Check;
 use crate::error::ApiError;
@@ -105,11 +105,10 @@ fn lacking(missing: &[&Missing]) -> Vec<Check> {
     features.dedup();
     let check = |feature: Feature| {
         let rules = missing.iter().filter(|missing| missing.feature == feature);
-        let rules: Vec<String> = rules.map(|missing| rule_text(&missing.rule)).collect();
-        let step = format!("{APPLY}, or add {}", rules.join(" "));
+        let step = format!("{APPLY}, or add {}", rule_texts(rules.map(|missing| &missing.rule)));
         let purpose = feature.purpose();
         match feature.without() {
-            Some(without) => Check::warning("rights", format!("not allowed: {purpose}. {without}"), step),
+            Some(without) => Check::warning("rights", format!("not allowed: {purpose}; so {without}"), step),
             None => Check::failed("rights", format!("not allowed: {purpose}"), step),
         }
     };
