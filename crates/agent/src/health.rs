@@ -37,6 +37,12 @@ impl Health {
         }
     }
 
+    /// A loop has nothing to do any more.
+    pub(crate) fn gone(&self, name: &str) {
+        self.loops.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        self.broker(name, None);
+    }
+
     /// Loops that are late.
     pub(crate) fn stuck(&self) -> Vec<String> {
         let now = Instant::now();

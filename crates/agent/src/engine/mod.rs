@@ -211,6 +211,16 @@ impl Engine {
         }
     }
 
+    /// The offering of this place in the configuration.
+    pub(crate) fn offering(&self, index: usize) -> &Offering {
+        &self.offerings[index]
+    }
+
+    /// The place of an offering.
+    pub(crate) fn offering_of(&self, uuid: Uuid) -> Option<usize> {
+        self.offerings.iter().position(|offering| offering.options.uuid == uuid)
+    }
+
     fn pledges(&self) -> MutexGuard<'_, Pledges> {
         self.pledges.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -251,6 +251,22 @@ impl Offering {
         self.made.lock().unwrap_or_else(PoisonError::into_inner).remove(&resource)
     }
 
+    /// True if what is known of the people does not have an account of this user.
+    pub(crate) fn lacks_account(&self, user: Uuid) -> bool {
+        let people = self.people.try_lock();
+        people.is_ok_and(|people| people.as_ref().is_some_and(|people| !people.knows(user)))
+    }
+
+    /// Reads the people anew, which gives usernames to those who wait for one where that is the provider's task.
+    pub(crate) async fn name_waiting_users(&self) -> Result<(), ApiError> {
+        self.people_to_act_on(Duration::from_secs(1)).await.map(drop)
+    }
+
+    /// The next call registers again.
+    pub(crate) async fn forget_registration(&self) {
+        *self.registered.lock().await = Default::default();
+    }
+
     /// Asks for passes now.
     pub(crate) fn want_passes(&self) {
         self.wanted.iter().for_each(Notify::notify_one);

@@ -39,7 +39,8 @@ impl Pledge {
         Arc::new(Self { left: AtomicUsize::new(1), done: Mutex::new(Some(Box::new(done))) })
     }
 
-    fn hold(&self) {
+    /// One more party holds it.
+    pub(crate) fn hold(&self) {
         self.left.fetch_add(1, Ordering::Relaxed);
     }
 
