@@ -79,10 +79,8 @@ pub async fn serve(
     let listener =
         listener.with_context(|| format!("`monitoring.health_listen`: cannot listen on {address}"))?;
     tracing::info!(address = %listener.local_addr().unwrap_or(address), "health is told at /healthz and /readyz");
-    let router = axum::Router::new()
-        .route("/healthz", get(alive))
-        .route("/readyz", get(ready))
-        .with_state(engine);
+    let router =
+        axum::Router::new().route("/healthz", get(alive)).route("/readyz", get(ready)).with_state(engine);
     Ok(async move {
         let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
         if let Err(error) = served.await {

@@ -23,7 +23,9 @@ pub(crate) async fn beat_until(health: &Health, stop: &CancellationToken) {
     loop {
         match health.stuck() {
             stuck if stuck.is_empty() => beat(),
-            stuck => tracing::error!(loops = stuck.join(", "), "no progress; the heartbeat file is left alone"),
+            stuck => {
+                tracing::error!(loops = stuck.join(", "), "no progress; the heartbeat file is left alone")
+            }
         }
         tokio::select! {
             () = stop.cancelled() => return,

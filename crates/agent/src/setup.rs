@@ -147,7 +147,11 @@ fn events(
     Ok(EventOptions {
         way,
         transport: Transport::new(&transport)?,
-        object_types: object_types(offering, scope, rhythm.resources == Some(settings.periods.reconciliation)),
+        object_types: object_types(
+            offering,
+            scope,
+            rhythm.resources == Some(settings.periods.reconciliation),
+        ),
         heart_beat_ms,
         parent_prefix: format!("{}{}", naming.namespace_prefix, naming.project_prefix),
     })

@@ -131,7 +131,10 @@ pub fn read(body: &[u8], object_type: Option<&str>) -> Result<Notice, Unworkable
         return Err(unworkable("it does not say what type of object it is about".to_owned()));
     };
     let concern = message.concern(kind).map_err(|field| {
-        unworkable(format!("a message of type `{}` has to have a UUID as `{field}`", crate::names::one_line(kind)))
+        unworkable(format!(
+            "a message of type `{}` has to have a UUID as `{field}`",
+            crate::names::one_line(kind)
+        ))
     })?;
     Ok(Notice { offering: message.id("offering_uuid").ok(), concern })
 }

@@ -241,7 +241,8 @@ pub fn limits_of(policy: &Policy, offering: &Offering, hard: &Hard) -> BTreeMap<
         let target = rule.targets.first()?;
         let room = *hard.get(&target.key)?;
         let fits = |units: i64| {
-            let amount = Amount::whole(units).times(rule.unit_factor)?.times(target.ratio)?.times(target.unit)?;
+            let amount =
+                Amount::whole(units).times(rule.unit_factor)?.times(target.ratio)?.times(target.unit)?;
             Some(amount.plus(target.static_part)? <= room)
         };
         let (mut low, mut high) = (0, LARGEST);

@@ -270,7 +270,8 @@ fn editors(object: &DynamicObject, path: &str, only: &[&str]) -> BTreeMap<String
 pub(crate) fn is_written_by_us(object: &DynamicObject) -> bool {
     let entries = object.metadata.managed_fields.iter().flatten();
     let entries = entries.filter(|entry| entry.subresource.as_deref().is_none_or(str::is_empty));
-    let entries: Vec<_> = entries.map(|entry| (entry.time.as_ref().map(|time| time.0), &entry.manager)).collect();
+    let entries: Vec<_> =
+        entries.map(|entry| (entry.time.as_ref().map(|time| time.0), &entry.manager)).collect();
     let Some(last) = entries.iter().map(|(time, _)| *time).max() else {
         return false;
     };

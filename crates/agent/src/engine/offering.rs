@@ -172,7 +172,9 @@ impl Offering {
         let offering = self.options.uuid_text.as_str();
         let registration = Registration { offering, mode: service, processor, started: &started };
         match self.waldur.register(self.options.uuid, &registration, self.options.dry_run).await {
-            Err(error) if error.is_transient() || error.failure == Failure::Unauthorized => return Err(error),
+            Err(error) if error.is_transient() || error.failure == Failure::Unauthorized => {
+                return Err(error);
+            }
             Err(error) => {
                 tracing::warn!(error = %error, "Waldur does not take this agent's registration; going on without");
             }

@@ -18,8 +18,8 @@ use uuid::Uuid;
 use super::{Engine, Key, LATE, Offering, Rhythm, sleep_for};
 use crate::cluster::watch;
 use crate::error::ApiError;
-use crate::{events, heartbeat};
 use crate::waldur::dto;
+use crate::{events, heartbeat};
 
 /// Pause after the first failed pass.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);

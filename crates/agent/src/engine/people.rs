@@ -97,7 +97,8 @@ impl Offering {
         } else {
             Reading::AsNeeded
         };
-        self.people_if(reading, |people| people.read.elapsed() <= max_age.max(SERVES_TIMES * people.took)).await
+        self.people_if(reading, |people| people.read.elapsed() <= max_age.max(SERVES_TIMES * people.took))
+            .await
     }
 
     async fn people_if(

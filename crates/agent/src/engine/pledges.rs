@@ -130,7 +130,12 @@ mod tests {
     fn message() -> (Arc<Pledge>, Arc<AtomicUsize>) {
         let count = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&count);
-        (Pledge::new(move || { counted.fetch_add(1, Ordering::Relaxed); }), count)
+        (
+            Pledge::new(move || {
+                counted.fetch_add(1, Ordering::Relaxed);
+            }),
+            count,
+        )
     }
 
     fn acked(count: &AtomicUsize) -> bool {

@@ -63,8 +63,11 @@ impl Engine {
             resources.retain(|resource| !resource.backend_id.trim().is_empty());
             Ok::<_, ApiError>(resources)
         };
-        let (resources, people, ()) =
-            futures::try_join!(resources, offering.people(Duration::ZERO, Reading::All), offering.cluster.refresh())?;
+        let (resources, people, ()) = futures::try_join!(
+            resources,
+            offering.people(Duration::ZERO, Reading::All),
+            offering.cluster.refresh()
+        )?;
         let keys: HashSet<Key> =
             resources.iter().map(|resource| Key { offering: index, resource: resource.uuid }).collect();
         self.begin_pass(index, &keys);

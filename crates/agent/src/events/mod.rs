@@ -201,7 +201,10 @@ impl Listener<'_> {
         let transport = &self.options.transport;
         let address = transport.address();
         let connect = async {
-            if !known.as_ref().is_some_and(|known| subscribe::is_current(self.offering(), self.options, known)) {
+            if !known
+                .as_ref()
+                .is_some_and(|known| subscribe::is_current(self.offering(), self.options, known))
+            {
                 *known = self.again(number).await?;
             }
             transport.connect().await.map_err(|error| format!("{address}: {error:#}"))
@@ -246,6 +249,7 @@ impl Listener<'_> {
 
 /// Doubles with each failure; between half and all of it, by chance.
 fn pause(failures: u32) -> Duration {
-    let full = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1))).min(LONGEST_PAUSE);
+    let full =
+        FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1))).min(LONGEST_PAUSE);
     full.mul_f64(0.5 + fastrand::f64() / 2.0)
 }

@@ -29,7 +29,11 @@ pub(super) struct Proxy {
 impl std::fmt::Debug for Proxy {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { host, port, tls, authorization: _ } = self;
-        f.debug_struct("Proxy").field("host", host).field("port", port).field("tls", tls).finish_non_exhaustive()
+        f.debug_struct("Proxy")
+            .field("host", host)
+            .field("port", port)
+            .field("tls", tls)
+            .finish_non_exhaustive()
     }
 }
 
@@ -58,7 +62,9 @@ impl Proxy {
         let tls = match scheme {
             "http" => false,
             "https" => true,
-            other => bail!("the broker cannot be reached through a proxy of the scheme `{other}`; use http or https"),
+            other => bail!(
+                "the broker cannot be reached through a proxy of the scheme `{other}`; use http or https"
+            ),
         };
         let host = found.uri().host().context("the proxy has no host")?.trim_matches(['[', ']']).to_owned();
         let port = found.uri().port_u16().unwrap_or(if tls { 443 } else { 80 });
@@ -103,7 +109,8 @@ async fn status(stream: &mut Box<dyn Io>) -> anyhow::Result<u16> {
         }
         head.push(stream.read_u8().await.context("the proxy closes the connection")?);
     }
-    let line = String::from_utf8_lossy(head.split(|byte| *byte == b'\r').next().unwrap_or_default()).into_owned();
+    let line =
+        String::from_utf8_lossy(head.split(|byte| *byte == b'\r').next().unwrap_or_default()).into_owned();
     let mut words = line.split(' ');
     let is_http = words.next().is_some_and(|version| version.starts_with("HTTP/1."));
     let status = words.next().and_then(|status| status.parse().ok());

@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::transport::Pipe;
 
-/// Messages that a broker hands out before the first is acknowledged.
-const PREFETCH: u16 = 256;
+/// Messages that a broker hands out before the first is acknowledged: a burst about one thing is then one look.
+const PREFETCH: u16 = 1024;
 /// How long a broker may take to confirm the end.
 const GOODBYE: Duration = Duration::from_secs(3);
 /// Longest part of a reason that is shown.
@@ -87,8 +87,16 @@ pub(super) async fn run(pipe: Pipe, login: &Login, queues: &[Queue], parties: &P
         Err(error) => return End::Refused(reasons(&error)),
     };
     let (acks, acked) = mpsc::unbounded_channel();
-    let mut conversation =
-        Conversation { session, pipe, started, queues, parties, acks, unconfirmed: queues.len(), leaving: None };
+    let mut conversation = Conversation {
+        session,
+        pipe,
+        started,
+        queues,
+        parties,
+        acks,
+        unconfirmed: queues.len(),
+        leaving: None,
+    };
     conversation.run(acked).await
 }
 

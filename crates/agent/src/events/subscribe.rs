@@ -81,11 +81,8 @@ async fn of_waldur(offering: &Offering, options: &EventOptions) -> Result<Found,
     let mut connections = Vec::new();
     for object_type in &options.object_types {
         let subscription = offering.waldur.register_subscription(identity, uuid, object_type).await?;
-        let name = format!(
-            "subscription_{}_offering_{}_{object_type}",
-            subscription.uuid.simple(),
-            uuid.simple()
-        );
+        let name =
+            format!("subscription_{}_offering_{}_{object_type}", subscription.uuid.simple(), uuid.simple());
         let queue = Queue { destination: format!("{EXISTING}{name}"), object_type: Some(object_type) };
         let login =
             login(subscription.user_uuid.simple().to_string(), subscription.uuid.simple().to_string());
@@ -96,7 +93,8 @@ async fn of_waldur(offering: &Offering, options: &EventOptions) -> Result<Found,
 
 /// Whether the token is still the one that the broker knows.
 pub(super) fn is_current(offering: &Offering, options: &EventOptions, connection: &Connection) -> bool {
-    let Some(passcode) = connection.login.passcode.as_ref().filter(|_| matches!(options.way, Way::Waldur)) else {
+    let Some(passcode) = connection.login.passcode.as_ref().filter(|_| matches!(options.way, Way::Waldur))
+    else {
         return true;
     };
     let same = |token: &SecretString| token.expose_secret() == passcode.expose_secret();

@@ -122,7 +122,9 @@ impl Transport {
                 let name = format!("the proxy {}:{}", proxy.host, proxy.port);
                 let stream = tcp(&proxy.host, proxy.port).await.with_context(|| name.clone())?;
                 let stream = match &self.proxy_tls {
-                    Some(config) => secured(config, &proxy.host, stream).await.with_context(|| name.clone())?,
+                    Some(config) => {
+                        secured(config, &proxy.host, stream).await.with_context(|| name.clone())?
+                    }
                     None => stream,
                 };
                 proxy.connect(stream, &self.server()).await.context(name)?
@@ -142,12 +144,9 @@ impl Transport {
         let scheme = if self.tls.is_some() { "wss" } else { "ws" };
         let url = format!("{scheme}://{}{path}", self.server());
         let mut request = url.into_client_request().context("the address cannot be used")?;
-        request
-            .headers_mut()
-            .insert("Sec-WebSocket-Protocol", http::HeaderValue::from_static(SUBPROTOCOL));
-        let config = WebSocketConfig::default()
-            .max_message_size(Some(MAX_MESSAGE))
-            .max_frame_size(Some(MAX_MESSAGE));
+        request.headers_mut().insert("Sec-WebSocket-Protocol", http::HeaderValue::from_static(SUBPROTOCOL));
+        let config =
+            WebSocketConfig::default().max_message_size(Some(MAX_MESSAGE)).max_frame_size(Some(MAX_MESSAGE));
         let opened = tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await;
         let (socket, _) = opened.map_err(|error| match error {
             WebSocketError::Http(answer) => anyhow!(
@@ -168,11 +167,7 @@ async fn tcp(host: &str, port: u16) -> anyhow::Result<Box<dyn Io>> {
     Ok(Box::new(stream))
 }
 
-async fn secured(
-    config: &Arc<ClientConfig>,
-    host: &str,
-    stream: Box<dyn Io>,
-) -> anyhow::Result<Box<dyn Io>> {
+async fn secured(config: &Arc<ClientConfig>, host: &str, stream: Box<dyn Io>) -> anyhow::Result<Box<dyn Io>> {
     let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned());
     let name = name.context("the host is no name that a certificate could be for")?;
     let stream = TlsConnector::from(Arc::clone(config)).connect(name, stream).await;
