@@ -16,6 +16,7 @@
 //! | what to do | [`plan`], [`action`], [`finding`] |
 //! | what a failure means | [`outcome`] |
 //! | what comes next | [`queue`] |
+//! | where a message says to look | [`event`] |
 //!
 //! This crate knows no HTTP, no Kubernetes client, no clock, no randomness and no environment: `now` is an
 //! argument. A decision that cannot be made without I/O stands in the wrong place.
@@ -24,6 +25,7 @@ pub mod access;
 pub mod action;
 pub mod amount;
 pub mod desired;
+pub mod event;
 pub mod finding;
 pub mod model;
 pub mod names;

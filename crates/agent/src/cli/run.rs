@@ -1,12 +1,14 @@
 //! `waldur_site_agent -m MODE -c FILE`: runs a mode until it is told to stop.
 
+use std::sync::Arc;
+
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::{FAILED, RunArgs, UNUSABLE, load};
-use crate::engine::EngineOptions;
+use crate::engine::{Engine, EngineOptions};
 use crate::settings::{Mode, Settings};
-use crate::{setup, telemetry};
+use crate::{health, setup, telemetry};
 
 pub(super) fn run(args: &RunArgs) -> u8 {
     let Some(loaded) = load(&args.config_file, args.strict) else {
@@ -29,13 +31,14 @@ pub(super) fn run(args: &RunArgs) -> u8 {
 
 async fn run_mode(args: &RunArgs, settings: &Settings) -> u8 {
     let mode = args.mode.map(Mode::from).or(settings.agent_mode).unwrap_or(Mode::OrderProcess);
-    if matches!(mode, Mode::Report | Mode::EventProcess) {
+    if mode == Mode::Report {
         tracing::error!(mode = mode.as_str(), "this mode is not available yet");
         return UNUSABLE;
     }
     let version = env!("CARGO_PKG_VERSION");
     let dry_run = args.dry_run || settings.dry_run;
     tracing::info!(mode = mode.as_str(), version, dry_run, "starting");
+    // Without events in `--once`: it does what there is now.
     let options = EngineOptions { dry_run, force_removal: args.force, ..EngineOptions::default() };
     let engine = match setup::engine(settings, mode, options) {
         Ok(engine) => engine,
@@ -44,23 +47,40 @@ async fn run_mode(args: &RunArgs, settings: &Settings) -> u8 {
             return UNUSABLE;
         }
     };
-    if args.once {
-        let done = match mode {
-            Mode::MembershipSync => engine.keep_resources_once().await,
-            Mode::OrderProcess | Mode::Report | Mode::EventProcess => engine.process_orders_once().await,
-        };
-        return if done { 0 } else { FAILED };
-    }
     let stop = CancellationToken::new();
     stop_on_signals(&stop);
-    match mode {
-        Mode::MembershipSync => engine.keep_resources(settings.periods.membership_sync, &stop).await,
-        Mode::OrderProcess | Mode::Report | Mode::EventProcess => {
-            engine.process_orders(settings.periods.order_process, &stop).await;
-        }
+    if args.once {
+        let done = engine.run_once(&stop).await;
+        return if done { 0 } else { FAILED };
     }
+    let health = match health(settings, &engine, &stop).await {
+        Ok(health) => health,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            return UNUSABLE;
+        }
+    };
+    // Loops of further modes stand beside the engine's, on the same clients.
+    tokio::join!(engine.run(&stop), health);
     tracing::info!("stopped");
     0
+}
+
+/// Tells health where the configuration asks for it.
+async fn health(
+    settings: &Settings,
+    engine: &Arc<Engine>,
+    stop: &CancellationToken,
+) -> anyhow::Result<impl Future<Output = ()> + use<>> {
+    let served = match settings.monitoring.health_listen {
+        Some(address) => Some(health::serve(address, Arc::clone(engine), stop.clone()).await?),
+        None => None,
+    };
+    Ok(async move {
+        if let Some(served) = served {
+            served.await;
+        }
+    })
 }
 
 /// The first SIGTERM or SIGINT stops taking work; the second ends the process at once.

@@ -6,8 +6,10 @@
 
 mod cluster;
 mod crash;
+mod events;
 mod faults;
 mod input;
+mod listening;
 mod logs;
 mod members;
 mod membership;
