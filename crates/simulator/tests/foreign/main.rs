@@ -9,4 +9,5 @@ mod python_agent;
 mod rabbitmq;
 #[path = "../stomp/mod.rs"]
 mod stomp_peer;
+mod stomp_py;
 mod waldur_api_client;

@@ -12,6 +12,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod broker;
+mod broker_feed;
 mod okd_access;
 mod okd_apply;
 mod okd_delete;
