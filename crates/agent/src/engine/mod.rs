@@ -39,6 +39,10 @@ use pledges::Pledges;
 
 /// How long the engine rests at most, also if nothing is due: that it goes on shows that it is alive.
 const QUIET: Duration = Duration::from_secs(30);
+/// Messages about a key that come in quick succession are answered by one look: none begins sooner after another.
+const BETWEEN_EVENTS: Duration = Duration::from_millis(200);
+/// The same of changes on the cluster.
+const BETWEEN_CHANGES: Duration = Duration::from_secs(1);
 /// How late a loop may be before it counts as stuck.
 const LATE: Duration = Duration::from_secs(120);
 
@@ -105,6 +109,8 @@ pub struct Engine {
     offerings: Vec<Arc<Offering>>,
     queue: Mutex<Queue<Key>>,
     pledges: Mutex<Pledges>,
+    /// When work on keys began that was begun a moment ago.
+    begun: Mutex<HashMap<Key, Duration>>,
     health: Arc<Health>,
     /// What was found out about readiness last, and when.
     troubles: tokio::sync::Mutex<Option<(Instant, Vec<String>)>>,
@@ -129,6 +135,7 @@ impl Engine {
             offerings: offerings.into_iter().map(Arc::new).collect(),
             queue: Mutex::default(),
             pledges: Mutex::default(),
+            begun: Mutex::default(),
             health: Arc::default(),
             troubles: tokio::sync::Mutex::default(),
             changed: Notify::new(),
@@ -169,6 +176,7 @@ impl Engine {
                 return queue.next_due().map(|due| due.saturating_sub(now));
             };
             self.pledges().begin(key);
+            self.note_begun(key, now);
             let engine = Arc::clone(self);
             workers.spawn(async move {
                 let mut guard = EndedGuard { engine: &engine, key, ended: Ended::Failed(None) };
@@ -191,7 +199,7 @@ impl Engine {
         {
             let mut queue = self.queue();
             self.pledges().pledge(key, pledge);
-            queue.wake(&key, self.started.elapsed());
+            queue.wake_at(&key, self.soonest(key, BETWEEN_EVENTS));
         }
         self.changed.notify_waiters();
     }
@@ -207,8 +215,25 @@ impl Engine {
             }
         };
         if matters {
-            self.wake(key);
+            // Somebody who keeps changing what this agent keeps putting back must not keep both busy.
+            self.queue().wake_at(&key, self.soonest(key, BETWEEN_CHANGES));
+            self.changed.notify_waiters();
         }
+    }
+
+    /// Now, or so long after work on the key began last.
+    fn soonest(&self, key: Key, after: Duration) -> Duration {
+        let now = self.started.elapsed();
+        let begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        begun.get(&key).map_or(now, |begun| now.max(*begun + after))
+    }
+
+    fn note_begun(&self, key: Key, now: Duration) {
+        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        if begun.len() >= 2 * self.bounds.workers {
+            begun.retain(|_, begun| *begun + BETWEEN_CHANGES > now);
+        }
+        begun.insert(key, now);
     }
 
     /// The offering of this place in the configuration.
