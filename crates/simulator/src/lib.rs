@@ -7,6 +7,8 @@ pub mod broker;
 pub mod clock;
 pub mod faults;
 pub mod okd;
+#[cfg(feature = "foreign-clients")]
+pub mod rabbitmq;
 pub mod server;
 pub mod simulation;
 pub mod tls;

@@ -7,8 +7,10 @@
 mod adopt;
 mod cluster;
 mod crash;
+mod events;
 mod faults;
 mod input;
+mod listening;
 mod logs;
 mod members;
 mod membership;
