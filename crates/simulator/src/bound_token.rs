@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 /// A JWT with these claims. `exp` is a whole number, as Kubernetes writes it, unless the time has a fraction.
 #[must_use]
 pub fn jwt(subject: &str, audience: &str, expires: Option<Timestamp>, id: &str) -> String {
-    let mut claims = json!({"iss": "https://kubernetes.default.svc", "sub": subject, "aud": [audience], "jti": id});
+    let mut claims =
+        json!({"iss": "https://kubernetes.default.svc", "sub": subject, "aud": [audience], "jti": id});
     if let Some(expires) = expires {
         let milliseconds = expires.as_millisecond();
         claims["exp"] = match milliseconds % 1000 {

@@ -34,12 +34,7 @@ pub struct OAuthOptions {
 
 impl Default for OAuthOptions {
     fn default() -> Self {
-        Self {
-            lifetime: Duration::from_secs(3600),
-            tells_lifetime: true,
-            rotates: false,
-            basic_only: false,
-        }
+        Self { lifetime: Duration::from_secs(3600), tells_lifetime: true, rotates: false, basic_only: false }
     }
 }
 
@@ -73,7 +68,6 @@ impl OAuth {
     }
 
     /// `/oauth/token`, `/oauth/authorize` and the document that names them.
-    #[must_use]
     pub fn router(&self) -> Router {
         Router::new()
             .route("/oauth/token", post(token))
@@ -200,7 +194,9 @@ async fn token(State(oauth): State<OAuth>, headers: HeaderMap, body: Bytes) -> R
             match oauth.refreshed(used) {
                 Ok(next) => json_answer(StatusCode::OK, &oauth.give(next)),
                 // Some servers repeat what they were shown.
-                Err(()) => refused(StatusCode::BAD_REQUEST, "invalid_grant", &format!("{used} is not active")),
+                Err(()) => {
+                    refused(StatusCode::BAD_REQUEST, "invalid_grant", &format!("{used} is not active"))
+                }
             }
         }
         _ => refused(StatusCode::BAD_REQUEST, "unsupported_grant_type", ""),
@@ -221,18 +217,18 @@ async fn authorize(State(oauth): State<OAuth>, headers: HeaderMap, uri: Uri) -> 
         return response;
     }
     let of = |key: &str| query.get(key).map(String::as_str);
-    let fragment = if of("client_id") == Some("openshift-challenging-client") && of("response_type") == Some("token")
-    {
-        let given = oauth.give(None);
-        let mut fragment = url::form_urlencoded::Serializer::new(String::new());
-        fragment.append_pair("access_token", given["access_token"].as_str().unwrap_or_default());
-        if let Some(seconds) = given["expires_in"].as_u64() {
-            fragment.append_pair("expires_in", &seconds.to_string());
-        }
-        fragment.append_pair("scope", "user:full").append_pair("token_type", "Bearer").finish()
-    } else {
-        "error=unauthorized_client".to_owned()
-    };
+    let fragment =
+        if of("client_id") == Some("openshift-challenging-client") && of("response_type") == Some("token") {
+            let given = oauth.give(None);
+            let mut fragment = url::form_urlencoded::Serializer::new(String::new());
+            fragment.append_pair("access_token", given["access_token"].as_str().unwrap_or_default());
+            if let Some(seconds) = given["expires_in"].as_u64() {
+                fragment.append_pair("expires_in", &seconds.to_string());
+            }
+            fragment.append_pair("scope", "user:full").append_pair("token_type", "Bearer").finish()
+        } else {
+            "error=unauthorized_client".to_owned()
+        };
     let base = oauth.inner.base_url.lock().unwrap_or_else(PoisonError::into_inner).clone();
     *response.status_mut() = StatusCode::FOUND;
     if let Ok(location) = HeaderValue::try_from(format!("{base}/oauth/token/implicit#{fragment}")) {

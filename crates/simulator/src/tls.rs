@@ -105,7 +105,11 @@ impl Tls {
         parameters.distinguished_name.push(DnType::CommonName, name);
         parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         let certificate = parameters.signed_by(&key, &*self.ca)?;
-        Ok(Pair { certificate: certificate.pem(), der: certificate.der().to_vec(), key_pem: key.serialize_pem() })
+        Ok(Pair {
+            certificate: certificate.pem(),
+            der: certificate.der().to_vec(),
+            key_pem: key.serialize_pem(),
+        })
     }
 }
 
@@ -132,8 +136,8 @@ fn server(
 
     // The provider is named so that no process-wide default is needed or changed.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()?;
+    let builder =
+        ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
     let builder = if mutual {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from(ca.der().to_vec()))?;

@@ -9,6 +9,7 @@ pub(crate) mod connect;
 pub(crate) mod http;
 pub(crate) mod kinds;
 pub(crate) mod leftovers;
+mod missing_rule;
 pub(crate) mod observe;
 mod refresh_token;
 pub(crate) mod store;

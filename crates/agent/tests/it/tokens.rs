@@ -13,7 +13,7 @@ use simulator::server::{self, ServeOptions, Server};
 use simulator::waldur::OrderState;
 
 use crate::process::Process;
-use crate::site::{Config, Site, limits, within};
+use crate::site::{Agent, Config, Site, limits, within};
 
 /// How many lives of tokens an agent is led through.
 const LIVES: u32 = 50;
@@ -129,7 +129,7 @@ async fn fifty_lives_of_tokens_that_the_servers_end_before_the_agents_clock_does
     let (oauth, oauth_server) = oauth(&site, rotating).await;
     let (oidc, oidc_server) = oidc(&site, OAuthOptions::default()).await;
     let config = with_oidc(with_oauth(&site, &refresh(&oauth_server)), &oidc_server);
-    let process = Process::start(&mut site.command(&config.with_global("polling_interval: 1\n")));
+    let agent = Agent::start(config.engine());
     for life in 0..LIVES {
         let (order, _) = site.order(&format!("Shop {life}"), limits());
         site.ends_so(order, OrderState::Done, &format!("life {life}")).await;
@@ -137,24 +137,26 @@ async fn fifty_lives_of_tokens_that_the_servers_end_before_the_agents_clock_does
     }
     // However many requests were refused at the same time, each life was ended by one renewal.
     for given in [oauth.given(), oidc.given()] {
-        assert!((u64::from(LIVES)..=u64::from(LIVES) + 1).contains(&given), "{given} tokens for {LIVES} lives");
+        assert!(
+            (u64::from(LIVES)..=u64::from(LIVES) + 1).contains(&given),
+            "{given} tokens for {LIVES} lives"
+        );
     }
-    ends_in_peace(process).await;
+    agent.stop().await;
 }
 
 #[tokio::test]
 async fn a_mounted_token_that_was_renewed_early_is_taken_at_the_first_refusal() {
     let site = Site::start().await;
     let mut mount = mounted(&site, HOUR);
-    let config = with_mount(&site, &mount).with_global("polling_interval: 1\n");
-    let process = Process::start(&mut site.command(&config));
+    let agent = Agent::start(with_mount(&site, &mount).engine());
     for life in 0..LIVES {
         let (order, _) = site.order(&format!("Shop {life}"), limits());
         site.ends_so(order, OrderState::Done, &format!("life {life}")).await;
         mount.rotate(&site.sim.okd.agent_token(2 * HOUR)).unwrap();
         site.sim.clock.step(SignedDuration::from_secs(3601));
     }
-    ends_in_peace(process).await;
+    agent.stop().await;
 }
 
 #[tokio::test]
@@ -162,8 +164,9 @@ async fn tokens_are_renewed_before_they_expire() {
     let site = Site::start().await;
     let lifetime = Duration::from_secs(2);
     let (oauth, server) = oauth(&site, OAuthOptions { lifetime, ..OAuthOptions::default() }).await;
-    let process =
-        Process::start(&mut site.command(&with_oauth(&site, &refresh(&server)).with_global("polling_interval: 1\n")));
+    let process = Process::start(
+        &mut site.command(&with_oauth(&site, &refresh(&server)).with_global("polling_interval: 1\n")),
+    );
     let mut orders = 0;
     while oauth.given() < 6 {
         let (order, _) = site.order(&format!("Shop {orders}"), limits());
@@ -259,15 +262,19 @@ async fn a_renewal_that_fails_keeps_the_token_while_it_is_valid() {
         status.last_error.unwrap(),
         format!("{}/oauth/token answered 500; it will be asked again", server.url)
     );
-    let gone = async { while credential.token().await.is_ok() {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    } };
+    let gone = async {
+        while credential.token().await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
     within("the token expires", gone).await;
     assert!(credential.token().await.unwrap_err().to_string().contains("answered 500"));
     server.faults.clear();
-    let back = async { while credential.token().await.is_err() {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    } };
+    let back = async {
+        while credential.token().await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
     within("it is renewed again", back).await;
     assert_eq!((oauth.given(), credential.describe().last_error), (2, None));
     // Pauses grow: a server in trouble is not asked at each request.
@@ -291,9 +298,11 @@ async fn a_slow_server_holds_up_nobody_who_has_a_token() {
         }
     };
     within("the server is asked", asked).await;
-    let told = async { while credential.describe().last_error.is_none() {
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    } };
+    let told = async {
+        while credential.describe().last_error.is_none() {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
     within("the deadline passes", told).await;
     let error = credential.describe().last_error.unwrap();
     assert!(error.contains("/oauth/token within 30s; it will be asked again"), "{error}");
