@@ -21,6 +21,7 @@ pub mod setup;
 pub mod telemetry;
 mod tls;
 mod unreachable;
+pub mod usage;
 pub mod waldur;
 
 /// Runs the command line of this process.

@@ -70,6 +70,8 @@ pub(crate) struct Surroundings {
     pub(crate) watchable: Vec<Kind>,
     /// False where limit ranges may be neither read nor written.
     pub(crate) limit_ranges: bool,
+    /// Events may be left in namespaces.
+    pub(crate) events: bool,
     /// What of [`Needs`] is served and allowed.
     pub(crate) abilities: Abilities,
 }
@@ -143,9 +145,14 @@ impl Cluster {
             Ok::<_, ApiError>((watch && list).then_some(kind))
         }));
         let limit_ranges = self.may_all(&["patch", "list"], Kind::LimitRange);
-        let (user, watchable, limit_ranges, abilities) =
-            futures::try_join!(self.user_name(flavour), watchable, limit_ranges, self.abilities(flavour))?;
-        let found = Surroundings { flavour, user, watchable: Vec::new(), limit_ranges, abilities };
+        let (user, watchable, limit_ranges, events, abilities) = futures::try_join!(
+            self.user_name(flavour),
+            watchable,
+            limit_ranges,
+            self.may_on("create", "", "events"),
+            self.abilities(flavour)
+        )?;
+        let found = Surroundings { flavour, user, watchable: Vec::new(), limit_ranges, events, abilities };
         let watchable = watchable.into_iter().flatten().filter(|kind| found.can_read(*kind)).collect();
         Ok(Surroundings { watchable, ..found })
     }

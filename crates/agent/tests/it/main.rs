@@ -4,6 +4,7 @@
 //! and nothing waits for a time: tests wait for what should happen, and fail if it does not.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod adopt;
 mod cluster;
 mod crash;
 mod faults;
@@ -12,13 +13,16 @@ mod kubeconfig;
 mod logs;
 mod members;
 mod membership;
+mod membership_doubt;
 mod membership_faults;
 mod membership_guard;
 mod membership_reports;
 mod membership_usernames;
 mod orders;
 mod ownership;
+mod plan;
 mod process;
+mod python_site;
 mod quotas;
 mod runs;
 mod secrets;
@@ -29,3 +33,4 @@ mod tls;
 mod token_input;
 mod tokens;
 mod traffic;
+mod usage;
