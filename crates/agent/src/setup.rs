@@ -1,7 +1,6 @@
 //! From settings to a running engine: the one place where all parts are put together.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,15 +10,14 @@ use planner::amount::Amount;
 use planner::event;
 use planner::policy::{ComponentPolicy, Flavour, LimitRangePolicy, Policy, QuotaTarget};
 use planner::usage::rule::Rule;
-use secrecy::ExposeSecret as _;
 
+use crate::client_certificate;
 use crate::cluster::{Cluster, ClusterOptions, Needs};
-use crate::credentials::{Credential, TokenSource};
+use crate::credentials;
 use crate::engine::{Engine, EngineOptions, Offering, OfferingOptions, Rhythm, Scope};
 use crate::events::{EventOptions, Transport, TransportOptions, Way};
 use crate::settings::{
-    self, ClusterToken, ComponentSettings, ExactDecimal, LimitRangeSettings, Mode, OfferingSettings,
-    Settings, TlsVerify,
+    self, ComponentSettings, ExactDecimal, LimitRangeSettings, Mode, OfferingSettings, Settings,
 };
 use crate::usage::{ReportOptions, Reported, Reports};
 use crate::waldur::http::Verify;
@@ -196,7 +194,7 @@ fn events(
     scope: Scope,
     rhythm: &Rhythm,
 ) -> anyhow::Result<EventOptions> {
-    let verify = verify(&offering.verify_ssl);
+    let verify = Verify::from(&offering.verify_ssl);
     let proxy = settings.global_proxy.as_ref().map(|proxy| proxy.expose().clone());
     let stomp = &offering.stomp;
     let (way, transport, heart_beat_ms) = match &stomp.broker {
@@ -271,16 +269,10 @@ fn offering(
     engine: EngineOptions,
 ) -> anyhow::Result<Offering> {
     let Service { scope, rhythm, events } = *service;
-    let (source, scheme) = match &offering.waldur_api_token {
-        settings::TokenSource::Static(token) => (TokenSource::Static(token.expose_secret().into()), "Token"),
-        settings::TokenSource::File(path) => (TokenSource::File(path.clone()), "Token"),
-        settings::TokenSource::Oidc { .. } => {
-            bail!("tokens by OIDC client credentials are not supported yet")
-        }
-    };
+    let (credential, scheme) = credentials::waldur(settings, offering)?;
     let options = WaldurOptions {
         root: offering.waldur_api_url.clone(),
-        verify: verify(&offering.verify_ssl),
+        verify: Verify::from(&offering.verify_ssl),
         proxy: settings.global_proxy.as_ref().map(|proxy| proxy.expose().clone()),
         scheme,
         user_agent: format!("waldur-site-agent-{}/{}", mode.as_str(), env!("CARGO_PKG_VERSION")),
@@ -289,7 +281,7 @@ fn offering(
     if options.verify == Verify::Off {
         tracing::warn!(offering = %offering.name, "Waldur's certificate is not verified (`verify_ssl: false`)");
     }
-    let waldur = Waldur::new(&options, Arc::new(Credential::new(source)))?;
+    let waldur = Waldur::new(&options, credential)?;
     let cluster = cluster(offering, engine.bounds.request)?;
     let options = OfferingOptions {
         name: offering.name.clone(),
@@ -310,15 +302,11 @@ fn offering(
 
 fn cluster(offering: &OfferingSettings, timeout: Duration) -> anyhow::Result<Cluster> {
     let cluster = &offering.cluster;
-    let source = match &cluster.token {
-        ClusterToken::Static(token) => TokenSource::Static(token.expose_secret().into()),
-        ClusterToken::ServiceAccount { directory } => TokenSource::File(directory.join("token")),
-        ClusterToken::File { path } => TokenSource::File(path.clone()),
-        ClusterToken::OAuth { .. } => bail!("cluster tokens by OAuth are not supported yet"),
-    };
     let options = ClusterOptions {
         api_url: cluster.api_url.clone(),
-        verify: verify(&cluster.tls),
+        verify: Verify::from(&cluster.tls),
+        server_name: cluster.server_name.clone(),
+        client_certificate: cluster.client_certificate.as_ref().map(client_certificate::read).transpose()?,
         proxy: cluster.proxy.as_ref().map(|proxy| proxy.expose().clone()),
         timeout,
         needs: needs(offering),
@@ -326,7 +314,7 @@ fn cluster(offering: &OfferingSettings, timeout: Duration) -> anyhow::Result<Clu
     if options.verify == Verify::Off {
         tracing::warn!(offering = %offering.name, "the cluster's certificate is not verified (`verify_cert: false`)");
     }
-    Cluster::new(&options, Arc::new(Credential::new(source)))
+    Cluster::new(&options, credentials::cluster(offering)?)
 }
 
 /// Without members to keep, nothing of theirs is looked at.
@@ -338,14 +326,6 @@ fn needs(offering: &OfferingSettings) -> Needs {
         groups: matches!(offering.subjects, SubjectRule::Group(_)),
         service_accounts: offering.service_accounts == AccountRule::ServiceAccount,
         identities: offering.identity_provider.is_some(),
-    }
-}
-
-fn verify(tls: &TlsVerify) -> Verify {
-    match tls {
-        TlsVerify::System => Verify::System,
-        TlsVerify::CaFile(path) => Verify::CaFile(PathBuf::clone(path)),
-        TlsVerify::Off => Verify::Off,
     }
 }
 
