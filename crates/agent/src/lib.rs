@@ -16,6 +16,8 @@ pub mod credentials;
 pub mod diagnose;
 pub mod engine;
 pub mod error;
+pub mod events;
+pub mod health;
 mod heartbeat;
 pub mod rbac;
 mod retry;

@@ -68,7 +68,6 @@ impl OAuth {
     }
 
     /// `/oauth/token`, `/oauth/authorize` and the document that names them.
-    #[must_use]
     pub fn router(&self) -> Router {
         Router::new()
             .route("/oauth/token", post(token))

@@ -63,6 +63,7 @@ enum ModeArg {
     Report,
     MembershipSync,
     EventProcess,
+    All,
 }
 
 impl From<ModeArg> for Mode {
@@ -72,6 +73,7 @@ impl From<ModeArg> for Mode {
             ModeArg::Report => Self::Report,
             ModeArg::MembershipSync => Self::MembershipSync,
             ModeArg::EventProcess => Self::EventProcess,
+            ModeArg::All => Self::All,
         }
     }
 }

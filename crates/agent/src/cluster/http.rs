@@ -14,6 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use super::connect::ClusterOptions;
+use super::missing_rule;
 use crate::credentials::{Credential, CredentialStatus};
 use crate::error::{ApiError, Peer, failure_of_status, retry_after};
 use crate::retry::retrying;
@@ -56,7 +57,7 @@ impl Http {
     }
 
     /// What is known of the token.
-    pub(crate) fn token(&self) -> CredentialStatus {
+    pub(crate) fn token_status(&self) -> CredentialStatus {
         self.credential.describe()
     }
 
@@ -206,6 +207,10 @@ fn refused(name: &str, code: u16, asked: Option<Duration>, body: &[u8]) -> ApiEr
     };
     let words =
         status.as_ref().and_then(|status| status.get("message")).and_then(Value::as_str).map(str::to_owned);
+    let words = words.map(|words| match missing_rule::of(&words).filter(|_| code == 403) {
+        Some(rule) => format!("{words}; {rule}"),
+        None => words,
+    });
     let words = words.unwrap_or_else(|| match String::from_utf8_lossy(body) {
         text if text.trim_start().starts_with('<') => {
             "an HTML page instead of a Status; is a proxy in between?".to_owned()

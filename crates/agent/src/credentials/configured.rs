@@ -77,9 +77,10 @@ pub fn cluster(offering: &OfferingSettings) -> anyhow::Result<Arc<Credential>> {
 
 fn client(settings: &OAuthSettings, api_url: &Url, options: &EndpointOptions) -> anyhow::Result<OAuth> {
     let grant = match &settings.grant {
-        OAuthGrant::RefreshToken { token, store } => {
-            Grant::Refresh { configured: token.clone(), store: store.as_ref().map(secret).transpose()? }
-        }
+        OAuthGrant::RefreshToken { token, store } => Grant::Refresh {
+            configured: token.clone(),
+            store: store.as_ref().map(secret).transpose()?.map(Box::new),
+        },
         OAuthGrant::ClientCredentials => Grant::Client,
         OAuthGrant::Password { username, password } => {
             Grant::Challenge { user: username.clone(), password: password.clone() }

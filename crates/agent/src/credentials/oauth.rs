@@ -26,7 +26,7 @@ pub(crate) enum Grant {
     Refresh {
         configured: SecretString,
         /// Where the last one is kept beyond the end of this process.
-        store: Option<RefreshTokenSecret>,
+        store: Option<Box<RefreshTokenSecret>>,
     },
     /// The client itself.
     Client,
@@ -82,7 +82,7 @@ impl OAuth {
 
     pub(super) async fn fetch(&self) -> Result<Fetched, CredentialError> {
         let answer = match &self.grant {
-            Grant::Refresh { configured, store } => self.refresh(configured, store.as_ref()).await?,
+            Grant::Refresh { configured, store } => self.refresh(configured, store.as_deref()).await?,
             Grant::Client => {
                 let answer = self.token(&[("grant_type", "client_credentials")]).await;
                 answer.map_err(|error| error.without(&self.secrets(None)))?

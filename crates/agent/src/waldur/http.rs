@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use url::Url;
 
-use crate::credentials::{Credential, CredentialError, CredentialStatus};
+use crate::credentials::{Credential, CredentialStatus};
 use crate::error::{ApiError, Peer, failure_of_status, retry_after};
 use crate::retry::retrying;
 use crate::tls;
@@ -131,16 +131,8 @@ impl Http {
     }
 
     /// What is known of the token.
-    pub(crate) fn token(&self) -> CredentialStatus {
+    pub(crate) fn token_status(&self) -> CredentialStatus {
         self.credential.describe()
-    }
-
-    /// The token, for servers beside Waldur's own that take the same: the broker.
-    ///
-    /// # Errors
-    /// If there is none.
-    pub(crate) async fn secret(&self) -> Result<SecretString, CredentialError> {
-        self.credential.token().await
     }
 
     /// Sends and reads a JSON answer.
@@ -206,6 +198,12 @@ impl Http {
                 _ => return Ok(Some(items)),
             }
         }
+    }
+
+    /// The token that requests are sent with now.
+    pub(crate) async fn token(&self) -> Result<SecretString, ApiError> {
+        let token = self.credential.token().await;
+        token.map_err(|error| ApiError::unavailable(Peer::Waldur, "the token", &error.to_string()))
     }
 
     async fn attempt(&self, call: &Call<'_>) -> Result<Response, ApiError> {

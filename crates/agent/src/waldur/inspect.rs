@@ -2,7 +2,6 @@
 
 use jiff::Timestamp;
 use planner::outcome::Failure;
-use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -10,7 +9,7 @@ use uuid::Uuid;
 use super::calls::Waldur;
 use super::dto::Identified;
 use super::http::Call;
-use crate::credentials::{CredentialError, CredentialStatus};
+use crate::credentials::CredentialStatus;
 use crate::error::ApiError;
 
 /// Whose token it is (Waldur contract §9.1).
@@ -82,16 +81,8 @@ struct SubscriptionAnswer {
 
 impl Waldur {
     /// What is known of the token.
-    pub(crate) fn token(&self) -> CredentialStatus {
-        self.http.token()
-    }
-
-    /// The token itself, which is the passcode at the broker (Waldur contract §6.3).
-    ///
-    /// # Errors
-    /// If there is none.
-    pub(crate) async fn passcode(&self) -> Result<SecretString, CredentialError> {
-        self.http.secret().await
+    pub(crate) fn token_status(&self) -> CredentialStatus {
+        self.http.token_status()
     }
 
     /// Virtual host and login of an event subscription that this user has (Waldur contract §6.3); `None` without one.
@@ -128,6 +119,17 @@ impl Waldur {
         match self.http.json::<Vec<Identified>>(call).await {
             Ok(_) => Ok(false),
             Err(error) if error.unknown_path => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The identity under which an agent of this offering has registered; `None` if none has.
+    pub(crate) async fn known_identity(&self, offering: &str) -> Result<Option<Uuid>, ApiError> {
+        let call =
+            Call::get("/api/marketplace-site-agent-identities/").query("name", format!("agent-{offering}"));
+        match self.http.json::<Vec<Identified>>(call).await {
+            Ok(found) => Ok(found.first().map(|identity| identity.uuid)),
+            Err(error) if error.unknown_path => Ok(None),
             Err(error) => Err(error),
         }
     }

@@ -241,7 +241,73 @@ async fn backend_ids_that_are_no_names_reach_no_url() {
         assert_eq!((site.whole("payments"), site.whole("kube-system")), before, "{id:?}");
         assert_eq!(writes_to(&site, "payments"), [] as [String; 0], "{id:?}");
         let requests = site.sim.okd_server.traffic.requests();
-        let is_elsewhere = |path: &str| path.split('/').any(|part| part == ".." || part == "kube-system");
-    let odd = requests.iter().filter(|request| is_elsewhere(&request.path));
-    assert_eq!(odd.collect::<Vec<_>>(), [] as [&Request; 0]);
+        let odd = |request: &&Request| {
+            let path = request.path.to_lowercase();
+            ["..", "%2e", "%2f", "%1b", "payments"].iter().any(|part| path.contains(part))
+        };
+        assert_eq!(requests.iter().filter(odd).collect::<Vec<_>>(), [] as [&Request; 0], "{id:?}");
+    }
+}
+
+/// What a customer may write as a name, and what it would do where it were not data.
+const HOSTILE: &str = "Shop\u{1b}]0;owned\u{7}\u{1b}[2J\r\n{{7*7}} ${PROJECT_NAME} <script>alert(1)</script> '\"; --\u{9b}31m\u{202e}%2e";
+
+/// True if a terminal would obey something in a text.
+fn obeyed(text: &str) -> bool {
+    text.chars().any(|c| c != '\n' && c.is_control())
+}
+
+#[tokio::test]
+async fn texts_of_customers_are_data_on_the_cluster_in_logs_and_on_the_terminal() {
+    let site = Site::with(almighty()).await;
+    let config = everything(&site);
+    let user = site.sim.waldur.add_user(&SeedUser::new("eve", "eve-token"));
+    site.sim.waldur.add_member(site.project, user, "PROJECT.MANAGER");
+    site.sim.waldur.add_offering_user(site.offering, user, "eve/../../kube-system?x=1#%2e\u{1b}[31m");
+    let (order, resource) = site.order(HOSTILE, limits());
+    site.sim.waldur.set_slug(resource, "../../Kube_System?x=%2e\u{1b}[31m");
+    site.sim.waldur.set_customer_slug(site.sim.waldur.customer("acme").unwrap(), "ACME/..\u{1b}[31m\n");
+    let file = site.config_file(&config.text());
+    let mut outputs = Vec::new();
+    for words in [ORDERS, MEMBERS] {
+        let ended = run(&file, words).await;
+        // Each line is JSON, whatever is in it.
+        ended.log();
+        outputs.push((words.join(" "), ended.all()));
+    }
+    assert_eq!(site.order_state(order), OrderState::Done, "{outputs:?}");
+    let name = site.backend_id(resource);
+    assert_eq!(name, "waldur-alloc-kube-system-x-2e-31m");
+    let namespace = site.namespace(&name).unwrap();
+    let annotations = namespace["metadata"]["annotations"].as_object().unwrap();
+    let written =
+        annotations.iter().filter(|(key, _)| key.starts_with("waldur/") || key.contains("display-name"));
+    for (key, text) in written {
+        assert!(!obeyed(text.as_str().unwrap()), "{key}: {text}");
+    }
+    let display_name = annotations["openshift.io/display-name"].as_str().unwrap();
+    assert!(display_name.contains("<script>") && display_name.contains("${PROJECT_NAME}"), "{display_name}");
+    site.sim.waldur.set_limits(resource, json!({"cpu": 2}));
+    let id = resource.simple().to_string();
+    for words in [
+        &["plan"][..],
+        &["plan", "--json"],
+        &["diagnose"],
+        &["diagnose", "--json"],
+        &["sync_resource_limits", "--dry-run"],
+        &["sync_resource_limits", "--from-cluster", "--dry-run"],
+        &["sync_offering_users"],
+        &["load_components", "--dry-run"],
+        &["adopt"],
+        &["abandon", "--dry-run", &id],
+    ] {
+        let ended = run(&file, words).await;
+        outputs.push((words.join(" "), ended.all()));
+    }
+    let bad: Vec<&(String, String)> = outputs.iter().filter(|(_, text)| obeyed(text)).collect();
+    assert!(bad.is_empty(), "{bad:?}");
+    let requests = site.sim.okd_server.traffic.requests();
+    let is_elsewhere = |path: &str| path.split('/').any(|part| part == ".." || part == "kube-system");
+    let elsewhere = requests.iter().filter(|request| is_elsewhere(&request.path));
+    assert_eq!(elsewhere.collect::<Vec<_>>(), [] as [&Request; 0]);
 }

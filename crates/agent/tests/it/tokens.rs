@@ -13,7 +13,7 @@ use simulator::server::{self, ServeOptions, Server};
 use simulator::waldur::OrderState;
 
 use crate::process::Process;
-use crate::site::{Config, Site, limits, within};
+use crate::site::{Agent, Config, Site, limits, within};
 
 /// How many lives of tokens an agent is led through.
 const LIVES: u32 = 50;
@@ -129,7 +129,7 @@ async fn fifty_lives_of_tokens_that_the_servers_end_before_the_agents_clock_does
     let (oauth, oauth_server) = oauth(&site, rotating).await;
     let (oidc, oidc_server) = oidc(&site, OAuthOptions::default()).await;
     let config = with_oidc(with_oauth(&site, &refresh(&oauth_server)), &oidc_server);
-    let process = Process::start(&mut site.command(&config.with_global("polling_interval: 1\n")));
+    let agent = Agent::start(config.engine());
     for life in 0..LIVES {
         let (order, _) = site.order(&format!("Shop {life}"), limits());
         site.ends_so(order, OrderState::Done, &format!("life {life}")).await;
@@ -142,22 +142,21 @@ async fn fifty_lives_of_tokens_that_the_servers_end_before_the_agents_clock_does
             "{given} tokens for {LIVES} lives"
         );
     }
-    ends_in_peace(process).await;
+    agent.stop().await;
 }
 
 #[tokio::test]
 async fn a_mounted_token_that_was_renewed_early_is_taken_at_the_first_refusal() {
     let site = Site::start().await;
     let mut mount = mounted(&site, HOUR);
-    let config = with_mount(&site, &mount).with_global("polling_interval: 1\n");
-    let process = Process::start(&mut site.command(&config));
+    let agent = Agent::start(with_mount(&site, &mount).engine());
     for life in 0..LIVES {
         let (order, _) = site.order(&format!("Shop {life}"), limits());
         site.ends_so(order, OrderState::Done, &format!("life {life}")).await;
         mount.rotate(&site.sim.okd.agent_token(2 * HOUR)).unwrap();
         site.sim.clock.step(SignedDuration::from_secs(3601));
     }
-    ends_in_peace(process).await;
+    agent.stop().await;
 }
 
 #[tokio::test]

@@ -156,7 +156,9 @@ fn token_config(backend: &View<'_>, context: &mut Context<'_, '_>) -> Option<Clu
         }
         _ => {
             let directory = view.file("service_account_path")?;
-            oauth(&view.section("oauth_config", OAUTH), directory, context).map(ClusterToken::OAuth)
+            oauth(&view.section("oauth_config", OAUTH), directory, context)
+                .map(Box::new)
+                .map(ClusterToken::OAuth)
         }
     }
 }

@@ -50,7 +50,7 @@ pub enum ClusterToken {
         path: PathBuf,
     },
     /// An OAuth server.
-    OAuth(OAuthSettings),
+    OAuth(Box<OAuthSettings>),
     /// A user of a kubeconfig.
     Kubeconfig {
         /// The file.
