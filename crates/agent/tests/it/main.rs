@@ -26,6 +26,7 @@ mod python_site;
 mod quotas;
 mod runs;
 mod secrets;
+mod secrets_tokens;
 mod server_2024;
 mod site;
 mod subjects;
