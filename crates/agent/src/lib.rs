@@ -14,6 +14,8 @@ pub mod cluster;
 pub mod credentials;
 pub mod engine;
 pub mod error;
+pub mod events;
+pub mod health;
 mod heartbeat;
 mod retry;
 pub mod settings;

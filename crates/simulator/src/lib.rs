@@ -10,6 +10,8 @@ pub mod faults;
 pub mod mount;
 pub mod oauth;
 pub mod okd;
+#[cfg(feature = "foreign-clients")]
+pub mod rabbitmq;
 pub mod server;
 pub mod simulation;
 pub mod tls;

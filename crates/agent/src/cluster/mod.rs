@@ -7,6 +7,7 @@ pub(crate) mod apply;
 mod authorize;
 pub(crate) mod connect;
 pub(crate) mod http;
+pub(crate) mod importable;
 pub(crate) mod kinds;
 pub(crate) mod leftovers;
 mod missing_rule;

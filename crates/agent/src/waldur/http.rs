@@ -195,6 +195,12 @@ impl Http {
         }
     }
 
+    /// The token that requests are sent with now.
+    pub(crate) async fn token(&self) -> Result<SecretString, ApiError> {
+        let token = self.credential.token().await;
+        token.map_err(|error| ApiError::unavailable(Peer::Waldur, "the token", &error.to_string()))
+    }
+
     async fn attempt(&self, call: &Call<'_>) -> Result<Response, ApiError> {
         let name = call.name();
         let send = |token| self.exchange(call, &name, token);

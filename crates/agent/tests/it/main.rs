@@ -7,9 +7,11 @@
 mod adopt;
 mod cluster;
 mod crash;
+mod events;
 mod faults;
 mod input;
 mod kubeconfig;
+mod listening;
 mod logs;
 mod members;
 mod membership;
