@@ -33,6 +33,7 @@ mod quotas;
 mod rbac;
 mod runs;
 mod secrets;
+mod secrets_tokens;
 mod server_2024;
 mod site;
 mod subjects;
