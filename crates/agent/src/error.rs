@@ -36,6 +36,8 @@ pub enum Peer {
     Waldur,
     /// The cluster.
     Cluster,
+    /// Where usage is measured.
+    Prometheus,
 }
 
 impl fmt::Display for Peer {
@@ -43,6 +45,7 @@ impl fmt::Display for Peer {
         f.write_str(match self {
             Self::Waldur => "Waldur",
             Self::Cluster => "OKD",
+            Self::Prometheus => "Prometheus",
         })
     }
 }
@@ -178,6 +181,7 @@ fn hint(peer: Peer, reasons: &str) -> String {
     let (ca, url) = match peer {
         Peer::Waldur => ("`verify_ssl` of the offering", "waldur_api_url"),
         Peer::Cluster => ("`ca_file` of `backend_settings`", "api_url"),
+        Peer::Prometheus => ("`prometheus_verify` of `monitoring`", "prometheus_url"),
     };
     // A CA that was made anew under its old name shows as a bad signature.
     if reasons.contains("UnknownIssuer") || reasons.contains("BadSignature") {

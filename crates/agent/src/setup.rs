@@ -19,6 +19,7 @@ use crate::settings::{
     self, ClusterToken, ComponentSettings, ExactDecimal, LimitRangeSettings, Mode, OfferingSettings,
     Settings, TlsVerify,
 };
+use crate::usage::prometheus::{Prometheus, PrometheusOptions};
 use crate::usage::{ReportOptions, Reported, Reports};
 use crate::waldur::http::Verify;
 use crate::waldur::{Waldur, WaldurOptions};
@@ -57,7 +58,14 @@ pub fn usage(settings: &Settings, options: EngineOptions) -> anyhow::Result<Repo
                 let rule = usage_rule(component);
                 rules.extend(rule.with_context(|| format!("component `{}` cannot be used", component.name))?);
             }
-            Ok(Reported { offering: built, rules, omit_anomalous: offering.omit_anomalous_usage_components })
+            Ok(Reported {
+                offering: built,
+                rules,
+                omit_anomalous: offering.omit_anomalous_usage_components,
+                prometheus: prometheus(settings, offering, options)?,
+                agent_namespace: offering.cluster.agent_namespace.clone(),
+                minimum_coverage: thousandths(settings.monitoring.minimum_coverage),
+            })
         });
         reported.push(built.with_context(|| format!("offering `{}` cannot be served", offering.name))?);
     }
@@ -152,12 +160,7 @@ fn offering(
 
 fn cluster(offering: &OfferingSettings, timeout: Duration) -> anyhow::Result<Cluster> {
     let cluster = &offering.cluster;
-    let source = match &cluster.token {
-        ClusterToken::Static(token) => TokenSource::Static(token.expose_secret().into()),
-        ClusterToken::ServiceAccount { directory } => TokenSource::File(directory.join("token")),
-        ClusterToken::File { path } => TokenSource::File(path.clone()),
-        ClusterToken::OAuth { .. } => bail!("cluster tokens by OAuth are not supported yet"),
-    };
+    let source = cluster_token(&cluster.token)?;
     let options = ClusterOptions {
         api_url: cluster.api_url.clone(),
         verify: verify(&cluster.tls),
@@ -169,6 +172,46 @@ fn cluster(offering: &OfferingSettings, timeout: Duration) -> anyhow::Result<Clu
         tracing::warn!(offering = %offering.name, "the cluster's certificate is not verified (`verify_cert: false`)");
     }
     Cluster::new(&options, Arc::new(Credential::new(source)))
+}
+
+fn cluster_token(token: &ClusterToken) -> anyhow::Result<TokenSource> {
+    Ok(match token {
+        ClusterToken::Static(token) => TokenSource::Static(token.expose_secret().into()),
+        ClusterToken::ServiceAccount { directory } => TokenSource::File(directory.join("token")),
+        ClusterToken::File { path } => TokenSource::File(path.clone()),
+        ClusterToken::OAuth { .. } => bail!("cluster tokens by OAuth are not supported yet"),
+    })
+}
+
+/// Where the hours of an offering are measured, if that is somewhere.
+fn prometheus(
+    settings: &Settings,
+    offering: &OfferingSettings,
+    options: EngineOptions,
+) -> anyhow::Result<Option<Prometheus>> {
+    let monitoring = &settings.monitoring;
+    let Some(url) = offering.cluster.prometheus_url.as_ref().or(monitoring.prometheus_url.as_ref()) else {
+        return Ok(None);
+    };
+    let source = match &monitoring.prometheus_token_file {
+        Some(path) => TokenSource::File(path.clone()),
+        None => cluster_token(&offering.cluster.token)?,
+    };
+    let options = PrometheusOptions {
+        root: url.expose().clone(),
+        verify: verify(&monitoring.prometheus_tls),
+        credential: Arc::new(Credential::new(source)),
+        tenancy: monitoring.prometheus_tenancy,
+        interval: monitoring.prometheus_query_interval,
+        timeout: options.bounds.request,
+    };
+    Prometheus::new(options).map(Some)
+}
+
+/// A share as thousandths, rounded down.
+fn thousandths(share: ExactDecimal) -> u64 {
+    let scaled = share.checked_mul(ExactDecimal::from(1000)).map(|scaled| scaled.to_string());
+    scaled.and_then(|text| text.split('.').next().and_then(|whole| whole.parse().ok())).unwrap_or(1000)
 }
 
 /// Without members to keep, nothing of theirs is looked at.

@@ -90,11 +90,22 @@ impl Http {
         &self,
         path: &str,
         query: &str,
+        take: impl FnMut(Vec<Value>),
+    ) -> Result<(), ApiError> {
+        self.list_pages_of(500, path, query, take).await
+    }
+
+    /// The same with pages of so many items.
+    pub(crate) async fn list_pages_of(
+        &self,
+        limit: usize,
+        path: &str,
+        query: &str,
         mut take: impl FnMut(Vec<Value>),
     ) -> Result<(), ApiError> {
         let mut token = String::new();
         loop {
-            let page = format!("{path}?limit=500{query}{token}");
+            let page = format!("{path}?limit={limit}{query}{token}");
             let mut answer = self.get(&page).await?;
             match answer.get_mut("items").map(Value::take) {
                 Some(Value::Array(items)) => take(items),

@@ -22,7 +22,14 @@ pub(super) fn settings(view: &View<'_>, context: &mut Context<'_, '_>) -> Option
     let mut api_url = view.url("api_url")?;
     let root = api_url.path().trim_end_matches('/').to_owned() + "/";
     api_url.set_path(&root);
-    Some(ClusterSettings { api_url, token: token?, tls, proxy: view.credential_url("proxy") })
+    Some(ClusterSettings {
+        api_url,
+        token: token?,
+        tls,
+        proxy: view.credential_url("proxy"),
+        agent_namespace: view.text("agent_namespace"),
+        prometheus_url: view.credential_url("prometheus_url"),
+    })
 }
 
 fn tls(view: &View<'_>, context: &mut Context<'_, '_>) -> TlsVerify {
