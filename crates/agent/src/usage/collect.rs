@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
-use planner::usage::ledger::{self, Closed, Day, Entry, Life, Lived, Source, Sums};
+use planner::usage::ledger::{self, Closed, Day, Entry, Life, Lived, Source};
 use planner::usage::month::Window;
 use planner::usage::query::{self, MODEL, Question, Wanted};
 use planner::usage::rule::{Measure, Rule, Thing};
 use planner::usage::series::{Counted, Minutes, Sample, Shown, integrate};
+use planner::usage::sums::Sums;
 
 use super::ledger::Ledger;
 use super::prometheus::{Prometheus, Range};

@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
-use planner::usage::ledger::{self, Day, Entry, Life, Lived, MonthWindows, Sums};
+use planner::usage::ledger::{self, Day, Entry, Life, Lived};
 use planner::usage::month::{Month, Window};
 use planner::usage::report::Reading;
 use planner::usage::rule::Rule;
+use planner::usage::sums::{self, MonthWindows, Sums};
 use uuid::Uuid;
 
 use super::ledger::Ledger;
@@ -51,7 +52,7 @@ pub(super) async fn hours(
     now: Timestamp,
 ) -> Result<Hours, ApiError> {
     let zone = &reports.options.zone;
-    let closed = ledger::closed_by(now);
+    let closed = sums::closed_by(now);
     let ledger = ledger(reported).await?;
     let here = lives(reported, resources);
     let mut hours = Hours { months: BTreeMap::new(), failure: None };
@@ -152,7 +153,7 @@ pub(super) fn readings(
     let mut readings = Vec::new();
     for rule in rules {
         let total = sums.total(resource, &rule.component).unwrap_or_default();
-        let coverage = ledger::coverage(total.minutes, expected);
+        let coverage = sums::coverage(total.minutes, expected);
         if expected == 0 || total.minutes == 0 || coverage < minimum_coverage {
             if expected > 0 {
                 held.push(format!("{} ({} of {expected} minutes)", rule.component, total.minutes));

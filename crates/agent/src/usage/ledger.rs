@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use jiff::civil::Date;
 use planner::outcome::Failure;
-use planner::usage::ledger::{self, Day, Sums};
+use planner::usage::ledger::{self, Day};
+use planner::usage::sums::Sums;
 use serde_json::Value;
 use uuid::Uuid;
 
