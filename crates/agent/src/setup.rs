@@ -90,6 +90,45 @@ fn usage_rule(component: &ComponentSettings) -> anyhow::Result<Option<Rule>> {
     }))
 }
 
+/// Puts together what a command of the operator needs: all offerings, whatever drives them. Nothing is sent.
+///
+/// # Errors
+/// As [`engine`].
+pub fn commanded(
+    settings: &Settings,
+    scope: CommandScope,
+    options: EngineOptions,
+) -> anyhow::Result<Option<Arc<Engine>>> {
+    let mode = match scope {
+        CommandScope::Orders => Mode::OrderProcess,
+        CommandScope::Members | CommandScope::All => Mode::MembershipSync,
+    };
+    let mut offerings = Vec::new();
+    for offering in &settings.offerings {
+        let served = match scope {
+            CommandScope::Orders => offering.order_processing,
+            CommandScope::Members => offering.membership_sync,
+            CommandScope::All => offering.order_processing || offering.membership_sync,
+        };
+        if served {
+            let built = self::offering(settings, offering, mode, options);
+            offerings.push(built.with_context(|| format!("offering `{}` cannot be served", offering.name))?);
+        }
+    }
+    Ok((!offerings.is_empty()).then(|| Engine::new(offerings, options)))
+}
+
+/// What a command is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommandScope {
+    /// Open orders.
+    Orders,
+    /// Resources whose members, quotas and flags are kept.
+    Members,
+    /// Resources of every offering that is worked at all.
+    All,
+}
+
 /// What a mode works on.
 fn scope(mode: Mode) -> Scope {
     match mode {

@@ -14,6 +14,7 @@
 //! | what Waldur asks for | [`desired`], [`quota`], [`access`], [`subjects`], [`usernames`] |
 //! | what the shell saw on the cluster | [`observed`] |
 //! | what to do | [`plan`], [`action`], [`finding`] |
+//! | what a person is told | [`change`], [`render`], [`repair`] |
 //! | what a failure means | [`outcome`] |
 //! | what comes next | [`queue`] |
 //! | what was used, and what Waldur is told of it | [`usage`] |
@@ -24,6 +25,7 @@
 pub mod access;
 pub mod action;
 pub mod amount;
+pub mod change;
 pub mod desired;
 pub mod finding;
 pub mod model;
@@ -34,6 +36,8 @@ pub mod plan;
 pub mod policy;
 pub mod queue;
 pub mod quota;
+pub mod render;
+pub mod repair;
 pub mod subjects;
 pub mod usage;
 pub mod usernames;

@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 use super::{FAILED, RunArgs, UNUSABLE, load};
 use crate::engine::EngineOptions;
 use crate::settings::{Mode, Settings};
+use crate::telemetry::Console;
 use crate::{setup, telemetry, usage};
 
 pub(super) fn run(args: &RunArgs) -> u8 {
@@ -13,7 +14,7 @@ pub(super) fn run(args: &RunArgs) -> u8 {
         return UNUSABLE;
     };
     let settings = loaded.settings;
-    if let Err(error) = telemetry::init(settings.log_level, settings.log_file.as_deref()) {
+    if let Err(error) = telemetry::init(settings.log_level, settings.log_file.as_deref(), Console::Output) {
         anstream::eprintln!("{error:#}");
         return UNUSABLE;
     }

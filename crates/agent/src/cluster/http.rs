@@ -23,6 +23,7 @@ pub(crate) const FIELD_MANAGER: &str = "waldur-site-agent";
 
 /// Content type of a server-side apply; the API server takes JSON in it.
 const APPLY: &str = "application/apply-patch+yaml";
+const MERGE: &str = "application/merge-patch+json";
 const JSON: &str = "application/json";
 
 /// The cluster's API as a sender of JSON.
@@ -66,6 +67,13 @@ impl Http {
     pub(crate) async fn apply(&self, path: &str, body: &Value) -> Result<Value, ApiError> {
         let path = format!("{path}?fieldManager={FIELD_MANAGER}&force=true");
         self.send(Call { method: http::Method::PATCH, path: &path, content_type: APPLY, body: Some(body) })
+            .await
+    }
+
+    /// Changes what `body` names and leaves the rest (Kubernetes: merge patch); null removes a key.
+    pub(crate) async fn patch(&self, path: &str, body: &Value) -> Result<Value, ApiError> {
+        let path = format!("{path}?fieldManager={FIELD_MANAGER}");
+        self.send(Call { method: http::Method::PATCH, path: &path, content_type: MERGE, body: Some(body) })
             .await
     }
 

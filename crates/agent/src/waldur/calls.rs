@@ -174,6 +174,22 @@ impl Waldur {
         Ok(orders)
     }
 
+    /// What the fulfilled orders about a resource asked for, later ones on top; `None` if none named limits.
+    pub(crate) async fn ordered_limits(
+        &self,
+        offering: Uuid,
+        resource: Uuid,
+    ) -> Result<Option<Limits>, ApiError> {
+        let call = Call::get("/api/marketplace-orders/")
+            .query("offering_uuid", offering.simple().to_string())
+            .query("resource_uuid", resource.simple().to_string())
+            .query("state", "done")
+            .fields(&dto::Order::FIELDS);
+        let mut orders = readable_orders(self.http.list(call).await?);
+        orders.retain(|order| order.marketplace_resource_uuid == Some(resource) && order.state == "done");
+        Ok(dto::ordered(&orders))
+    }
+
     fn orders_call(offering: Uuid) -> Call<'static> {
         Call::get("/api/marketplace-orders/")
             .query("offering_uuid", offering.simple().to_string())
@@ -330,13 +346,10 @@ impl Waldur {
         self.http.list(call).await
     }
 
-    /// Service or course accounts of all projects of an offering; none on servers that have no such thing.
+    /// Service or course accounts of all projects of an offering.
     pub(crate) async fn accounts(&self, offering: Uuid, kind: &str) -> Result<Vec<dto::Account>, ApiError> {
         let path = format!("/api/marketplace-provider-offerings/{}/{kind}/", offering.simple());
-        match self.http.list(Call::get(path)).await {
-            Err(error) if error.unknown_path => Ok(Vec::new()),
-            other => other,
-        }
+        self.http.list(Call::get(path)).await
     }
 
     /// Moves an offering user on (contract §4.3).

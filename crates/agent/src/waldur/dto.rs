@@ -171,6 +171,14 @@ impl Order {
     }
 }
 
+/// What orders have asked for, later ones on top; `None` if none has named limits.
+pub(crate) fn ordered(orders: &[Order]) -> Option<Limits> {
+    let mut orders: Vec<model::Order> = orders.iter().filter_map(Order::to_model).collect();
+    orders.sort_by(|one, two| one.created.cmp(&two.created));
+    let limits = planner::quota::merged(orders.iter().map(|order| &order.limits));
+    (!limits.is_empty()).then_some(limits)
+}
+
 /// A resource as its provider sees it; the fields named in [`Resource::FIELDS`].
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Resource {
