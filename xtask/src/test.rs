@@ -72,9 +72,11 @@ impl Step {
             Self::Tests => tests(&[]).run(),
             // The whole workspace with one test picked, and not `--package simulator`: the packages chosen
             // decide on the features of the dependencies, and other features are another build of all of them.
-            Self::Foreign => tests(&["--features", "simulator/foreign-clients", "--test", "foreign"])
-                .env("FOREIGN_PYTHON", install::foreign_clients()?)
-                .run(),
+            Self::Foreign => {
+                tests(&["--features", "simulator/foreign-clients,agent/foreign-clients", "--test", "foreign"])
+                    .env("FOREIGN_PYTHON", install::foreign_clients()?)
+                    .run()
+            }
         }
     }
 
