@@ -21,6 +21,8 @@ mod orders;
 mod ownership;
 mod process;
 mod quotas;
+#[cfg(feature = "foreign-clients")]
+mod rabbitmq;
 mod runs;
 mod secrets;
 mod server_2024;
