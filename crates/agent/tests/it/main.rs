@@ -7,6 +7,7 @@
 mod cluster;
 mod crash;
 mod events;
+mod events_faults;
 mod faults;
 mod input;
 mod listening;
