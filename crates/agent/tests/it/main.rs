@@ -6,9 +6,12 @@
 
 mod adopt;
 mod cluster;
+mod commands;
 mod crash;
 mod events;
 mod events_faults;
+mod diagnose;
+mod diagnose_events;
 mod faults;
 mod input;
 mod kubeconfig;
@@ -25,10 +28,12 @@ mod orders;
 mod ownership;
 mod plan;
 mod process;
+mod protected;
 mod python_site;
 mod quotas;
 #[cfg(feature = "foreign-clients")]
 mod rabbitmq;
+mod rbac;
 mod runs;
 mod secrets;
 mod server_2024;
