@@ -61,8 +61,7 @@ pub fn engine(settings: &Settings, mode: Mode, options: EngineOptions) -> anyhow
 pub fn limits_engine(settings: &Settings, options: EngineOptions) -> anyhow::Result<Arc<Engine>> {
     let built = settings.offerings.iter().map(|offering| {
         let without_members = OfferingSettings { membership_sync: false, ..offering.clone() };
-        let service = Service::of(Scope::Resources);
-        let built = self::offering(settings, &without_members, &service, "sync_resource_limits", options);
+        let built = tool(settings, &without_members, "sync_resource_limits", options);
         built.with_context(|| format!("offering `{}` cannot be served", offering.name))
     });
     Ok(Engine::new(built.collect::<anyhow::Result<_>>()?, options))
@@ -108,7 +107,7 @@ pub enum CommandScope {
 }
 
 /// What an offering is served with.
-pub(crate) struct Service {
+struct Service {
     scope: Scope,
     rhythm: Rhythm,
     /// Messages come as well.
@@ -117,7 +116,7 @@ pub(crate) struct Service {
 
 impl Service {
     /// Without passes and messages of its own.
-    pub(crate) fn of(scope: Scope) -> Self {
+    fn of(scope: Scope) -> Self {
         Self { scope, rhythm: Rhythm::default(), events: false }
     }
 }
@@ -245,8 +244,21 @@ fn object_types(offering: &OfferingSettings, scope: Scope, members: bool) -> Vec
     types
 }
 
-/// One offering with its Waldur and its cluster, whatever mode serves it. `label` names this process to Waldur.
-pub(crate) fn offering(
+/// One offering with its Waldur and its cluster for a tool, whatever mode serves it. `label` names the tool to Waldur.
+///
+/// # Errors
+/// As [`engine`].
+pub(crate) fn tool(
+    settings: &Settings,
+    offering: &OfferingSettings,
+    label: &str,
+    engine: EngineOptions,
+) -> anyhow::Result<Offering> {
+    self::offering(settings, offering, &Service::of(Scope::Resources), label, engine)
+}
+
+/// One offering with its Waldur and its cluster. `label` names this process to Waldur.
+fn offering(
     settings: &Settings,
     offering: &OfferingSettings,
     service: &Service,

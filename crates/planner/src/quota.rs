@@ -148,7 +148,7 @@ pub fn desired(policy: &Policy, offering: &Offering, limits: &Limits) -> Result<
 /// The limits of which a quota is made, one for each component of the offering that owns a key of it: what
 /// [`desired`] is the reverse of. `Limit::Invalid` where no limit gives exactly this value.
 #[must_use]
-pub fn limits_of(policy: &Policy, offering: &Offering, hard: &Hard) -> Limits {
+pub fn exact_limits_of(policy: &Policy, offering: &Offering, hard: &Hard) -> Limits {
     let mut limits = Limits::new();
     let sold = policy.components.iter().filter(|(component, _)| offering.components.contains(component));
     for (component, settings) in sold {

@@ -22,7 +22,8 @@ pub(super) struct DiagnoseArgs {
     /// Print a JSON object
     #[arg(long)]
     json: bool,
-    /// Make a project on the cluster, set quota and access, verify them, and remove the project
+    /// Make a project on the cluster, set quota and access, verify them, and remove the project; where events are
+    /// configured, register the agent's queue and log in at the broker
     #[arg(long)]
     write_test: bool,
     /// Ignored; the Python agent's command takes it

@@ -62,7 +62,7 @@ impl Http {
     }
 
     /// What is known of the token.
-    pub(crate) fn token(&self) -> CredentialStatus {
+    pub(crate) fn token_status(&self) -> CredentialStatus {
         self.credential.describe()
     }
 

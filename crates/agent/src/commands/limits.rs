@@ -59,7 +59,7 @@ async fn of_offering(
             say(&configured.name, &format!("{}: left as it is: the cluster has no quota of it", told.name));
             continue;
         };
-        let held = quota::limits_of(&policy, &model, &quota.value);
+        let held = quota::exact_limits_of(&policy, &model, &quota.value);
         let Some(limits) = different(&told.limits, &held) else {
             say(&configured.name, &format!("{}: the same here and there", told.name));
             continue;

@@ -8,7 +8,7 @@ pub(crate) mod usernames;
 
 use std::time::Duration;
 
-use crate::engine::{Bounds, EngineOptions, Offering, Scope};
+use crate::engine::{Bounds, EngineOptions, Offering};
 use crate::settings::{OfferingSettings, Settings};
 use crate::setup;
 
@@ -36,7 +36,7 @@ fn offering(
     label: &str,
     manner: Manner,
 ) -> anyhow::Result<Offering> {
-    setup::offering(settings, offering, &setup::Service::of(Scope::Resources), label, manner.engine())
+    setup::tool(settings, offering, label, manner.engine())
 }
 
 /// One line about an offering, with nothing in it that a terminal would obey.

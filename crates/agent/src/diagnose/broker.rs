@@ -34,8 +34,13 @@ enum Carrier {
     WebSocket(Box<WebSocketStream<Open>>),
 }
 
-/// Goes to the broker that the offering's events come from; `None` if it has none.
-pub(crate) async fn look(offering: &OfferingSettings, waldur: &Waldur) -> Option<BrokerFacts> {
+/// Goes to the broker that the offering's events come from; `None` if it has none. With `may_register` the agent's queue
+/// is registered if that is what gives the login.
+pub(crate) async fn look(
+    offering: &OfferingSettings,
+    waldur: &Waldur,
+    may_register: bool,
+) -> Option<BrokerFacts> {
     let verify = Verify::from(&offering.verify_ssl);
     let broker = offering.stomp.broker.as_ref();
     let url = match broker {
@@ -50,7 +55,7 @@ pub(crate) async fn look(offering: &OfferingSettings, waldur: &Waldur) -> Option
         Some(_) if is_refused(&connection) => {
             Login::NotTried("nothing secret is sent to a server that is not verified")
         }
-        Some(stream) => match account(broker, waldur).await {
+        Some(stream) => match account(offering, waldur, may_register).await {
             Ok(account) => log_in(&url, broker.is_none(), stream, account).await,
             Err(why) => why,
         },
@@ -75,21 +80,33 @@ fn web_socket_url(offering: &OfferingSettings) -> Option<Url> {
     Url::parse(&format!("{scheme}://{}:{}{}", stomp.ws_host, stomp.ws_port, stomp.ws_path)).ok()
 }
 
-/// Whom to log in as. Waldur gives logins when queues are registered, which would change something: only one that is
-/// there already is used.
-async fn account(broker: Option<&BrokerSettings>, waldur: &Waldur) -> Result<Account, Login> {
-    if let Some(broker) = broker {
+/// Whom to log in as. Waldur gives logins when queues are registered, which changes something: unless that is allowed,
+/// only one that is there already is used.
+async fn account(offering: &OfferingSettings, waldur: &Waldur, may_register: bool) -> Result<Account, Login> {
+    if let Some(broker) = &offering.stomp.broker {
         let login = broker.username.clone().unwrap_or_default();
         let passcode = broker.password.as_ref().map(|secret| secret.expose_secret()).unwrap_or_default();
         return Ok(Account { host: "/".to_owned(), login, passcode: SecretString::from(passcode) });
     }
-    let found = waldur.broker_login().await;
-    let found = found.map_err(|error| Login::Failed(error.to_string()))?;
-    let (host, login) = found.ok_or(Login::NotTried(
-        "Waldur gives the login when a queue is registered, which the diagnostics do not do; the agent logs what the \
-         broker says when it starts",
-    ))?;
-    let passcode = waldur.passcode().await.map_err(|error| Login::Failed(error.to_string()))?;
+    let failed = |error: crate::error::ApiError| Login::Failed(error.to_string());
+    // Taken first: the queue's password becomes the token that is sent when it is registered.
+    let passcode = waldur.passcode().await.map_err(failed)?;
+    let known = match waldur.broker_login().await.map_err(failed)? {
+        Some(known) => Some(known),
+        None if may_register => {
+            let identity = waldur.known_identity(&offering.offering_uuid_text).await.map_err(failed)?;
+            let identity =
+                identity.ok_or(Login::NotTried("no agent has registered with Waldur yet; start it once"))?;
+            let queue = waldur.queue_login(identity).await.map_err(failed)?;
+            queue.map(|queue| (queue.vhost, queue.rmq_username))
+        }
+        None => None,
+    };
+    let (host, login) = known.ok_or(Login::NotTried(if may_register {
+        "Waldur gives no login: it has neither a queue nor a subscription for this agent"
+    } else {
+        "Waldur gives the login when a queue is registered, which only --write-test does"
+    }))?;
     Ok(Account { host, login, passcode })
 }
 

@@ -22,10 +22,11 @@ pub(crate) async fn facts(
     offering: &OfferingSettings,
     (waldur_of, cluster): (&Waldur, &Cluster),
     warnings: Vec<String>,
+    may_register: bool,
 ) -> Facts {
     let waldur_facts = waldur_facts(settings, offering, waldur_of);
     let (waldur, cluster) = tokio::join!(waldur_facts, cluster_facts(offering, cluster));
-    let broker = broker::look(offering, waldur_of).await;
+    let broker = broker::look(offering, waldur_of, may_register).await;
     Facts { now: Timestamp::now(), configured: configured(offering, warnings), waldur, cluster, broker }
 }
 
@@ -61,7 +62,7 @@ async fn waldur_facts(settings: &Settings, offering: &OfferingSettings, waldur: 
     let me = waldur.me().await;
     let mut facts = WaldurFacts {
         connection,
-        token: waldur.token(),
+        token: waldur.token_status(),
         me: Some(me),
         version: None,
         is_legacy: None,
@@ -107,7 +108,7 @@ async fn cluster_facts(offering: &OfferingSettings, cluster: &Cluster) -> Cluste
     let flavour = cluster.flavour().await;
     let mut facts = ClusterFacts {
         connection,
-        token: cluster.http.token(),
+        token: cluster.http.token_status(),
         flavour: None,
         kubernetes: None,
         openshift: None,

@@ -21,7 +21,7 @@ use anyhow::Context as _;
 use serde_json::Value;
 
 use self::report::{Check, Diagnosis, Section};
-use crate::engine::{Bounds, EngineOptions, Scope};
+use crate::engine::{Bounds, EngineOptions};
 use crate::settings::{OfferingSettings, Settings};
 use crate::setup;
 
@@ -89,12 +89,14 @@ async fn of_offering(
 ) -> Diagnosis {
     let bounds = Bounds { request: PATIENCE, ..Bounds::default() };
     let engine = EngineOptions { bounds, ..EngineOptions::default() };
-    let built = setup::offering(settings, offering, &setup::Service::of(Scope::Orders), "diagnostics", engine)
+    let built = setup::tool(settings, offering, "diagnostics", engine)
         .with_context(|| "the offering cannot be served");
     match built {
         Ok(built) => {
+            let may_register = options.write_test && !settings.dry_run;
             let servers = (&built.waldur, &*built.cluster);
-            let facts = gather::facts(settings, offering, servers, options.warnings.clone()).await;
+            let facts =
+                gather::facts(settings, offering, servers, options.warnings.clone(), may_register).await;
             let mut diagnosis = evaluate::diagnosis(&facts);
             if options.write_test {
                 let checks = if settings.dry_run {

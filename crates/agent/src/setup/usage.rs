@@ -32,9 +32,8 @@ pub fn usage(
         let is_watched = known.is_some();
         let built = match known {
             Some(known) => Ok(known),
-            None => {
-                super::offering(settings, offering, &Service::of(Scope::Resources), "report", options).map(Arc::new)
-            }
+            None => super::offering(settings, offering, &Service::of(Scope::Resources), "report", options)
+                .map(Arc::new),
         };
         let built = built.and_then(|built| {
             let mut rules = Vec::new();

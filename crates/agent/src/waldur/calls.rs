@@ -131,6 +131,16 @@ impl Waldur {
         }
     }
 
+    /// Who may log in at the broker as an agent that has registered (contract §6.2). A queue that is there keeps its
+    /// types of objects; one that is not is made. `None` as for [`Waldur::register_queue`].
+    pub(crate) async fn queue_login(&self, identity: Uuid) -> Result<Option<dto::Queue>, ApiError> {
+        let path = format!("{IDENTITIES}{}/register_queue/", identity.simple());
+        match self.http.json(Call::post(path, json!({}))).await {
+            Err(error) if error.unknown_path => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
     /// Subscribes to one type of objects and has its queue made (contract §6.2, legacy).
     pub(crate) async fn register_subscription(
         &self,

@@ -81,7 +81,7 @@ struct SubscriptionAnswer {
 
 impl Waldur {
     /// What is known of the token.
-    pub(crate) fn token(&self) -> CredentialStatus {
+    pub(crate) fn token_status(&self) -> CredentialStatus {
         self.http.token_status()
     }
 
@@ -119,6 +119,17 @@ impl Waldur {
         match self.http.json::<Vec<Identified>>(call).await {
             Ok(_) => Ok(false),
             Err(error) if error.unknown_path => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The identity under which an agent of this offering has registered; `None` if none has.
+    pub(crate) async fn known_identity(&self, offering: &str) -> Result<Option<Uuid>, ApiError> {
+        let call =
+            Call::get("/api/marketplace-site-agent-identities/").query("name", format!("agent-{offering}"));
+        match self.http.json::<Vec<Identified>>(call).await {
+            Ok(found) => Ok(found.first().map(|identity| identity.uuid)),
+            Err(error) if error.unknown_path => Ok(None),
             Err(error) => Err(error),
         }
     }

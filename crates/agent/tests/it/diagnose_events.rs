@@ -8,7 +8,11 @@ use crate::site::{Config, Site};
 
 /// The lines about events.
 async fn events(site: &Site, config: &Config) -> String {
-    let ended = Process::run(&mut site.diagnostics(config)).await;
+    events_with(site, config, &[]).await
+}
+
+async fn events_with(site: &Site, config: &Config, more: &[&str]) -> String {
+    let ended = Process::run(site.diagnostics(config).args(more)).await;
     let lines = ended.stdout.lines().skip_while(|line| !line.starts_with("  Events from "));
     lines.take_while(|line| !line.is_empty()).map(|line| format!("{line}\n")).collect()
 }
@@ -102,4 +106,19 @@ async fn a_broker_that_is_not_there_is_named() {
     config.global = config.global.replace(&format!("stomp_ws_port: {port}"), "stomp_ws_port: 1");
     let said = events(&site, &config).await;
     assert!(said.contains("✗ TCP") && said.contains("`stomp_ws_port`"), "{said}");
+}
+
+#[tokio::test]
+async fn the_queue_of_an_agent_that_has_registered_is_tried_by_the_write_test() {
+    let site = Site::start().await;
+    let config = web_socket(&site);
+    let said = events_with(&site, &config, &["--write-test"]).await;
+    assert!(said.contains("– login") && said.contains("start it once"), "{said}");
+    // Any mode registers.
+    assert!(site.once().await);
+    let said = events(&site, &config).await;
+    assert!(said.contains("– login") && said.contains("which only --write-test does"), "{said}");
+    let said = events_with(&site, &config, &["--write-test"]).await;
+    assert!(said.contains("✓ login") && said.contains("accepted by "), "{said}");
+    assert_eq!(site.sim.broker.counts().refused_logins, 0);
 }

@@ -107,9 +107,7 @@ fn failed(name: &str, error: &ApiError) -> Check {
         (planner::outcome::Failure::Forbidden, Peer::Waldur) => {
             "give the user of this token a role in the provider's organization"
         }
-        (planner::outcome::Failure::Forbidden, _) => {
-            "apply what `waldur_site_agent rbac -c FILE` prints"
-        }
+        (planner::outcome::Failure::Forbidden, _) => "apply what `waldur_site_agent rbac -c FILE` prints",
         (planner::outcome::Failure::NotFound, _) => {
             "check the configured address: something else answers there"
         }
