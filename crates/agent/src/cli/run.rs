@@ -7,15 +7,17 @@ use tokio_util::sync::CancellationToken;
 
 use super::{FAILED, RunArgs, UNUSABLE, load};
 use crate::engine::{Engine, EngineOptions};
+use crate::health::{self, Health};
 use crate::settings::{Mode, Settings};
-use crate::{health, setup, telemetry};
+use crate::telemetry::Console;
+use crate::{heartbeat, setup, telemetry, usage};
 
 pub(super) fn run(args: &RunArgs) -> u8 {
     let Some(loaded) = load(&args.config_file, args.strict) else {
         return UNUSABLE;
     };
     let settings = loaded.settings;
-    if let Err(error) = telemetry::init(settings.log_level, settings.log_file.as_deref()) {
+    if let Err(error) = telemetry::init(settings.log_level, settings.log_file.as_deref(), Console::Output) {
         anstream::eprintln!("{error:#}");
         return UNUSABLE;
     }
@@ -31,15 +33,14 @@ pub(super) fn run(args: &RunArgs) -> u8 {
 
 async fn run_mode(args: &RunArgs, settings: &Settings) -> u8 {
     let mode = args.mode.map(Mode::from).or(settings.agent_mode).unwrap_or(Mode::OrderProcess);
-    if mode == Mode::Report {
-        tracing::error!(mode = mode.as_str(), "this mode is not available yet");
-        return UNUSABLE;
-    }
     let version = env!("CARGO_PKG_VERSION");
     let dry_run = args.dry_run || settings.dry_run;
     tracing::info!(mode = mode.as_str(), version, dry_run, "starting");
     // Without events in `--once`: it does what there is now.
     let options = EngineOptions { dry_run, force_removal: args.force, ..EngineOptions::default() };
+    if mode == Mode::Report {
+        return report(args, settings, options).await;
+    }
     let engine = match setup::engine(settings, mode, options) {
         Ok(engine) => engine,
         Err(error) => {
@@ -49,9 +50,20 @@ async fn run_mode(args: &RunArgs, settings: &Settings) -> u8 {
     };
     let stop = CancellationToken::new();
     stop_on_signals(&stop);
+    let reports = match reports_too(settings, mode, options) {
+        Ok(reports) => reports,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            return UNUSABLE;
+        }
+    };
     if args.once {
-        let done = engine.run_once(&stop).await;
-        return if done { 0 } else { FAILED };
+        let worked = engine.run_once(&stop).await;
+        let reported = match &reports {
+            Some(reports) if !stop.is_cancelled() => usage::report_once(reports).await,
+            _ => true,
+        };
+        return if worked && reported { 0 } else { FAILED };
     }
     let health = match health(settings, &engine, &stop).await {
         Ok(health) => health,
@@ -60,8 +72,43 @@ async fn run_mode(args: &RunArgs, settings: &Settings) -> u8 {
             return UNUSABLE;
         }
     };
-    // Loops of further modes stand beside the engine's, on the same clients.
-    tokio::join!(engine.run(&stop), health);
+    let reports = async {
+        if let Some(reports) = &reports {
+            usage::run(reports, settings.periods.report, &stop).await;
+        }
+    };
+    tokio::join!(engine.run(&stop), reports, health);
+    tracing::info!("stopped");
+    0
+}
+
+/// Mode `all` reports usage as well, where an offering wants it.
+fn reports_too(
+    settings: &Settings,
+    mode: Mode,
+    options: EngineOptions,
+) -> anyhow::Result<Option<usage::Reports>> {
+    let wanted = mode == Mode::All && settings.offerings.iter().any(|offering| offering.reporting);
+    wanted.then(|| setup::usage(settings, options)).transpose()
+}
+
+/// Mode `report` by itself.
+async fn report(args: &RunArgs, settings: &Settings, options: EngineOptions) -> u8 {
+    let reports = match setup::usage(settings, options) {
+        Ok(reports) => reports,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            return UNUSABLE;
+        }
+    };
+    if args.once {
+        return if usage::report_once(&reports).await { 0 } else { FAILED };
+    }
+    let stop = CancellationToken::new();
+    stop_on_signals(&stop);
+    let health = Health::default();
+    let beats = heartbeat::beat_until(&health, &stop);
+    tokio::join!(usage::run(&reports, settings.periods.report, &stop), beats);
     tracing::info!("stopped");
     0
 }
