@@ -40,7 +40,8 @@ pub fn engine(settings: &Settings, mode: Mode, options: EngineOptions) -> anyhow
         let built = self::offering(settings, offering, &service, mode, options);
         offerings.push(built.with_context(|| format!("offering `{}` cannot be served", offering.name))?);
     }
-    if offerings.is_empty() {
+    let reports = mode == Mode::All && settings.offerings.iter().any(|offering| offering.reporting);
+    if offerings.is_empty() && mode != Mode::Report && !reports {
         bail!(
             "no offering of the configuration is served by mode `{}`; switch its work on with \
              `order_processing_backend: okd` or `membership_sync_backend: okd`{}",
@@ -51,21 +52,33 @@ pub fn engine(settings: &Settings, mode: Mode, options: EngineOptions) -> anyhow
     Ok(Engine::new(offerings, options))
 }
 
-/// Puts together what reports usage. Nothing is sent.
+/// Puts together what reports usage, over the connections of the engine beside it where that serves the same offering.
+/// Nothing is sent.
 ///
 /// # Errors
 /// As [`engine`].
-pub fn usage(settings: &Settings, options: EngineOptions) -> anyhow::Result<Reports> {
+pub fn usage(
+    settings: &Settings,
+    options: EngineOptions,
+    beside: Option<&Engine>,
+) -> anyhow::Result<Reports> {
     let mut reported = Vec::new();
     for offering in settings.offerings.iter().filter(|offering| offering.reporting) {
+        let shared = beside.and_then(|engine| engine.shared(offering.offering_uuid));
+        let is_shared = shared.is_some();
         let service = Service { scope: Scope::Resources, rhythm: Rhythm::default(), events: false };
-        let built = self::offering(settings, offering, &service, Mode::Report, options).and_then(|built| {
+        let built = shared.map_or_else(
+            || self::offering(settings, offering, &service, Mode::Report, options).map(Arc::new),
+            Ok,
+        );
+        let built = built.and_then(|built| {
             let mut rules = Vec::new();
             for component in &offering.components {
                 let rule = usage_rule(component);
                 rules.extend(rule.with_context(|| format!("component `{}` cannot be used", component.name))?);
             }
-            Ok(Reported { offering: built, rules, omit_anomalous: offering.omit_anomalous_usage_components })
+            let omit_anomalous = offering.omit_anomalous_usage_components;
+            Ok(Reported { offering: built, is_shared, rules, omit_anomalous })
         });
         reported.push(built.with_context(|| format!("offering `{}` cannot be served", offering.name))?);
     }

@@ -254,6 +254,11 @@ impl Engine {
         &self.offerings[index]
     }
 
+    /// An offering with its connections, for work beside the engine's.
+    pub(crate) fn shared(&self, uuid: Uuid) -> Option<Arc<Offering>> {
+        self.offering_of(uuid).map(|index| Arc::clone(&self.offerings[index]))
+    }
+
     /// The place of an offering.
     pub(crate) fn offering_of(&self, uuid: Uuid) -> Option<usize> {
         self.offerings.iter().position(|offering| offering.options.uuid == uuid)
