@@ -9,6 +9,7 @@ mod cluster;
 mod crash;
 mod events;
 mod events_faults;
+mod events_ways;
 mod faults;
 mod input;
 mod kubeconfig;
