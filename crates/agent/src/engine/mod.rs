@@ -161,6 +161,11 @@ impl Engine {
         })
     }
 
+    /// What is served.
+    pub(crate) fn offerings(&self) -> &[Arc<Offering>] {
+        &self.offerings
+    }
+
     /// Works what is in the queue until `stop`; then lets work in flight finish within the grace period.
     async fn work(self: &Arc<Self>, stop: &CancellationToken) {
         let workers = TaskTracker::new();
@@ -252,11 +257,6 @@ impl Engine {
     /// The offering of this place in the configuration.
     pub(crate) fn offering(&self, index: usize) -> &Offering {
         &self.offerings[index]
-    }
-
-    /// An offering with its connections, for work beside the engine's.
-    pub(crate) fn shared(&self, uuid: Uuid) -> Option<Arc<Offering>> {
-        self.offering_of(uuid).map(|index| Arc::clone(&self.offerings[index]))
     }
 
     /// The place of an offering.

@@ -28,6 +28,8 @@ mod plan;
 mod process;
 mod python_site;
 mod quotas;
+#[cfg(feature = "foreign-clients")]
+mod rabbitmq;
 mod runs;
 mod secrets;
 mod server_2024;
