@@ -42,7 +42,8 @@ pub fn engine(settings: &Settings, mode: Mode, options: EngineOptions) -> anyhow
         let built = self::offering(settings, offering, &service, mode.as_str(), options);
         offerings.push(built.with_context(|| format!("offering `{}` cannot be served", offering.name))?);
     }
-    if offerings.is_empty() {
+    let reports = mode == Mode::All && settings.offerings.iter().any(|offering| offering.reporting);
+    if offerings.is_empty() && mode != Mode::Report && !reports {
         bail!(
             "no offering of the configuration is served by mode `{}`; switch its work on with \
              `order_processing_backend: okd` or `membership_sync_backend: okd`{}",

@@ -217,7 +217,7 @@ impl Engine {
         self.offerings[key.offering].note_woken(key.resource);
         {
             let mut queue = self.queue();
-            self.pledges().pledge(key, pledge);
+            self.pledges().pledge(key, pledge, queue.has_failed(&key));
             queue.wake_at(&key, self.soonest(key, BETWEEN_EVENTS));
         }
         self.changed.notify_waiters();

@@ -12,6 +12,7 @@ mod diagnose;
 mod diagnose_events;
 mod events;
 mod events_faults;
+mod events_ways;
 mod faults;
 mod input;
 mod kubeconfig;
