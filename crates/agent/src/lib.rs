@@ -9,6 +9,7 @@
 
 mod ca_file;
 pub mod cli;
+mod client_certificate;
 pub mod cluster;
 pub mod credentials;
 pub mod engine;
@@ -20,6 +21,9 @@ mod retry;
 pub mod settings;
 pub mod setup;
 pub mod telemetry;
+mod tls;
+mod unreachable;
+pub mod usage;
 pub mod waldur;
 
 /// Runs the command line of this process.

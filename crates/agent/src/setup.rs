@@ -1,7 +1,6 @@
 //! From settings to a running engine: the one place where all parts are put together.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,16 +9,17 @@ use planner::access::{Abilities, AccessPolicy, AccountRule, RemovalGuard, Subjec
 use planner::amount::Amount;
 use planner::event;
 use planner::policy::{ComponentPolicy, Flavour, LimitRangePolicy, Policy, QuotaTarget};
-use secrecy::ExposeSecret as _;
+use planner::usage::rule::Rule;
 
+use crate::client_certificate;
 use crate::cluster::{Cluster, ClusterOptions, Needs};
-use crate::credentials::{Credential, TokenSource};
+use crate::credentials;
 use crate::engine::{Engine, EngineOptions, Offering, OfferingOptions, Rhythm, Scope};
 use crate::events::{EventOptions, Transport, TransportOptions, Way};
 use crate::settings::{
-    self, ClusterToken, ComponentSettings, ExactDecimal, LimitRangeSettings, Mode, OfferingSettings,
-    Settings, TlsVerify,
+    self, ComponentSettings, ExactDecimal, LimitRangeSettings, Mode, OfferingSettings, Settings,
 };
+use crate::usage::{ReportOptions, Reported, Reports};
 use crate::waldur::http::Verify;
 use crate::waldur::{Waldur, WaldurOptions};
 
@@ -40,7 +40,8 @@ pub fn engine(settings: &Settings, mode: Mode, options: EngineOptions) -> anyhow
         let built = self::offering(settings, offering, &service, mode, options);
         offerings.push(built.with_context(|| format!("offering `{}` cannot be served", offering.name))?);
     }
-    if offerings.is_empty() {
+    let reports = mode == Mode::All && settings.offerings.iter().any(|offering| offering.reporting);
+    if offerings.is_empty() && mode != Mode::Report && !reports {
         bail!(
             "no offering of the configuration is served by mode `{}`; switch its work on with \
              `order_processing_backend: okd` or `membership_sync_backend: okd`{}",
@@ -49,6 +50,97 @@ pub fn engine(settings: &Settings, mode: Mode, options: EngineOptions) -> anyhow
         );
     }
     Ok(Engine::new(offerings, options))
+}
+
+/// Puts together what reports usage, over the connections of the engine beside it where that serves the same offering.
+/// Nothing is sent.
+///
+/// # Errors
+/// As [`engine`].
+pub fn usage(
+    settings: &Settings,
+    options: EngineOptions,
+    beside: Option<&Engine>,
+) -> anyhow::Result<Reports> {
+    let mut reported = Vec::new();
+    for offering in settings.offerings.iter().filter(|offering| offering.reporting) {
+        let shared = beside.and_then(|engine| engine.shared(offering.offering_uuid));
+        let is_shared = shared.is_some();
+        let service = Service { scope: Scope::Resources, rhythm: Rhythm::default(), events: false };
+        let built = shared.map_or_else(
+            || self::offering(settings, offering, &service, Mode::Report, options).map(Arc::new),
+            Ok,
+        );
+        let built = built.and_then(|built| {
+            let mut rules = Vec::new();
+            for component in &offering.components {
+                let rule = usage_rule(component);
+                rules.extend(rule.with_context(|| format!("component `{}` cannot be used", component.name))?);
+            }
+            let omit_anomalous = offering.omit_anomalous_usage_components;
+            Ok(Reported { offering: built, is_shared, rules, omit_anomalous })
+        });
+        reported.push(built.with_context(|| format!("offering `{}` cannot be served", offering.name))?);
+    }
+    if reported.is_empty() {
+        bail!("no offering of the configuration reports usage; switch it on with `reporting_backend: okd`");
+    }
+    let (zone, periods) = (settings.timezone.clone(), settings.reporting_periods);
+    Ok(Reports::new(reported, ReportOptions { zone, periods, dry_run: options.dry_run }))
+}
+
+fn usage_rule(component: &ComponentSettings) -> anyhow::Result<Option<Rule>> {
+    let Some(usage) = &component.usage else { return Ok(None) };
+    let target = component.quota.first();
+    Ok(Some(Rule {
+        component: component.name.clone(),
+        measure: usage.measure,
+        thing: usage.thing.clone(),
+        quota_key: target.map(|target| target.key.to_string()),
+        ratio: target.map_or(Ok(Amount::ONE), |target| amount(target.ratio))?,
+        unit: Amount::of_suffix(&usage.unit).with_context(|| format!("unknown unit `{}`", usage.unit))?,
+        factor: amount(component.unit_factor_reporting)?,
+    }))
+}
+
+/// Puts together what a command of the operator needs: all offerings, whatever drives them. Nothing is sent.
+///
+/// # Errors
+/// As [`engine`].
+pub fn commanded(
+    settings: &Settings,
+    scope: CommandScope,
+    options: EngineOptions,
+) -> anyhow::Result<Option<Arc<Engine>>> {
+    let (mode, kept) = match scope {
+        CommandScope::Orders => (Mode::OrderProcess, Scope::Orders),
+        CommandScope::Members | CommandScope::All => (Mode::MembershipSync, Scope::Resources),
+    };
+    let mut offerings = Vec::new();
+    for offering in &settings.offerings {
+        let served = match scope {
+            CommandScope::Orders => offering.order_processing,
+            CommandScope::Members => offering.membership_sync,
+            CommandScope::All => offering.order_processing || offering.membership_sync,
+        };
+        if served {
+            let service = Service { scope: kept, rhythm: Rhythm::default(), events: false };
+            let built = self::offering(settings, offering, &service, mode, options);
+            offerings.push(built.with_context(|| format!("offering `{}` cannot be served", offering.name))?);
+        }
+    }
+    Ok((!offerings.is_empty()).then(|| Engine::new(offerings, options)))
+}
+
+/// What a command is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommandScope {
+    /// Open orders.
+    Orders,
+    /// Resources whose members, quotas and flags are kept.
+    Members,
+    /// Resources of every offering that is worked at all.
+    All,
 }
 
 /// What an offering is served with.
@@ -115,7 +207,7 @@ fn events(
     scope: Scope,
     rhythm: &Rhythm,
 ) -> anyhow::Result<EventOptions> {
-    let verify = verify(&offering.verify_ssl);
+    let verify = Verify::from(&offering.verify_ssl);
     let proxy = settings.global_proxy.as_ref().map(|proxy| proxy.expose().clone());
     let stomp = &offering.stomp;
     let (way, transport, heart_beat_ms) = match &stomp.broker {
@@ -190,16 +282,10 @@ fn offering(
     engine: EngineOptions,
 ) -> anyhow::Result<Offering> {
     let Service { scope, rhythm, events } = *service;
-    let (source, scheme) = match &offering.waldur_api_token {
-        settings::TokenSource::Static(token) => (TokenSource::Static(token.expose_secret().into()), "Token"),
-        settings::TokenSource::File(path) => (TokenSource::File(path.clone()), "Token"),
-        settings::TokenSource::Oidc { .. } => {
-            bail!("tokens by OIDC client credentials are not supported yet")
-        }
-    };
+    let (credential, scheme) = credentials::waldur(settings, offering)?;
     let options = WaldurOptions {
         root: offering.waldur_api_url.clone(),
-        verify: verify(&offering.verify_ssl),
+        verify: Verify::from(&offering.verify_ssl),
         proxy: settings.global_proxy.as_ref().map(|proxy| proxy.expose().clone()),
         scheme,
         user_agent: format!("waldur-site-agent-{}/{}", mode.as_str(), env!("CARGO_PKG_VERSION")),
@@ -208,7 +294,7 @@ fn offering(
     if options.verify == Verify::Off {
         tracing::warn!(offering = %offering.name, "Waldur's certificate is not verified (`verify_ssl: false`)");
     }
-    let waldur = Waldur::new(&options, Arc::new(Credential::new(source)))?;
+    let waldur = Waldur::new(&options, credential)?;
     let cluster = cluster(offering, engine.bounds.request)?;
     let options = OfferingOptions {
         name: offering.name.clone(),
@@ -229,15 +315,11 @@ fn offering(
 
 fn cluster(offering: &OfferingSettings, timeout: Duration) -> anyhow::Result<Cluster> {
     let cluster = &offering.cluster;
-    let source = match &cluster.token {
-        ClusterToken::Static(token) => TokenSource::Static(token.expose_secret().into()),
-        ClusterToken::ServiceAccount { directory } => TokenSource::File(directory.join("token")),
-        ClusterToken::File { path } => TokenSource::File(path.clone()),
-        ClusterToken::OAuth { .. } => bail!("cluster tokens by OAuth are not supported yet"),
-    };
     let options = ClusterOptions {
         api_url: cluster.api_url.clone(),
-        verify: verify(&cluster.tls),
+        verify: Verify::from(&cluster.tls),
+        server_name: cluster.server_name.clone(),
+        client_certificate: cluster.client_certificate.as_ref().map(client_certificate::read).transpose()?,
         proxy: cluster.proxy.as_ref().map(|proxy| proxy.expose().clone()),
         timeout,
         needs: needs(offering),
@@ -245,7 +327,7 @@ fn cluster(offering: &OfferingSettings, timeout: Duration) -> anyhow::Result<Clu
     if options.verify == Verify::Off {
         tracing::warn!(offering = %offering.name, "the cluster's certificate is not verified (`verify_cert: false`)");
     }
-    Cluster::new(&options, Arc::new(Credential::new(source)))
+    Cluster::new(&options, credentials::cluster(offering)?)
 }
 
 /// Without members to keep, nothing of theirs is looked at.
@@ -257,14 +339,6 @@ fn needs(offering: &OfferingSettings) -> Needs {
         groups: matches!(offering.subjects, SubjectRule::Group(_)),
         service_accounts: offering.service_accounts == AccountRule::ServiceAccount,
         identities: offering.identity_provider.is_some(),
-    }
-}
-
-fn verify(tls: &TlsVerify) -> Verify {
-    match tls {
-        TlsVerify::System => Verify::System,
-        TlsVerify::CaFile(path) => Verify::CaFile(PathBuf::clone(path)),
-        TlsVerify::Off => Verify::Off,
     }
 }
 

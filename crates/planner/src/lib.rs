@@ -14,8 +14,10 @@
 //! | what Waldur asks for | [`desired`], [`quota`], [`access`], [`subjects`], [`usernames`] |
 //! | what the shell saw on the cluster | [`observed`] |
 //! | what to do | [`plan`], [`action`], [`finding`] |
+//! | what a person is told | [`change`], [`render`], [`repair`] |
 //! | what a failure means | [`outcome`] |
 //! | what comes next | [`queue`] |
+//! | what was used, and what Waldur is told of it | [`usage`] |
 //! | where a message says to look | [`event`] |
 //!
 //! This crate knows no HTTP, no Kubernetes client, no clock, no randomness and no environment: `now` is an
@@ -24,6 +26,7 @@
 pub mod access;
 pub mod action;
 pub mod amount;
+pub mod change;
 pub mod desired;
 pub mod event;
 pub mod finding;
@@ -35,5 +38,8 @@ pub mod plan;
 pub mod policy;
 pub mod queue;
 pub mod quota;
+pub mod render;
+pub mod repair;
 pub mod subjects;
+pub mod usage;
 pub mod usernames;

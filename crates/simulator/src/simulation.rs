@@ -115,7 +115,7 @@ impl Simulation {
             ServeOptions { faults, traffic, ..base }
         };
         let waldur_server =
-            server::serve(waldur.router(), listener(options.ports.0).await?, serve(ServeOptions::default()));
+            server::serve(waldur.router(), listener(options.ports.0).await?, serve(Waldur::serve_options()));
         waldur.set_base_url(&waldur_server.url);
         let broker_tls = Some(tls.server_config());
         let broker = Broker::start(BrokerOptions {

@@ -8,14 +8,15 @@ use tokio_util::sync::CancellationToken;
 use super::{FAILED, RunArgs, UNUSABLE, load};
 use crate::engine::{Engine, EngineOptions};
 use crate::settings::{Mode, Settings};
-use crate::{health, setup, telemetry};
+use crate::telemetry::Console;
+use crate::{health, setup, telemetry, usage};
 
 pub(super) fn run(args: &RunArgs) -> u8 {
     let Some(loaded) = load(&args.config_file, args.strict) else {
         return UNUSABLE;
     };
     let settings = loaded.settings;
-    if let Err(error) = telemetry::init(settings.log_level, settings.log_file.as_deref()) {
+    if let Err(error) = telemetry::init(settings.log_level, settings.log_file.as_deref(), Console::Output) {
         anstream::eprintln!("{error:#}");
         return UNUSABLE;
     }
@@ -31,39 +32,57 @@ pub(super) fn run(args: &RunArgs) -> u8 {
 
 async fn run_mode(args: &RunArgs, settings: &Settings) -> u8 {
     let mode = args.mode.map(Mode::from).or(settings.agent_mode).unwrap_or(Mode::OrderProcess);
-    if mode == Mode::Report {
-        tracing::error!(mode = mode.as_str(), "this mode is not available yet");
-        return UNUSABLE;
-    }
     let version = env!("CARGO_PKG_VERSION");
     let dry_run = args.dry_run || settings.dry_run;
     tracing::info!(mode = mode.as_str(), version, dry_run, "starting");
-    // Without events in `--once`: it does what there is now.
     let options = EngineOptions { dry_run, force_removal: args.force, ..EngineOptions::default() };
-    let engine = match setup::engine(settings, mode, options) {
-        Ok(engine) => engine,
-        Err(error) => {
-            tracing::error!("{error:#}");
-            return UNUSABLE;
-        }
-    };
     let stop = CancellationToken::new();
     stop_on_signals(&stop);
-    if args.once {
-        let done = engine.run_once(&stop).await;
-        return if done { 0 } else { FAILED };
-    }
-    let health = match health(settings, &engine, &stop).await {
-        Ok(health) => health,
+    match start(args, settings, mode, options, &stop).await {
+        Ok(code) => code,
         Err(error) => {
             tracing::error!("{error:#}");
-            return UNUSABLE;
+            UNUSABLE
+        }
+    }
+}
+
+/// Runs to the end; an error is one of the configuration.
+async fn start(
+    args: &RunArgs,
+    settings: &Settings,
+    mode: Mode,
+    options: EngineOptions,
+    stop: &CancellationToken,
+) -> anyhow::Result<u8> {
+    let engine = setup::engine(settings, mode, options)?;
+    // Without any, `report` has nothing to do, while `all` has.
+    let reports = match mode {
+        Mode::Report => Some(setup::usage(settings, options, Some(&engine))?),
+        Mode::All if settings.offerings.iter().any(|offering| offering.reporting) => {
+            Some(setup::usage(settings, options, Some(&engine))?)
+        }
+        Mode::All | Mode::OrderProcess | Mode::MembershipSync | Mode::EventProcess => None,
+    };
+    if args.once {
+        let mut done = engine.run_once(stop).await;
+        if let Some(reports) = &reports {
+            done &= tokio::select! {
+                done = usage::report_once(reports) => done,
+                () = stop.cancelled() => false,
+            };
+        }
+        return Ok(if done { 0 } else { FAILED });
+    }
+    let health = health(settings, &engine, stop).await?;
+    let report = async {
+        if let Some(reports) = &reports {
+            usage::run(reports, settings.periods.report, engine.health(), stop).await;
         }
     };
-    // Loops of further modes stand beside the engine's, on the same clients.
-    tokio::join!(engine.run(&stop), health);
+    tokio::join!(engine.run(stop), report, health);
     tracing::info!("stopped");
-    0
+    Ok(0)
 }
 
 /// Tells health where the configuration asks for it.

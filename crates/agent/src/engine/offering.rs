@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::Scope;
-use super::people::People;
+use super::people::{GivenLists, People};
 use crate::cluster::Cluster;
 use crate::cluster::connect::Surroundings;
 use crate::error::ApiError;
@@ -22,6 +22,8 @@ use crate::waldur::dto;
 
 /// Name of the service that offerings with events are registered under (contract §6.2).
 const EVENT_PROCESS: &str = "event_process";
+/// Name of the service of reports, however an offering is driven.
+const REPORT: &str = "report";
 
 /// No pass reads for longer.
 const LONGEST_READING: Duration = Duration::from_secs(1800);
@@ -117,6 +119,8 @@ pub struct Offering {
     pub(crate) subscribed: tokio::sync::watch::Sender<bool>,
     /// See [`super::people`].
     pub(super) people: tokio::sync::Mutex<Option<Arc<People>>>,
+    /// Lists of people that Waldur has given before.
+    pub(super) given: Mutex<GivenLists>,
     /// What the last pass over all resources has read; each is used once.
     pub(super) pass: Mutex<Option<PassRead>>,
     /// Messages that are said once per start.
@@ -150,6 +154,7 @@ impl Offering {
             wanted: Default::default(),
             subscribed: tokio::sync::watch::Sender::new(false),
             people: tokio::sync::Mutex::default(),
+            given: Mutex::default(),
             pass: Mutex::default(),
             said_once: Mutex::default(),
             leftovers: tokio::sync::OnceCell::new(),
@@ -164,7 +169,8 @@ impl Offering {
         processor: &str,
     ) -> Result<Option<Uuid>, ApiError> {
         let mut registered = self.registered.lock().await;
-        let service = if self.options.events.is_some() { EVENT_PROCESS } else { service };
+        let is_driven = self.options.events.is_some() && service != REPORT;
+        let service = if is_driven { EVENT_PROCESS } else { service };
         if registered.0.contains(service) {
             return Ok(registered.1);
         }
@@ -272,6 +278,16 @@ impl Offering {
     /// Asks for passes now.
     pub(crate) fn want_passes(&self) {
         self.wanted.iter().for_each(Notify::notify_one);
+    }
+
+    /// Finds out which generation of Waldur answers, without making the agent known.
+    pub(crate) async fn learn_generation(&self) -> Result<(), ApiError> {
+        let offering = self.options.uuid_text.as_str();
+        let registration = Registration { offering, mode: "", processor: "", started: "" };
+        match self.waldur.register(self.options.uuid, &registration, true).await {
+            Err(error) if error.is_transient() || error.failure == Failure::Unauthorized => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Reads the offering anew.

@@ -120,21 +120,32 @@ impl Engine {
         rhythm: impl Fn(&Offering) -> Rhythm,
         stop: &CancellationToken,
     ) -> bool {
-        heartbeat::beat();
-        let end = stop.child_token();
-        let worker = {
-            let (engine, end) = (Arc::clone(self), end.clone());
-            tokio::spawn(async move { engine.work(&end).await })
-        };
         let offerings = self.offerings.iter().enumerate();
         let passes = offerings.flat_map(|(index, offering)| {
             let rhythm = rhythm(offering);
             let wanted = Pass::ALL.into_iter().filter(move |pass| pass.period(rhythm).is_some());
             wanted.map(move |pass| Arc::clone(self).pass(index, pass))
         });
+        let passes =
+            async { futures::future::join_all(passes).await.into_iter().all(|passed| passed.is_ok()) };
+        self.to_the_end(passes, stop).await
+    }
+
+    /// Works what `wakers` wake, to the end or until `stop`; whether all of it could be worked.
+    pub(super) async fn to_the_end(
+        self: &Arc<Self>,
+        wakers: impl Future<Output = bool>,
+        stop: &CancellationToken,
+    ) -> bool {
+        heartbeat::beat();
+        let end = stop.child_token();
+        let worker = {
+            let (engine, end) = (Arc::clone(self), end.clone());
+            tokio::spawn(async move { engine.work(&end).await })
+        };
         let all = async {
-            let passed = futures::future::join_all(passes).await;
-            self.settled().await && passed.into_iter().all(|passed| passed.is_ok())
+            let woken = wakers.await;
+            self.settled().await && woken
         };
         let done = tokio::select! {
             done = all => done,

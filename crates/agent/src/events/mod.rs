@@ -201,10 +201,11 @@ impl Listener<'_> {
         let transport = &self.options.transport;
         let address = transport.address();
         let connect = async {
-            if !known
-                .as_ref()
-                .is_some_and(|known| subscribe::is_current(self.offering(), self.options, known))
-            {
+            let is_current = match known.as_ref() {
+                Some(known) => subscribe::is_current(self.offering(), self.options, known).await,
+                None => false,
+            };
+            if !is_current {
                 *known = self.again(number).await?;
             }
             transport.connect().await.map_err(|error| format!("{address}: {error:#}"))

@@ -62,7 +62,7 @@ async fn of_waldur(offering: &Offering, options: &EventOptions) -> Result<Found,
     };
     // The broker's password is the token that the queue was registered with: taken first, so that one which is renewed
     // in between is refused and registered anew, and never the other way round.
-    let passcode = offering.waldur.passcode()?;
+    let passcode = offering.waldur.passcode().await?;
     let login = |vhost: String, user: String| Login {
         vhost,
         user: Some(user),
@@ -92,11 +92,11 @@ async fn of_waldur(offering: &Offering, options: &EventOptions) -> Result<Found,
 }
 
 /// Whether the token is still the one that the broker knows.
-pub(super) fn is_current(offering: &Offering, options: &EventOptions, connection: &Connection) -> bool {
+pub(super) async fn is_current(offering: &Offering, options: &EventOptions, connection: &Connection) -> bool {
     let Some(passcode) = connection.login.passcode.as_ref().filter(|_| matches!(options.way, Way::Waldur))
     else {
         return true;
     };
     let same = |token: &SecretString| token.expose_secret() == passcode.expose_secret();
-    offering.waldur.passcode().is_ok_and(|token| same(&token))
+    offering.waldur.passcode().await.is_ok_and(|token| same(&token))
 }

@@ -10,6 +10,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, Signatur
 use rustls_platform_verifier::BuilderVerifierExt as _;
 
 use crate::ca_file;
+use crate::tls::{self, System};
 use crate::waldur::http::Verify;
 
 /// How to speak TLS with a server that is verified so.
@@ -26,10 +27,14 @@ pub(super) fn config(verify: &Verify) -> anyhow::Result<Arc<ClientConfig>> {
             .context("cannot use the certificates of the system")?
             .with_no_client_auth(),
         Verify::CaFile(path) => {
+            let mut config = tls::by_file(path, System::Instead)?;
+            config.alpn_protocols.clear();
+            config
+        }
+        Verify::CaData(pem) => {
             let mut roots = RootCertStore::empty();
-            for root in ca_file::read(path)? {
-                let added = roots.add(CertificateDer::from(root));
-                added.with_context(|| format!("the CA file `{}` cannot be used", path.display()))?;
+            for root in ca_file::parse(pem.as_bytes(), "the CA data")? {
+                roots.add(CertificateDer::from(root)).context("the CA data cannot be used")?;
             }
             builder.with_root_certificates(roots).with_no_client_auth()
         }

@@ -13,10 +13,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use url::Url;
 
-use crate::ca_file;
 use crate::credentials::Credential;
 use crate::error::{ApiError, Peer, failure_of_status, retry_after};
 use crate::retry::retrying;
+use crate::tls;
 
 /// Page size of lists: the server's cap (contract §2.2).
 const PAGE_SIZE: &str = "300";
@@ -36,6 +36,8 @@ pub enum Verify {
     System,
     /// By the roots in this PEM file alone.
     CaFile(PathBuf),
+    /// By the roots in this text in PEM alone.
+    CaData(String),
     /// Not at all.
     Off,
 }
@@ -118,18 +120,7 @@ impl Http {
             .timeout(options.timeout)
             .connect_timeout(options.timeout.min(Duration::from_secs(10)))
             .redirect(reqwest::redirect::Policy::none());
-        builder = match &options.verify {
-            Verify::System => builder,
-            Verify::Off => builder.tls_danger_accept_invalid_certs(true),
-            Verify::CaFile(path) => {
-                let roots = ca_file::read(path)?;
-                let roots = roots.iter().map(|root| reqwest::Certificate::from_der(root));
-                let roots = roots.collect::<Result<Vec<_>, _>>();
-                let roots =
-                    roots.with_context(|| format!("the CA file `{}` cannot be used", path.display()))?;
-                builder.tls_certs_only(roots)
-            }
-        };
+        builder = tls::verifying(builder, &options.verify, tls::System::Instead)?;
         if let Some(proxy) = &options.proxy {
             builder =
                 builder.proxy(reqwest::Proxy::all(proxy.as_str()).context("the proxy URL cannot be used")?);
@@ -205,8 +196,8 @@ impl Http {
     }
 
     /// The token that requests are sent with now.
-    pub(crate) fn token(&self) -> Result<SecretString, ApiError> {
-        let token = self.credential.token();
+    pub(crate) async fn token(&self) -> Result<SecretString, ApiError> {
+        let token = self.credential.token().await;
         token.map_err(|error| ApiError::unavailable(Peer::Waldur, "the token", &error.to_string()))
     }
 
@@ -264,8 +255,9 @@ async fn refused(name: &str, response: Response) -> ApiError {
         _ => words(&body),
     };
     let failure = match status {
-        // Only Waldur itself can say that there is no such thing; what a proxy says about it means nothing.
+        // Only Waldur itself can say that there is no such thing or no such right; what a proxy says means nothing.
         404 if !html && detail(&body).is_none() => Failure::Unavailable { retry_after: None },
+        403 if detail(&body).is_none() => Failure::Unavailable { retry_after: None },
         _ => failure_of_status(status, asked),
     };
     let mut error = ApiError::answered(Peer::Waldur, name, status, failure, &message);

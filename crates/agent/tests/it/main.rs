@@ -4,23 +4,28 @@
 //! and nothing waits for a time: tests wait for what should happen, and fail if it does not.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod adopt;
 mod cluster;
 mod crash;
 mod events;
 mod events_faults;
 mod faults;
 mod input;
+mod kubeconfig;
 mod listening;
 mod logs;
 mod members;
 mod membership;
+mod membership_doubt;
 mod membership_faults;
 mod membership_guard;
 mod membership_reports;
 mod membership_usernames;
 mod orders;
 mod ownership;
+mod plan;
 mod process;
+mod python_site;
 mod quotas;
 #[cfg(feature = "foreign-clients")]
 mod rabbitmq;
@@ -30,4 +35,7 @@ mod server_2024;
 mod site;
 mod subjects;
 mod tls;
+mod token_input;
+mod tokens;
 mod traffic;
+mod usage;

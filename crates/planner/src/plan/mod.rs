@@ -3,6 +3,7 @@
 //! [`plan`] is total, deterministic and pure. Planning again after its actions were applied gives no actions.
 
 mod access;
+mod adoption;
 mod edits;
 mod namespace;
 mod subjects;
@@ -24,6 +25,7 @@ use crate::quota::Hard;
 use namespace::Site;
 
 pub use access::losses;
+pub(crate) use adoption::NO_ROLE;
 
 /// How soon to look again at a namespace that is going away.
 const WHILE_TERMINATING: SignedDuration = SignedDuration::from_secs(2);
@@ -59,6 +61,7 @@ pub fn plan(desired: &Desired, observed: &Observed, now: Timestamp) -> Plan {
         }
         Goal::Project(project) => plan.for_project(desired, project, observed, now),
         Goal::Removed(removal) => plan.for_removal(desired, removal, observed, now),
+        Goal::Abandoned { resource, backend_id } => plan.for_abandoned(*resource, backend_id, observed),
     }
     plan
 }
@@ -87,9 +90,12 @@ impl Plan {
             Site::Use(namespace) => {
                 self.approve(desired);
                 let target = Target { name: namespace.name.clone(), uid: Some(namespace.uid.clone()) };
-                self.label(project, &target, Some(namespace), &desired.requester);
+                if !self.adopt(project, &target, namespace, observed) {
+                    self.label(project, &target, Some(namespace), &desired.requester);
+                }
                 self.fill(project, &target, Some(namespace), observed);
                 self.bind(project, &target, false, observed);
+                self.replace_python_bindings(project, &target, observed);
                 self.name_editors(observed);
                 self.write_back(desired, project, &namespace.name);
                 self.done(desired);
@@ -208,7 +214,10 @@ impl Plan {
     ) {
         let resource = project.resource;
         let none = if namespace.is_some() { Expect::Absent } else { Expect::Fresh };
+        let survey = observed.survey.as_ref().filter(|_| project.adopt);
         let quota = observed.quota.as_ref().filter(|_| namespace.is_some());
+        let taken_quota = survey.and_then(|survey| survey.quota.as_ref()).filter(|_| quota.is_none());
+        let quota = quota.or(taken_quota);
         let hard = project.quota.resolve(quota.map(|quota| &quota.value));
         // A key that only somebody else has put there is theirs: our apply neither changes nor removes it.
         let ours = |(key, _): &(&String, &Amount)| {
@@ -216,7 +225,7 @@ impl Plan {
         };
         let before: Option<Hard> = quota
             .map(|quota| quota.value.iter().filter(ours).map(|(key, value)| (key.clone(), *value)).collect());
-        if before.as_ref() != Some(&hard) {
+        if before.as_ref() != Some(&hard) || taken_quota.is_some() {
             let expect = quota.map_or(none.clone(), |quota| Expect::Uid(quota.uid.clone()));
             let before = before.unwrap_or_default();
             self.actions.push(Action::ApplyQuota { target: target.clone(), resource, expect, hard, before });
@@ -225,7 +234,9 @@ impl Plan {
             return;
         };
         let range = observed.limit_range.as_ref().filter(|_| namespace.is_some());
-        if range.map(|range| &range.value) != Some(wanted) {
+        let taken_range = survey.and_then(|survey| survey.limit_range.as_ref()).filter(|_| range.is_none());
+        let range = range.or(taken_range);
+        if range.map(|range| &range.value) != Some(wanted) || taken_range.is_some() {
             let expect = range.map_or(none, |range| Expect::Uid(range.uid.clone()));
             let (target, value) = (target.clone(), wanted.clone());
             self.actions.push(Action::ApplyLimitRange { target, resource, expect, value });

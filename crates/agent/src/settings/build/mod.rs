@@ -4,11 +4,13 @@
 
 mod cluster;
 mod component;
+mod credentials;
 mod global;
 mod lifecycle;
 mod offering;
 mod subjects;
 mod template;
+mod usage;
 
 pub(crate) use global::settings;
 pub(crate) use offering::is_ours;

@@ -8,10 +8,12 @@ mod global;
 mod offering;
 
 pub use cluster::{
-    ClusterSettings, ClusterToken, Lifecycle, LimitRangeSettings, ResourceQuantities, RestoreTo, TlsVerify,
-    UniquenessCheck,
+    ClusterSettings, ClusterToken, Lifecycle, LimitRangeSettings, OAuthGrant, OAuthSettings, PemSource,
+    RefreshTokenStore, ResourceQuantities, RestoreTo, TlsVerify, UniquenessCheck,
 };
-pub use component::{AccountingType, ComponentSettings, LimitPeriod, PortalComponent, QuotaTarget};
+pub use component::{
+    AccountingType, ComponentSettings, LimitPeriod, PortalComponent, QuotaTarget, UsageSettings,
+};
 pub use global::{LogLevel, LogShipping, Mode, Monitoring, Periods, Settings};
 pub use offering::{
     BrokerSettings, LimitRangeItem, LimitRangeTemplate, OfferingSettings, ProjectTemplate, StompSettings,

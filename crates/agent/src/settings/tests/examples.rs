@@ -49,7 +49,8 @@ fn each_document_of_the_token_example_loads_by_itself() {
             ClusterToken::Static(_) => "static",
             ClusterToken::ServiceAccount { .. } => "service_account",
             ClusterToken::File { .. } => "file",
-            ClusterToken::OAuth { .. } => "oauth",
+            ClusterToken::OAuth(_) => "oauth",
+            ClusterToken::Kubeconfig { .. } | ClusterToken::ClientCertificate => "no key of token_config",
         })
         .collect();
     assert_eq!(kinds, ["static", "service_account", "file", "oauth"]);
