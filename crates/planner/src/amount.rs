@@ -103,6 +103,12 @@ impl Amount {
         self.0.checked_add(other.0).map(Self).filter(|sum| sum.in_range())
     }
 
+    /// The difference; `None` beyond [`Amount::MAX`].
+    #[must_use]
+    pub fn minus(self, other: Self) -> Option<Self> {
+        self.plus(Self(-other.0))
+    }
+
     /// The product with a factor, rounded up to whole nano units as Kubernetes does; `None` beyond
     /// [`Amount::MAX`].
     #[must_use]

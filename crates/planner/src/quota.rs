@@ -263,7 +263,7 @@ const LARGEST: i64 = 1 << 40;
 /// The limits that a quota comes to: for each component of the offering the largest whole number that its first quota
 /// key has room for. A component whose key is not there has none.
 #[must_use]
-pub fn limits_of(policy: &Policy, offering: &Offering, hard: &Hard) -> BTreeMap<String, i64> {
+pub fn whole_limits_of(policy: &Policy, offering: &Offering, hard: &Hard) -> BTreeMap<String, i64> {
     let limits = offering.components.iter().filter_map(|component| {
         let rule = policy.components.get(component)?;
         let target = rule.targets.first()?;

@@ -51,6 +51,11 @@ struct Call<'a> {
 }
 
 impl Http {
+    /// What requests are authorized with.
+    pub(crate) fn credential(&self) -> Arc<Credential> {
+        Arc::clone(&self.credential)
+    }
+
     pub(crate) fn new(client: Client, credential: Arc<Credential>, options: &ClusterOptions) -> Self {
         let server = options.api_url.origin().ascii_serialization();
         Self { client, credential, timeout: options.timeout, server }
@@ -104,11 +109,22 @@ impl Http {
         &self,
         path: &str,
         query: &str,
+        take: impl FnMut(Vec<Value>),
+    ) -> Result<(), ApiError> {
+        self.list_pages_of(500, path, query, take).await
+    }
+
+    /// The same with pages of so many items.
+    pub(crate) async fn list_pages_of(
+        &self,
+        limit: usize,
+        path: &str,
+        query: &str,
         mut take: impl FnMut(Vec<Value>),
     ) -> Result<(), ApiError> {
         let mut token = String::new();
         loop {
-            let page = format!("{path}?limit=500{query}{token}");
+            let page = format!("{path}?limit={limit}{query}{token}");
             let mut answer = self.get(&page).await?;
             match answer.get_mut("items").map(Value::take) {
                 Some(Value::Array(items)) => take(items),

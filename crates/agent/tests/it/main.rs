@@ -11,6 +11,8 @@ mod crash;
 mod diagnose;
 mod diagnose_events;
 mod events;
+mod events_faults;
+mod events_ways;
 mod faults;
 mod input;
 mod kubeconfig;
@@ -30,6 +32,8 @@ mod process;
 mod protected;
 mod python_site;
 mod quotas;
+#[cfg(feature = "foreign-clients")]
+mod rabbitmq;
 mod rbac;
 mod runs;
 mod secrets;

@@ -101,20 +101,19 @@ fn failed(name: &str, error: &ApiError) -> Check {
         (planner::outcome::Failure::Unauthorized, Peer::Waldur) => {
             "give it a valid token: `waldur_api_token` of the offering"
         }
-        (planner::outcome::Failure::Unauthorized, Peer::Cluster) => {
+        (planner::outcome::Failure::Unauthorized, _) => {
             "give it a valid token: `token` or `token_config` of `backend_settings`"
         }
         (planner::outcome::Failure::Forbidden, Peer::Waldur) => {
             "give the user of this token a role in the provider's organization"
         }
-        (planner::outcome::Failure::Forbidden, Peer::Cluster) => {
-            "apply what `waldur_site_agent rbac -c FILE` prints"
-        }
+        (planner::outcome::Failure::Forbidden, _) => "apply what `waldur_site_agent rbac -c FILE` prints",
         (planner::outcome::Failure::NotFound, _) => {
             "check the configured address: something else answers there"
         }
         (_, Peer::Waldur) => "check `waldur_api_url`, and that Waldur is up",
         (_, Peer::Cluster) => "check `api_url`, and that the cluster is up",
+        (_, Peer::Prometheus) => "check `prometheus_url`, and that Prometheus is up",
     };
     Check::failed(name, error.to_string(), step)
 }
