@@ -20,7 +20,7 @@ use crate::settings::{
     Settings, TlsVerify,
 };
 use crate::usage::prometheus::{Prometheus, PrometheusOptions};
-use crate::usage::{ReportOptions, Reported, Reports};
+use crate::usage::{ReportOptions, Reported, ReportedOptions, Reports};
 use crate::waldur::http::Verify;
 use crate::waldur::{Waldur, WaldurOptions};
 
@@ -58,14 +58,14 @@ pub fn usage(settings: &Settings, options: EngineOptions) -> anyhow::Result<Repo
                 let rule = usage_rule(component);
                 rules.extend(rule.with_context(|| format!("component `{}` cannot be used", component.name))?);
             }
-            Ok(Reported {
-                offering: built,
+            let options = ReportedOptions {
                 rules,
                 omit_anomalous: offering.omit_anomalous_usage_components,
                 prometheus: prometheus(settings, offering, options)?,
                 agent_namespace: offering.cluster.agent_namespace.clone(),
                 minimum_coverage: thousandths(settings.monitoring.minimum_coverage),
-            })
+            };
+            Ok(Reported::new(built, options))
         });
         reported.push(built.with_context(|| format!("offering `{}` cannot be served", offering.name))?);
     }

@@ -4,9 +4,11 @@
 //! where something would be changed, and with 1 for everything that failed.
 
 mod adopt;
+mod chart;
 mod config;
 mod plan;
 mod run;
+mod usage;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -85,6 +87,8 @@ enum Command {
     Adopt(adopt::AdoptArgs),
     /// Give up projects: labels are removed, everything else stays
     Abandon(adopt::AbandonArgs),
+    /// Show what was measured of a month, with what Waldur has of it
+    Usage(usage::UsageArgs),
 }
 
 /// Runs what the command line asks for.
@@ -96,6 +100,7 @@ pub fn run() -> ExitCode {
         Some(Command::Apply(args)) => plan::apply(&args),
         Some(Command::Adopt(args)) => adopt::adopt(&args),
         Some(Command::Abandon(args)) => adopt::abandon(&args),
+        Some(Command::Usage(args)) => usage::run(&args),
         None => run::run(&cli.run),
     };
     ExitCode::from(code)
