@@ -61,6 +61,7 @@ enum ModeArg {
     Report,
     MembershipSync,
     EventProcess,
+    All,
 }
 
 impl From<ModeArg> for Mode {
@@ -70,6 +71,7 @@ impl From<ModeArg> for Mode {
             ModeArg::Report => Self::Report,
             ModeArg::MembershipSync => Self::MembershipSync,
             ModeArg::EventProcess => Self::EventProcess,
+            ModeArg::All => Self::All,
         }
     }
 }

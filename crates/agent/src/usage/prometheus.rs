@@ -17,10 +17,10 @@ use serde::Deserialize;
 use tokio::sync::Mutex;
 use url::Url;
 
-use crate::ca_file;
 use crate::credentials::Credential;
 use crate::error::{ApiError, Peer, failure_of_status, retry_after};
 use crate::retry::retrying;
+use crate::tls;
 use crate::waldur::http::Verify;
 
 /// How requests are called in messages.
@@ -112,18 +112,7 @@ impl Prometheus {
             .timeout(options.timeout)
             .connect_timeout(options.timeout.min(Duration::from_secs(10)))
             .redirect(reqwest::redirect::Policy::none());
-        let builder = match &options.verify {
-            Verify::System => builder,
-            Verify::Off => builder.tls_danger_accept_invalid_certs(true),
-            Verify::CaFile(path) => {
-                let roots = ca_file::read(path)?;
-                let roots = roots.iter().map(|root| reqwest::Certificate::from_der(root));
-                let roots = roots.collect::<Result<Vec<_>, _>>();
-                builder.tls_certs_only(
-                    roots.with_context(|| format!("the CA file `{}` cannot be used", path.display()))?,
-                )
-            }
-        };
+        let builder = tls::verifying(builder, &options.verify, tls::System::Instead)?;
         let mut url = options.root.clone();
         let path = format!("{}/api/v1/query_range", url.path().trim_end_matches('/'));
         url.set_path(&path);
@@ -185,7 +174,7 @@ impl Prometheus {
         }
         let mut request = self.client.get(self.url.clone()).query(&parameters);
         request = request.header(header::ACCEPT, "application/json");
-        if let Some(token) = token {
+        if let Some(token) = token.filter(|token| !token.expose_secret().is_empty()) {
             let value = header::HeaderValue::try_from(format!("Bearer {}", token.expose_secret()));
             let mut value =
                 value.map_err(|_| unusable("the token holds characters that no header may hold"))?;
