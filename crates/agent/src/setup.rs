@@ -1,5 +1,7 @@
 //! From settings to a running engine: the one place where all parts are put together.
 
+mod usage;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,20 +11,19 @@ use planner::access::{Abilities, AccessPolicy, AccountRule, RemovalGuard, Subjec
 use planner::amount::Amount;
 use planner::event;
 use planner::policy::{ComponentPolicy, Flavour, LimitRangePolicy, Policy, QuotaTarget};
-use planner::usage::rule::Rule;
 
 use crate::client_certificate;
 use crate::cluster::{Cluster, ClusterOptions, Needs};
-use crate::credentials::{self, Credential, TokenSource};
+use crate::credentials;
 use crate::engine::{Engine, EngineOptions, Offering, OfferingOptions, Rhythm, Scope};
 use crate::events::{EventOptions, Transport, TransportOptions, Way};
 use crate::settings::{
     self, ComponentSettings, ExactDecimal, LimitRangeSettings, Mode, OfferingSettings, Settings,
 };
-use crate::usage::prometheus::{Prometheus, PrometheusOptions};
-use crate::usage::{ReportOptions, Reported, ReportedOptions, Reports};
 use crate::waldur::http::Verify;
 use crate::waldur::{Waldur, WaldurOptions};
+
+pub use usage::usage;
 
 /// Heart-beats at Waldur's broker, both ways (Waldur contract §6.3).
 const HEART_BEAT_MS: u64 = 10_000;
@@ -50,52 +51,6 @@ pub fn engine(settings: &Settings, mode: Mode, options: EngineOptions) -> anyhow
         );
     }
     Ok(Engine::new(offerings, options))
-}
-
-/// Puts together what reports usage. Nothing is sent.
-///
-/// # Errors
-/// As [`engine`].
-pub fn usage(settings: &Settings, options: EngineOptions) -> anyhow::Result<Reports> {
-    let mut reported = Vec::new();
-    for offering in settings.offerings.iter().filter(|offering| offering.reporting) {
-        let service = Service { scope: Scope::Resources, rhythm: Rhythm::default(), events: false };
-        let built = self::offering(settings, offering, &service, Mode::Report, options).and_then(|built| {
-            let mut rules = Vec::new();
-            for component in &offering.components {
-                let rule = usage_rule(component);
-                rules.extend(rule.with_context(|| format!("component `{}` cannot be used", component.name))?);
-            }
-            let options = ReportedOptions {
-                rules,
-                omit_anomalous: offering.omit_anomalous_usage_components,
-                prometheus: prometheus(settings, offering, options)?,
-                agent_namespace: offering.cluster.agent_namespace.clone(),
-                minimum_coverage: thousandths(settings.monitoring.minimum_coverage),
-            };
-            Ok(Reported::new(built, options))
-        });
-        reported.push(built.with_context(|| format!("offering `{}` cannot be served", offering.name))?);
-    }
-    if reported.is_empty() {
-        bail!("no offering of the configuration reports usage; switch it on with `reporting_backend: okd`");
-    }
-    let (zone, periods) = (settings.timezone.clone(), settings.reporting_periods);
-    Ok(Reports::new(reported, ReportOptions { zone, periods, dry_run: options.dry_run }))
-}
-
-fn usage_rule(component: &ComponentSettings) -> anyhow::Result<Option<Rule>> {
-    let Some(usage) = &component.usage else { return Ok(None) };
-    let target = component.quota.first();
-    Ok(Some(Rule {
-        component: component.name.clone(),
-        measure: usage.measure,
-        thing: usage.thing.clone(),
-        quota_key: target.map(|target| target.key.to_string()),
-        ratio: target.map_or(Ok(Amount::ONE), |target| amount(target.ratio))?,
-        unit: Amount::of_suffix(&usage.unit).with_context(|| format!("unknown unit `{}`", usage.unit))?,
-        factor: amount(component.unit_factor_reporting)?,
-    }))
 }
 
 /// Puts together what a command of the operator needs: all offerings, whatever drives them. Nothing is sent.
@@ -323,37 +278,6 @@ fn cluster(offering: &OfferingSettings, timeout: Duration) -> anyhow::Result<Clu
         tracing::warn!(offering = %offering.name, "the cluster's certificate is not verified (`verify_cert: false`)");
     }
     Cluster::new(&options, credentials::cluster(offering)?)
-}
-
-/// Where the hours of an offering are measured, if that is somewhere.
-fn prometheus(
-    settings: &Settings,
-    offering: &OfferingSettings,
-    options: EngineOptions,
-) -> anyhow::Result<Option<Prometheus>> {
-    let monitoring = &settings.monitoring;
-    let Some(url) = offering.cluster.prometheus_url.as_ref().or(monitoring.prometheus_url.as_ref()) else {
-        return Ok(None);
-    };
-    let credential = match &monitoring.prometheus_token_file {
-        Some(path) => Arc::new(Credential::new(TokenSource::File(path.clone()))),
-        None => credentials::cluster(offering)?,
-    };
-    let options = PrometheusOptions {
-        root: url.expose().clone(),
-        verify: Verify::from(&monitoring.prometheus_tls),
-        credential,
-        tenancy: monitoring.prometheus_tenancy,
-        interval: monitoring.prometheus_query_interval,
-        timeout: options.bounds.request,
-    };
-    Prometheus::new(options).map(Some)
-}
-
-/// A share as thousandths, rounded down.
-fn thousandths(share: ExactDecimal) -> u64 {
-    let scaled = share.checked_mul(ExactDecimal::from(1000)).map(|scaled| scaled.to_string());
-    scaled.and_then(|text| text.split('.').next().and_then(|whole| whole.parse().ok())).unwrap_or(1000)
 }
 
 /// Without members to keep, nothing of theirs is looked at.

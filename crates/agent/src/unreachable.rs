@@ -40,7 +40,7 @@ pub(crate) const CLUSTER: Keys = Keys {
 pub(crate) const PROMETHEUS: Keys = Keys {
     url: "`prometheus_url`",
     ca: "`prometheus_verify` of `monitoring`",
-    proxy: "`HTTPS_PROXY` of the environment",
+    proxy: "the environment",
     client: None,
 };
 

@@ -50,7 +50,7 @@ async fn run_mode(args: &RunArgs, settings: &Settings) -> u8 {
     };
     let stop = CancellationToken::new();
     stop_on_signals(&stop);
-    let reports = match reports_too(settings, mode, options) {
+    let reports = match reports_too(settings, mode, options, &engine) {
         Ok(reports) => reports,
         Err(error) => {
             tracing::error!("{error:#}");
@@ -87,14 +87,15 @@ fn reports_too(
     settings: &Settings,
     mode: Mode,
     options: EngineOptions,
+    engine: &Engine,
 ) -> anyhow::Result<Option<usage::Reports>> {
     let wanted = mode == Mode::All && settings.offerings.iter().any(|offering| offering.reporting);
-    wanted.then(|| setup::usage(settings, options)).transpose()
+    wanted.then(|| setup::usage(settings, options, Some(engine))).transpose()
 }
 
 /// Mode `report` by itself.
 async fn report(args: &RunArgs, settings: &Settings, options: EngineOptions) -> u8 {
-    let reports = match setup::usage(settings, options) {
+    let reports = match setup::usage(settings, options, None) {
         Ok(reports) => reports,
         Err(error) => {
             tracing::error!("{error:#}");

@@ -120,7 +120,7 @@ fn with_reports(chosen: &Chosen, dry_run: bool, work: impl AsyncFnOnce(Reports, 
     let dry_run = dry_run || settings.dry_run;
     let selection = Selection { month: chosen.month, resource: chosen.resource };
     let work = async {
-        match setup::usage(&settings, EngineOptions { dry_run, ..EngineOptions::default() }) {
+        match setup::usage(&settings, EngineOptions { dry_run, ..EngineOptions::default() }, None) {
             Ok(reports) => work(reports, selection).await,
             Err(error) => {
                 anstream::eprintln!("{error:#}");

@@ -116,6 +116,11 @@ impl std::fmt::Debug for Cluster {
 }
 
 impl Cluster {
+    /// What its requests are authorized with.
+    pub(crate) fn credential(&self) -> Arc<Credential> {
+        self.http.credential()
+    }
+
     /// Sets up the connection; nothing is sent yet.
     ///
     /// # Errors

@@ -51,6 +51,11 @@ struct Call<'a> {
 }
 
 impl Http {
+    /// What requests are authorized with.
+    pub(crate) fn credential(&self) -> Arc<Credential> {
+        Arc::clone(&self.credential)
+    }
+
     pub(crate) fn new(client: Client, credential: Arc<Credential>, options: &ClusterOptions) -> Self {
         let server = options.api_url.origin().ascii_serialization();
         Self { client, credential, timeout: options.timeout, server }

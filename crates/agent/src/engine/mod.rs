@@ -161,6 +161,11 @@ impl Engine {
         })
     }
 
+    /// What is served.
+    pub(crate) fn offerings(&self) -> &[Arc<Offering>] {
+        &self.offerings
+    }
+
     /// Works what is in the queue until `stop`; then lets work in flight finish within the grace period.
     async fn work(self: &Arc<Self>, stop: &CancellationToken) {
         let workers = TaskTracker::new();

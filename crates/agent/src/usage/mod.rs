@@ -18,7 +18,7 @@ mod send;
 pub mod show;
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -26,6 +26,7 @@ use jiff::tz::TimeZone;
 use planner::usage::month::Month;
 use planner::usage::rule::Rule;
 use prometheus::Prometheus;
+pub use sampler::Samples;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
@@ -56,7 +57,9 @@ pub struct ReportOptions {
 #[derive(Debug)]
 pub struct Reported {
     /// The offering.
-    pub offering: Offering,
+    pub offering: Arc<Offering>,
+    /// An engine watches its cluster.
+    pub is_watched: bool,
     /// How its components are measured.
     pub rules: Vec<Rule>,
     /// A component that would go down is left out, instead of holding back the resource's whole report.
@@ -67,33 +70,8 @@ pub struct Reported {
     pub agent_namespace: Option<String>,
     /// Share of minutes with data below which a month's hours are held back, in thousandths.
     pub minimum_coverage: u64,
-    samples: sampler::Samples,
-}
-
-/// What an offering's report is made of.
-#[derive(Debug)]
-pub struct ReportedOptions {
-    /// See [`Reported`].
-    pub rules: Vec<Rule>,
-    /// See [`Reported`].
-    pub omit_anomalous: bool,
-    /// See [`Reported`].
-    pub prometheus: Option<Prometheus>,
-    /// See [`Reported`].
-    pub agent_namespace: Option<String>,
-    /// See [`Reported`].
-    pub minimum_coverage: u64,
-}
-
-impl Reported {
-    /// An offering that is reported so.
-    #[must_use]
-    pub fn new(offering: Offering, options: ReportedOptions) -> Self {
-        let ReportedOptions { rules, omit_anomalous, prometheus, agent_namespace, minimum_coverage } =
-            options;
-        let samples = sampler::Samples::default();
-        Self { offering, rules, omit_anomalous, prometheus, agent_namespace, minimum_coverage, samples }
-    }
+    /// What is sampled where there is no Prometheus.
+    pub samples: Samples,
 }
 
 /// What reports usage.
@@ -211,7 +189,7 @@ async fn offering_loop(
                 () = stop.cancelled() => return,
                 passed = pass::pass(reports, reported, Timestamp::now(), None) => passed,
             };
-            if !watching && passed.is_ok() {
+            if !watching && !reported.is_watched && passed.is_ok() {
                 watching = watch(reported, watches, stop).await.is_ok();
             }
             failures = if passed.is_ok() { 0 } else { failures.saturating_add(1) };
@@ -234,7 +212,7 @@ async fn watch(reported: &Reported, tasks: &TaskTracker, stop: &CancellationToke
     let cluster = &reported.offering.cluster;
     let surroundings = cluster.surroundings().await?;
     let kinds: Vec<Kind> = KINDS.into_iter().filter(|kind| surroundings.watchable.contains(kind)).collect();
-    let nobody: watch::Wake = std::sync::Arc::new(|_, _| {});
+    let nobody: watch::Wake = Arc::new(|_, _| {});
     watch::start(cluster, &kinds, &nobody, tasks, stop);
     Ok(())
 }

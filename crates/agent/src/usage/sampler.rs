@@ -23,7 +23,7 @@ use crate::waldur::dto;
 
 /// What was sampled and is not in the ledger.
 #[derive(Debug, Default)]
-pub(super) struct Samples {
+pub struct Samples {
     kept: Mutex<Kept>,
 }
 

@@ -72,7 +72,7 @@ impl Site {
     /// Reports as of an instant, to which the clocks go.
     pub(crate) async fn reports_at(&self, config: &Config, at: &str) -> bool {
         self.goes_to(at);
-        let reports = setup::usage(&config.settings(), EngineOptions::default()).unwrap();
+        let reports = setup::usage(&config.settings(), EngineOptions::default(), None).unwrap();
         within("the report", usage::report_at(&reports, at.parse().unwrap())).await
     }
 

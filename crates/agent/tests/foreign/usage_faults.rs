@@ -178,7 +178,7 @@ async fn two_agents_add_to_each_others_hours() {
     let (site, resource, metrics) = site().await;
     let prometheus = Prometheus::start(&[&metrics]).await;
     let config = site.measuring(&prometheus.url, COMPONENTS);
-    let reports = || setup::usage(&config.settings(), EngineOptions::default()).unwrap();
+    let reports = || setup::usage(&config.settings(), EngineOptions::default(), None).unwrap();
     let (one, other) = (reports(), reports());
     site.goes_to("2026-07-10T12:06:00Z");
     let now = "2026-07-10T12:06:00Z".parse().unwrap();
@@ -241,7 +241,7 @@ async fn a_project_that_is_about_to_go_is_told_to_its_last_minute() {
     let config = site.measuring(&prometheus.url, COMPONENTS);
     let now = "2026-07-10T11:30:10Z";
     site.goes_to(now);
-    let reports = setup::usage(&config.settings(), EngineOptions::default()).unwrap();
+    let reports = setup::usage(&config.settings(), EngineOptions::default(), None).unwrap();
     let told = usage::report_last_at(&reports, site.offering, resource, now.parse().unwrap());
     within("the last report", told).await.unwrap();
     assert_eq!(site.ledger(resource).last().unwrap(), "2026-07-10 11:00 p cpu_hours=1800000000/30");

@@ -8,6 +8,7 @@ mod adopt;
 mod cluster;
 mod crash;
 mod events;
+mod events_faults;
 mod faults;
 mod input;
 mod kubeconfig;
@@ -26,6 +27,8 @@ mod plan;
 mod process;
 mod python_site;
 mod quotas;
+#[cfg(feature = "foreign-clients")]
+mod rabbitmq;
 mod runs;
 mod secrets;
 mod server_2024;

@@ -24,7 +24,7 @@ impl Site {
 
     /// One report; whether all could be said.
     async fn report(&self, config: &Config) -> bool {
-        let reports = setup::usage(&config.settings(), EngineOptions::default()).unwrap();
+        let reports = setup::usage(&config.settings(), EngineOptions::default(), None).unwrap();
         within("the report", usage::report_once(&reports)).await
     }
 
@@ -207,7 +207,7 @@ async fn without_prometheus_hours_are_sampled_from_the_quota() {
         used_hours: {measured_unit: core-hours, accounting_type: usage, quota: [], usage: {resource: cpu, measure: usage}}\n"
         .to_owned();
     config.global.push_str("monitoring: {minimum_coverage: 0.5}\n");
-    let reports = setup::usage(&config.settings(), EngineOptions::default()).unwrap();
+    let reports = setup::usage(&config.settings(), EngineOptions::default(), None).unwrap();
     // Ten minutes nobody looks; a second look in one minute counts for nothing.
     let looks = (0..3600).step_by(30).filter(|second| *second < 1800 || *second >= 2400);
     for second in looks {
@@ -228,7 +228,7 @@ async fn without_prometheus_hours_are_sampled_from_the_quota() {
     assert!(
         within(
             "the report",
-            usage::report_at(&setup::usage(&config.settings(), EngineOptions::default()).unwrap(), now)
+            usage::report_at(&setup::usage(&config.settings(), EngineOptions::default(), None).unwrap(), now)
         )
         .await
     );

@@ -123,12 +123,12 @@ fn monitoring(view: &View<'_>, context: &mut Context<'_, '_>) -> Option<Monitori
         enable_metrics: view.truth("enable_metrics"),
         metrics_port: view.whole("metrics_port"),
         prometheus_url: view.credential_url("prometheus_url"),
+        health_listen: health_listen(&view, context),
         prometheus_token_file: view.file("prometheus_token_file"),
         prometheus_tls: offering::tls(&view, "prometheus_verify"),
         prometheus_tenancy: view.truth("prometheus_tenancy"),
         prometheus_query_interval: view.duration("prometheus_query_interval")?,
         minimum_coverage: view.share("minimum_coverage")?,
-        health_listen: health_listen(&view, context),
         alert_thresholds: thresholds
             .filter_map(|(name, _, node)| Some((name, percent(node.text()?)?)))
             .collect(),

@@ -62,7 +62,7 @@ pub(crate) const GLOBAL: &[Key] = &[
     )
     .example("https://apm.example.com"),
     Key::new("log_shipping", Kind::Section(LOG_SHIPPING), "Sending of the agent's log to Waldur."),
-    Key::new("monitoring", Kind::Section(MONITORING), "Where usage is measured; health, metrics and alerts."),
+    Key::new("monitoring", Kind::Section(MONITORING), "Health, and where usage is measured; metrics and alerts."),
     Key::new(
         "offerings",
         Kind::List(&Kind::Section(OFFERING)),
