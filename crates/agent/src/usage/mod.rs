@@ -36,9 +36,14 @@ use crate::cluster::kinds::Kind;
 use crate::cluster::watch;
 use crate::engine::Offering;
 use crate::error::ApiError;
+use crate::health::Health;
 
 /// Pause after the first pass that failed.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
+/// A pass takes less time.
+const LONGEST_PASS: Duration = Duration::from_secs(3600);
+/// How late a pass may be before it counts as stuck.
+const LATE: Duration = Duration::from_secs(120);
 /// What is seen of the cluster.
 const KINDS: [Kind; 2] = [Kind::Namespace, Kind::Quota];
 
@@ -114,10 +119,12 @@ impl Reports {
 }
 
 /// Reports, period after period, until `stop`. An offering whose Waldur does not answer delays no other.
-pub async fn run(reports: &Reports, period: Duration, stop: &CancellationToken) {
+pub(crate) async fn run(reports: &Reports, period: Duration, health: &Health, stop: &CancellationToken) {
     let watches = TaskTracker::new();
-    let loops =
-        reports.offerings.iter().map(|reported| offering_loop(reports, reported, period, &watches, stop));
+    let loops = reports
+        .offerings
+        .iter()
+        .map(|reported| offering_loop(reports, reported, (period, health), &watches, stop));
     let samples = reports.offerings.iter().map(|reported| sampler::run(reports, reported, stop));
     futures::join!(futures::future::join_all(loops), futures::future::join_all(samples));
     watches.close();
@@ -177,14 +184,16 @@ pub async fn report_last_at(
 async fn offering_loop(
     reports: &Reports,
     reported: &Reported,
-    period: Duration,
+    (period, health): (Duration, &Health),
     watches: &TaskTracker,
     stop: &CancellationToken,
 ) {
     let span = tracing::info_span!("report", offering = %reported.offering.options.name);
     async {
+        let name = format!("reports of {}", reported.offering.options.name);
         let (mut failures, mut watching) = (0_u32, false);
         loop {
+            health.progress(&name, LONGEST_PASS);
             let passed = tokio::select! {
                 () = stop.cancelled() => return,
                 passed = pass::pass(reports, reported, Timestamp::now(), None) => passed,
@@ -197,6 +206,7 @@ async fn offering_loop(
                 0 => period,
                 _ => FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(failures - 1)).min(period),
             };
+            health.progress(&name, pause + LATE);
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
