@@ -78,7 +78,9 @@ pub(super) async fn hours(
         let wanted = ledger_of(reports, &ledger);
         if let Some(prometheus) = reported.prometheus.as_ref().filter(|_| open) {
             let lives = lives.into_iter().map(|(life, known)| (life, known.lived)).collect();
-            let collected = collect::collect(prometheus, wanted, rules, &lives, &mut sums, false).await;
+            let collected =
+                collect::collect(prometheus, wanted, rules, &lives, &mut sums, collect::Extent::Missing)
+                    .await;
             hours.failure = hours.failure.or(collected.err());
         }
         if reported.prometheus.is_none() {

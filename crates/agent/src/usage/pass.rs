@@ -19,6 +19,9 @@ use crate::waldur::dto;
 /// Reports that are sent at the same time.
 const SENT_AT_ONCE: usize = 8;
 
+/// Resources whose hours are held back that are named.
+const SHOWN: usize = 5;
+
 /// What Waldur has of a month, by resource.
 pub(super) type Known = HashMap<Uuid, KnownMonth>;
 
@@ -106,6 +109,7 @@ async fn look(
     };
     for month in months {
         let known = known(offering, last_of, month).await?;
+        let mut held_back: Vec<String> = Vec::new();
         let sending = resources.iter().filter(|resource| resource.takes_usage()).filter_map(|resource| {
             let mut readings = readings(offering, &rules, resource, month, reports, now);
             if let Some(sums) = hours.as_ref().and_then(|hours| hours.months.get(&month)) {
@@ -113,16 +117,20 @@ async fn look(
                 let minimum = reported.minimum_coverage;
                 readings.extend(hours::readings(&hour_rules, resource.uuid, sums, minimum, &mut held));
                 if !held.is_empty() {
-                    tracing::warn!(
-                        resource = %resource.uuid.simple(), %month,
-                        "too little data, held back: {}", held.join(", ")
-                    );
+                    held_back.push(format!("{}: {}", resource.uuid.simple(), held.join(", ")));
                 }
             }
             let decision = decide(reported, resource, &readings, known.get(&resource.uuid));
             (!decision.send.is_empty()).then_some((resource, decision))
         });
         let sending: Vec<_> = sending.collect();
+        if !held_back.is_empty() {
+            tracing::warn!(
+                %month, resources = held_back.len(),
+                "hours with too little data are held back; `usage` shows all: {}",
+                held_back.iter().take(SHOWN).cloned().collect::<Vec<_>>().join("; ")
+            );
+        }
         let sent = futures::stream::iter(sending).map(|(resource, decision)| async move {
             send::send(reports, reported, resource, month, decision.send).await
         });

@@ -166,7 +166,7 @@ pub async fn backfill(
         let ledger = hours::ledger(reported).await?;
         let wanted = (!reports.options.dry_run).then_some(&ledger);
         // What is measured is merged into the ledger, which is then read as it is.
-        collect::collect(prometheus, wanted, &rules, &lives, &mut sums, true).await?;
+        collect::collect(prometheus, wanted, &rules, &lives, &mut sums, collect::Extent::All).await?;
         let (sums, _) = if reports.options.dry_run {
             (sums, lives.clone())
         } else {
