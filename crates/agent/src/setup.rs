@@ -39,7 +39,7 @@ pub fn engine(settings: &Settings, mode: Mode, options: EngineOptions) -> anyhow
         let Some(service) = service(settings, offering, mode, options.dry_run) else {
             continue;
         };
-        let built = self::offering(settings, offering, &service, mode, options);
+        let built = self::offering(settings, offering, &service, mode.as_str(), options);
         offerings.push(built.with_context(|| format!("offering `{}` cannot be served", offering.name))?);
     }
     let reports = mode == Mode::All && settings.offerings.iter().any(|offering| offering.reporting);
@@ -52,6 +52,20 @@ pub fn engine(settings: &Settings, mode: Mode, options: EngineOptions) -> anyhow
         );
     }
     Ok(Engine::new(offerings, options))
+}
+
+/// An engine that brings quotas to what Waldur says, of all offerings whatever mode serves them, and leaves access as
+/// it is.
+///
+/// # Errors
+/// See [`engine`].
+pub fn limits_engine(settings: &Settings, options: EngineOptions) -> anyhow::Result<Arc<Engine>> {
+    let built = settings.offerings.iter().map(|offering| {
+        let without_members = OfferingSettings { membership_sync: false, ..offering.clone() };
+        let built = tool(settings, &without_members, "sync_resource_limits", options);
+        built.with_context(|| format!("offering `{}` cannot be served", offering.name))
+    });
+    Ok(Engine::new(built.collect::<anyhow::Result<_>>()?, options))
 }
 
 /// Puts together what a command of the operator needs: all offerings, whatever drives them. Nothing is sent.
@@ -75,8 +89,7 @@ pub fn commanded(
             CommandScope::All => offering.order_processing || offering.membership_sync,
         };
         if served {
-            let service = Service { scope: kept, rhythm: Rhythm::default(), events: false };
-            let built = self::offering(settings, offering, &service, mode, options);
+            let built = self::offering(settings, offering, &Service::of(kept), mode.as_str(), options);
             offerings.push(built.with_context(|| format!("offering `{}` cannot be served", offering.name))?);
         }
     }
@@ -100,6 +113,13 @@ struct Service {
     rhythm: Rhythm,
     /// Messages come as well.
     events: bool,
+}
+
+impl Service {
+    /// Without passes and messages of its own.
+    fn of(scope: Scope) -> Self {
+        Self { scope, rhythm: Rhythm::default(), events: false }
+    }
 }
 
 /// What a mode does for an offering; `None` if it does not serve it. The polling modes leave offerings that are driven by
@@ -225,11 +245,25 @@ fn object_types(offering: &OfferingSettings, scope: Scope, members: bool) -> Vec
     types
 }
 
+/// One offering with its Waldur and its cluster for a tool, whatever mode serves it. `label` names the tool to Waldur.
+///
+/// # Errors
+/// As [`engine`].
+pub(crate) fn tool(
+    settings: &Settings,
+    offering: &OfferingSettings,
+    label: &str,
+    engine: EngineOptions,
+) -> anyhow::Result<Offering> {
+    self::offering(settings, offering, &Service::of(Scope::Resources), label, engine)
+}
+
+/// One offering with its Waldur and its cluster. `label` names this process to Waldur.
 fn offering(
     settings: &Settings,
     offering: &OfferingSettings,
     service: &Service,
-    mode: Mode,
+    label: &str,
     engine: EngineOptions,
 ) -> anyhow::Result<Offering> {
     let Service { scope, rhythm, events } = *service;
@@ -239,7 +273,7 @@ fn offering(
         verify: Verify::from(&offering.verify_ssl),
         proxy: settings.global_proxy.as_ref().map(|proxy| proxy.expose().clone()),
         scheme,
-        user_agent: format!("waldur-site-agent-{}/{}", mode.as_str(), env!("CARGO_PKG_VERSION")),
+        user_agent: format!("waldur-site-agent-{label}/{}", env!("CARGO_PKG_VERSION")),
         timeout: engine.bounds.request,
     };
     if options.verify == Verify::Off {
@@ -274,6 +308,7 @@ fn cluster(offering: &OfferingSettings, timeout: Duration) -> anyhow::Result<Clu
         proxy: cluster.proxy.as_ref().map(|proxy| proxy.expose().clone()),
         timeout,
         needs: needs(offering),
+        roles: offering.roles.cluster_roles(),
     };
     if options.verify == Verify::Off {
         tracing::warn!(offering = %offering.name, "the cluster's certificate is not verified (`verify_cert: false`)");
@@ -282,11 +317,14 @@ fn cluster(offering: &OfferingSettings, timeout: Duration) -> anyhow::Result<Clu
 }
 
 /// Without members to keep, nothing of theirs is looked at.
-fn needs(offering: &OfferingSettings) -> Needs {
+pub(crate) fn needs(offering: &OfferingSettings) -> Needs {
+    let limit_ranges = offering.limit_range.enabled;
     if !offering.membership_sync {
-        return Needs::default();
+        return Needs { limit_ranges, ..Needs::default() };
     }
     Needs {
+        limit_ranges,
+        access: true,
         groups: matches!(offering.subjects, SubjectRule::Group(_)),
         service_accounts: offering.service_accounts == AccountRule::ServiceAccount,
         identities: offering.identity_provider.is_some(),

@@ -120,6 +120,14 @@ impl Amount {
         product.checked_add(rounded).map(Self).filter(|value| value.in_range())
     }
 
+    /// The other factor of a product: `self = factor × other`; `None` where there is none that is exact.
+    #[must_use]
+    pub fn over(self, factor: Self) -> Option<Self> {
+        let dividend = self.0.checked_mul(NANO)?;
+        let exact = factor.0 != 0 && dividend % factor.0 == 0;
+        exact.then(|| Self(dividend / factor.0)).filter(|value| value.in_range())
+    }
+
     const fn in_range(self) -> bool {
         self.0 <= Self::MAX.0 && self.0 >= -Self::MAX.0
     }

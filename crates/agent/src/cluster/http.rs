@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::connect::ClusterOptions;
 use super::missing_rule;
-use crate::credentials::Credential;
+use crate::credentials::{Credential, CredentialStatus};
 use crate::error::{ApiError, Peer, failure_of_status, retry_after};
 use crate::retry::retrying;
 
@@ -59,6 +59,11 @@ impl Http {
     pub(crate) fn new(client: Client, credential: Arc<Credential>, options: &ClusterOptions) -> Self {
         let server = options.api_url.origin().ascii_serialization();
         Self { client, credential, timeout: options.timeout, server }
+    }
+
+    /// What is known of the token.
+    pub(crate) fn token_status(&self) -> CredentialStatus {
+        self.credential.describe()
     }
 
     pub(crate) async fn get(&self, path: &str) -> Result<Value, ApiError> {

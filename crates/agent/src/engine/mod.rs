@@ -39,6 +39,7 @@ pub use offering::{Offering, OfferingOptions, Rhythm};
 pub use planning::{Considered, Named};
 pub(crate) use pledges::Pledge;
 use pledges::Pledges;
+pub(crate) use worker::plan_with_lookups;
 
 /// How long the engine rests at most, also if nothing is due: that it goes on shows that it is alive.
 const QUIET: Duration = Duration::from_secs(30);

@@ -64,7 +64,7 @@ async fn offer_all(offering: &Offering, parent_prefix: &str) -> Result<usize, Ap
             continue;
         };
         let hard = offering.cluster.hard_of(&namespace.name).await?;
-        let limits = quota::limits_of(&offering.options.policy, &components, &hard);
+        let limits = quota::whole_limits_of(&offering.options.policy, &components, &hard);
         let limits: Map<String, Value> =
             limits.into_iter().map(|(name, limit)| (name, limit.into())).collect();
         match waldur.offer_import(uuid, project, &namespace.name, &limits).await {

@@ -8,8 +8,8 @@ use planner::usage::rule::Rule;
 
 use super::{Service, amount};
 use crate::credentials::{Credential, TokenSource};
-use crate::engine::{Engine, EngineOptions, Offering, Rhythm, Scope};
-use crate::settings::{ComponentSettings, ExactDecimal, Mode, OfferingSettings, Settings};
+use crate::engine::{Engine, EngineOptions, Offering, Scope};
+use crate::settings::{ComponentSettings, ExactDecimal, OfferingSettings, Settings};
 use crate::usage::prometheus::{Prometheus, PrometheusOptions};
 use crate::usage::{ReportOptions, Reported, Reports};
 use crate::waldur::http::Verify;
@@ -32,10 +32,8 @@ pub fn usage(
         let is_watched = known.is_some();
         let built = match known {
             Some(known) => Ok(known),
-            None => {
-                let service = Service { scope: Scope::Resources, rhythm: Rhythm::default(), events: false };
-                super::offering(settings, offering, &service, Mode::Report, options).map(Arc::new)
-            }
+            None => super::offering(settings, offering, &Service::of(Scope::Resources), "report", options)
+                .map(Arc::new),
         };
         let built = built.and_then(|built| {
             let mut rules = Vec::new();
