@@ -435,6 +435,7 @@ async fn name_users(
     let ours = model.username_policy() == "service_provider"
         && model.option("service_provider_can_create_offering_user")
         && !offering.options.dry_run;
+    offering.names_users.store(ours, std::sync::atomic::Ordering::Relaxed);
     if !ours {
         return Ok(());
     }
