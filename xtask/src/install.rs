@@ -31,6 +31,7 @@ const DENY: [&str; 10] = [
 /// From Debian: the package, and a command that succeeds where it, or its like, is installed.
 const DEBIAN: [(&str, &[&str]); 3] = [
     ("kubernetes-client", &["kubectl", "version", "--client"]),
+    ("prometheus", &["promtool", "--version"]),
     ("python3-venv", &["python3", "-c", "import ensurepip, venv"]),
     ("rabbitmq-server", &["test", "-x", "/usr/lib/rabbitmq/bin/rabbitmq-server"]),
 ];

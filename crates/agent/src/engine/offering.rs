@@ -1,6 +1,7 @@
 //! One offering with its Waldur, its cluster and its policy.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -111,6 +112,8 @@ pub struct Offering {
     told: Mutex<Told>,
     /// Orders that this process has approved and Waldur may not have told of yet.
     approved: Mutex<HashSet<Uuid>>,
+    /// Usernames are the provider's task, as far as is known.
+    pub(super) names_users: AtomicBool,
     /// Made by an order since the last look: usernames may have been given for it.
     made: Mutex<HashSet<Uuid>>,
     /// Somebody wants a pass now: over orders, over resources.
@@ -150,6 +153,7 @@ impl Offering {
             registered: tokio::sync::Mutex::default(),
             told: Mutex::default(),
             approved: Mutex::default(),
+            names_users: AtomicBool::new(true),
             made: Mutex::default(),
             wanted: Default::default(),
             subscribed: tokio::sync::watch::Sender::new(false),
@@ -267,6 +271,9 @@ impl Offering {
 
     /// Reads the people anew, which gives usernames to those who wait for one where that is the provider's task.
     pub(crate) async fn name_waiting_users(&self) -> Result<(), ApiError> {
+        if !self.names_users.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         self.people_to_act_on(Duration::from_secs(1)).await.map(drop)
     }
 

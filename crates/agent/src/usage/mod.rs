@@ -8,7 +8,11 @@
 //!
 //! [`pass`] is one look at an offering. What is decided is decided in `planner::usage`.
 
+mod collect;
+mod hours;
+mod ledger;
 mod pass;
+pub mod prometheus;
 mod send;
 
 use std::collections::BTreeSet;
@@ -19,6 +23,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use planner::usage::month::Month;
 use planner::usage::rule::Rule;
+use prometheus::Prometheus;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
@@ -55,12 +60,18 @@ pub struct ReportOptions {
 pub struct Reported {
     /// The offering.
     pub offering: Arc<Offering>,
-    /// Somebody else watches its cluster.
-    pub is_shared: bool,
+    /// An engine watches its cluster.
+    pub is_watched: bool,
     /// How its components are measured.
     pub rules: Vec<Rule>,
     /// A component that would go down is left out, instead of holding back the resource's whole report.
     pub omit_anomalous: bool,
+    /// Where hours are measured.
+    pub prometheus: Option<Prometheus>,
+    /// Where hours are kept; the namespace of the agent's service account if none is given.
+    pub agent_namespace: Option<String>,
+    /// Share of minutes with data below which a month's hours are held back, in thousandths.
+    pub minimum_coverage: u64,
 }
 
 /// What reports usage.
@@ -116,7 +127,12 @@ pub(crate) async fn run(reports: &Reports, period: Duration, health: &Health, st
 
 /// Reports once; whether all that there was to say could be said.
 pub async fn report_once(reports: &Reports) -> bool {
-    let passes = reports.offerings.iter().map(|reported| pass::pass(reports, reported, Timestamp::now()));
+    report_at(reports, Timestamp::now()).await
+}
+
+/// The same as of an instant, which decides on the months and on the hours that are closed.
+pub async fn report_at(reports: &Reports, now: Timestamp) -> bool {
+    let passes = reports.offerings.iter().map(|reported| pass::pass(reports, reported, now));
     futures::future::join_all(passes).await.into_iter().all(|passed| passed.is_ok())
 }
 
@@ -130,14 +146,14 @@ async fn offering_loop(
     let span = tracing::info_span!("report", offering = %reported.offering.options.name);
     async {
         let name = format!("reports of {}", reported.offering.options.name);
-        let (mut failures, mut watching) = (0_u32, reported.is_shared);
+        let (mut failures, mut watching) = (0_u32, false);
         loop {
             health.progress(&name, LONGEST_PASS);
             let passed = tokio::select! {
                 () = stop.cancelled() => return,
                 passed = pass::pass(reports, reported, Timestamp::now()) => passed,
             };
-            if !watching && passed.is_ok() {
+            if !watching && !reported.is_watched && passed.is_ok() {
                 watching = watch(reported, watches, stop).await.is_ok();
             }
             failures = if passed.is_ok() { 0 } else { failures.saturating_add(1) };

@@ -187,10 +187,12 @@ pub(crate) struct Place {
     pub(crate) backend_id: String,
     #[serde(default)]
     pub(crate) project_uuid: Option<Uuid>,
+    #[serde(default)]
+    pub(crate) project_slug: Option<String>,
 }
 
 impl Place {
-    pub(crate) const FIELDS: [&'static str; 3] = ["uuid", "backend_id", "project_uuid"];
+    pub(crate) const FIELDS: [&'static str; 4] = ["uuid", "backend_id", "project_uuid", "project_slug"];
 }
 
 /// The queue of an agent at Waldur's broker (contract §6.2).

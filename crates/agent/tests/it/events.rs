@@ -23,6 +23,12 @@ async fn an_order_is_done_within_a_second_and_its_message_acknowledged() {
     assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
     assert_eq!(site.hard(&site.backend_id(resource))["requests.cpu"], "4");
     site.all_acknowledged().await;
+    site.is_quiet().await;
+    // One look for the order, and one for the usernames that Waldur gives when it is done.
+    let path = format!("/api/marketplace-provider-resources/{}/", resource.simple());
+    let requests = site.sim.waldur_server.traffic.requests();
+    let looks = requests.iter().filter(|request| request.method == "GET" && request.path == path).count();
+    assert!((1..=2).contains(&looks), "{looks}");
     agent.stop().await;
     assert!(site.broker().connections().is_empty());
 }
