@@ -18,6 +18,7 @@ mod retry;
 pub mod settings;
 pub mod setup;
 pub mod telemetry;
+mod template;
 pub mod usage;
 pub mod waldur;
 

@@ -1,5 +1,6 @@
 //! The connection to one cluster, and what the agent has to know about it before it can work.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use kube::{Client, Config};
 use planner::access::Abilities;
 use planner::outcome::Failure;
 use planner::policy::Flavour;
+use planner::template::Template;
 use serde_json::{Value, json};
 use url::Url;
 
@@ -17,6 +19,7 @@ use super::http::Http;
 use super::kinds::Kind;
 use super::store::Store;
 use super::subjects::{Needs, USER};
+use super::template::TemplateStore;
 use crate::ca_file;
 use crate::credentials::Credential;
 use crate::error::ApiError;
@@ -35,6 +38,8 @@ pub struct ClusterOptions {
     pub timeout: Duration,
     /// What is read and written there besides what every project has.
     pub needs: Needs,
+    /// What projects are furnished with.
+    pub template: Template,
 }
 
 /// What the cluster is and what the agent may do there.
@@ -52,6 +57,8 @@ pub(crate) struct Surroundings {
     pub(crate) events: bool,
     /// What of [`Needs`] is served and allowed.
     pub(crate) abilities: Abilities,
+    /// The project template, with the paths of its kinds.
+    pub(crate) template: Arc<Template>,
 }
 
 impl Surroundings {
@@ -85,6 +92,8 @@ pub struct Cluster {
     pub(crate) store: RwLock<Store>,
     pub(crate) state: RwLock<super::observe::State>,
     pub(crate) needs: Needs,
+    pub(crate) template: Template,
+    pub(crate) furnished: TemplateStore,
 }
 
 impl std::fmt::Debug for Cluster {
@@ -105,9 +114,11 @@ impl Cluster {
         Ok(Self {
             http: Http::new(client, credential, options),
             watch_client,
-            store: RwLock::default(),
+            store: RwLock::new(Store::keeping(template_keys(&options.template))),
             state: RwLock::default(),
             needs: options.needs,
+            template: options.template.clone(),
+            furnished: TemplateStore::default(),
         })
     }
 
@@ -131,7 +142,16 @@ impl Cluster {
             self.may_on("create", "", "events"),
             self.abilities(flavour)
         )?;
-        let found = Surroundings { flavour, user, watchable: Vec::new(), limit_ranges, events, abilities };
+        let template = Arc::new(self.resolved_template(flavour).await?);
+        let found = Surroundings {
+            flavour,
+            user,
+            watchable: Vec::new(),
+            limit_ranges,
+            events,
+            abilities,
+            template,
+        };
         let watchable = watchable.into_iter().flatten().filter(|kind| found.can_read(*kind)).collect();
         Ok(Surroundings { watchable, ..found })
     }
@@ -186,7 +206,7 @@ impl Cluster {
         Ok(futures::future::try_join_all(answers).await?.into_iter().all(|allowed| allowed))
     }
 
-    async fn may_on(&self, verb: &str, group: &str, plural: &str) -> Result<bool, ApiError> {
+    pub(super) async fn may_on(&self, verb: &str, group: &str, plural: &str) -> Result<bool, ApiError> {
         let review = json!({
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectAccessReview",
@@ -196,6 +216,11 @@ impl Cluster {
             self.http.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", &review).await?;
         Ok(answer.pointer("/status/allowed") == Some(&Value::Bool(true)))
     }
+}
+
+/// Labels and annotations of namespaces that a template sets.
+pub(super) fn template_keys(template: &Template) -> BTreeSet<String> {
+    template.labels.keys().chain(template.annotations.keys()).cloned().collect()
 }
 
 fn text(value: &Value, pointer: &str) -> String {

@@ -11,6 +11,7 @@ pub(crate) mod kinds;
 pub(crate) mod leftovers;
 pub(crate) mod observe;
 pub(crate) mod store;
+mod template;
 pub(crate) mod subjects;
 pub(crate) mod watch;
 

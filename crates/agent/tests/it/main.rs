@@ -28,6 +28,7 @@ mod secrets;
 mod server_2024;
 mod site;
 mod subjects;
+mod template;
 mod tls;
 mod traffic;
 mod usage;

@@ -6,6 +6,7 @@ mod cluster;
 mod component;
 mod global;
 mod lifecycle;
+mod manifest;
 mod offering;
 mod subjects;
 mod template;

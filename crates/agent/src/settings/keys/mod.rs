@@ -13,7 +13,8 @@ pub(crate) use cluster::{
 pub(crate) use component::{COMPONENT, QUOTA_TARGET, USAGE};
 pub(crate) use global::{ALERT_THRESHOLDS_KIND, GLOBAL, LOG_SHIPPING, MONITORING};
 pub(crate) use offering::{
-    EVENT_PROCESSING, LIMIT_RANGE_ITEM, LIMIT_RANGE_TEMPLATE, OFFERING, PROJECT_TEMPLATE, SERVICE_ACCOUNT,
+    EVENT_PROCESSING, LIMIT_RANGE_ITEM, LIMIT_RANGE_TEMPLATE, MANIFEST, OFFERING, POD_SECURITY, PROJECT_TEMPLATE,
+    SERVICE_ACCOUNT,
 };
 
 /// What a value must be.
@@ -61,7 +62,7 @@ pub(crate) enum Kind {
     Map(&'static Kind),
     /// One quota key, or a list of keys and targets.
     QuotaTargets,
-    /// Anything; reserved for a later version.
+    /// Anything.
     Any,
 }
 
