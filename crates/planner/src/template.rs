@@ -82,7 +82,8 @@ impl Values {
     #[must_use]
     pub fn new(texts: &[(&str, &str)], limits: &BTreeMap<String, Amount>) -> Self {
         let texts = texts.iter().map(|(name, text)| ((*name).to_owned(), names::one_line(text)));
-        let limits = limits.iter().map(|(component, limit)| (format!("{LIMIT}{component}"), limit.to_string()));
+        let limits =
+            limits.iter().map(|(component, limit)| (format!("{LIMIT}{component}"), limit.to_string()));
         Self { values: texts.chain(limits).collect() }
     }
 }
@@ -150,16 +151,19 @@ impl Template {
         values: &Values,
         namespace: &str,
     ) -> Result<(BTreeMap<String, String>, BTreeMap<String, String>), String> {
-        let fill = |map: &BTreeMap<String, String>, label: bool| -> Result<BTreeMap<String, String>, String> {
-            let filled = map.iter().map(|(key, text)| {
+        let fill =
+            |map: &BTreeMap<String, String>, label: bool| -> Result<BTreeMap<String, String>, String> {
+                let filled = map.iter().map(|(key, text)| {
                 let text = fill_text(text, values, namespace)?;
                 if label && !is_label_value(&text) {
-                    return Err(format!("label `{key}` of the project template would be `{text}`, which Kubernetes refuses"));
+                    return Err(format!(
+                        "label `{key}` of the project template would be `{text}`, which Kubernetes refuses"
+                    ));
                 }
                 Ok((key.clone(), text))
             });
-            filled.collect()
-        };
+                filled.collect()
+            };
         Ok((fill(&self.labels, true)?, fill(&self.annotations, false)?))
     }
 }
@@ -227,7 +231,9 @@ fn fill_text(text: &str, values: &Values, namespace: &str) -> Result<String, Str
                     "namespace" => Some(namespace),
                     name => values.values.get(name).map(String::as_str),
                 };
-                let missing = || format!("the project template needs `{{{{{name}}}}}`, which this resource does not have");
+                let missing = || {
+                    format!("the project template needs `{{{{{name}}}}}`, which this resource does not have")
+                };
                 result.push_str(value.ok_or_else(missing)?);
                 rest = after;
             }
@@ -260,9 +266,9 @@ pub fn is_label_value(text: &str) -> bool {
 pub fn holds(live: &Value, wanted: &Value) -> bool {
     match (live, wanted) {
         (live @ Value::Object(_), Value::Object(wanted)) if wanted.is_empty() => is_empty(live),
-        (Value::Object(live), Value::Object(wanted)) => wanted.iter().all(|(key, wanted)| {
-            live.get(key).map_or_else(|| is_empty(wanted), |live| holds(live, wanted))
-        }),
+        (Value::Object(live), Value::Object(wanted)) => wanted
+            .iter()
+            .all(|(key, wanted)| live.get(key).map_or_else(|| is_empty(wanted), |live| holds(live, wanted))),
         (Value::Array(live), Value::Array(wanted)) => {
             live.len() == wanted.len()
                 && wanted.iter().all(|wanted| live.iter().any(|live| holds(live, wanted)))
@@ -304,18 +310,12 @@ pub fn isolation() -> Vec<TemplateObject> {
     [
         ("waldur-deny-from-other-projects", None),
         ("waldur-allow-same-project", Some(json!({"podSelector": {}}))),
-        (
-            "waldur-allow-from-ingress",
-            Some(namespaces("policy-group.network.openshift.io/ingress", "")),
-        ),
+        ("waldur-allow-from-ingress", Some(namespaces("policy-group.network.openshift.io/ingress", ""))),
         (
             "waldur-allow-from-host-network",
             Some(namespaces("policy-group.network.openshift.io/host-network", "")),
         ),
-        (
-            "waldur-allow-from-monitoring",
-            Some(namespaces("network.openshift.io/policy-group", "monitoring")),
-        ),
+        ("waldur-allow-from-monitoring", Some(namespaces("network.openshift.io/policy-group", "monitoring"))),
         ("waldur-allow-from-kube-apiserver-operator", Some(operator)),
     ]
     .into_iter()
@@ -350,8 +350,12 @@ mod tests {
     }
 
     fn template(body: Value) -> Template {
-        let api = Api { version: "v1".to_owned(), kind: "ConfigMap".to_owned(), plural: "configmaps".to_owned() };
-        Template { objects: vec![TemplateObject { api, body, ..TemplateObject::default() }], ..Template::default() }
+        let api =
+            Api { version: "v1".to_owned(), kind: "ConfigMap".to_owned(), plural: "configmaps".to_owned() };
+        Template {
+            objects: vec![TemplateObject { api, body, ..TemplateObject::default() }],
+            ..Template::default()
+        }
     }
 
     #[test]

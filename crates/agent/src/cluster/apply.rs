@@ -21,9 +21,9 @@ use uuid::Uuid;
 use super::connect::Cluster;
 use super::kinds::{self, Kind};
 use super::leftovers;
-use super::template;
 use super::observe::object;
 use super::subjects::{self, USER};
+use super::template;
 use crate::error::{ApiError, Peer};
 
 /// Writes of one plan; remembers the namespace that the plan has made.

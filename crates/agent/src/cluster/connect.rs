@@ -143,15 +143,8 @@ impl Cluster {
             self.abilities(flavour)
         )?;
         let template = Arc::new(self.resolved_template(flavour).await?);
-        let found = Surroundings {
-            flavour,
-            user,
-            watchable: Vec::new(),
-            limit_ranges,
-            events,
-            abilities,
-            template,
-        };
+        let found =
+            Surroundings { flavour, user, watchable: Vec::new(), limit_ranges, events, abilities, template };
         let watchable = watchable.into_iter().flatten().filter(|kind| found.can_read(*kind)).collect();
         Ok(Surroundings { watchable, ..found })
     }

@@ -16,8 +16,8 @@ use uuid::Uuid;
 
 use super::apply::Note;
 use super::http::FIELD_MANAGER;
-pub(super) use super::subjects::path_segment;
 use super::subjects::USER;
+pub(super) use super::subjects::path_segment;
 
 /// The kinds of objects that the agent keeps an eye on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -281,9 +281,10 @@ pub(super) fn taken_fields(object: &DynamicObject) -> BTreeSet<String> {
     let entries = object.metadata.managed_fields.iter().flatten();
     for entry in entries.filter(|entry| entry.subresource.is_none()) {
         let members = entry.fields_v1.as_ref().and_then(|fields| fields.0.as_object());
-        let members = members.into_iter().flatten().filter_map(|(name, below)| {
-            Some((name.strip_prefix("f:")?, below.as_object()?))
-        });
+        let members = members
+            .into_iter()
+            .flatten()
+            .filter_map(|(name, below)| Some((name.strip_prefix("f:")?, below.as_object()?)));
         let is_own = entry.manager.as_deref() == Some(FIELD_MANAGER);
         for (member, below) in members.filter(|(member, _)| *member != "metadata") {
             for (field, inside) in below {

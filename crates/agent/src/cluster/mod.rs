@@ -11,8 +11,8 @@ pub(crate) mod kinds;
 pub(crate) mod leftovers;
 pub(crate) mod observe;
 pub(crate) mod store;
-mod template;
 pub(crate) mod subjects;
+mod template;
 pub(crate) mod watch;
 
 pub use connect::{Cluster, ClusterOptions};

@@ -65,9 +65,8 @@ impl TemplateStore {
 impl State {
     fn furnished(&self, api: &Api, item: &Value) -> Option<(String, Furnished)> {
         let (name, uid) = (text(item, "name")?.to_owned(), text(item, "uid")?.to_owned());
-        let settled = text(item, "resourceVersion").is_some_and(|version| {
-            self.settled.get(&uid).is_some_and(|known| known == version)
-        });
+        let settled = text(item, "resourceVersion")
+            .is_some_and(|version| self.settled.get(&uid).is_some_and(|known| known == version));
         let taken = object(item.clone()).map(|object| kinds::taken_fields(&object)).unwrap_or_default();
         let mut body = item.clone();
         if let Some(members) = body.as_object_mut() {
@@ -83,7 +82,9 @@ impl State {
 
 /// Labels of an object of the template, besides those that say whose it is.
 fn selector() -> String {
-    format!("&labelSelector={},{}", names::TEMPLATE, kinds::our_labels()).replace('/', "%2F").replace(',', "%2C")
+    format!("&labelSelector={},{}", names::TEMPLATE, kinds::our_labels())
+        .replace('/', "%2F")
+        .replace(',', "%2C")
 }
 
 fn text<'a>(item: &'a Value, field: &str) -> Option<&'a str> {
@@ -131,7 +132,11 @@ impl Cluster {
     }
 
     /// Said before anything is written. In projects that the agent requested itself it may more than elsewhere.
-    async fn say_what_may_not_be_written(&self, template: &Template, flavour: Flavour) -> Result<(), ApiError> {
+    async fn say_what_may_not_be_written(
+        &self,
+        template: &Template,
+        flavour: Flavour,
+    ) -> Result<(), ApiError> {
         let apis: BTreeSet<&Api> = template.objects.iter().map(|object| &object.api).collect();
         for api in apis {
             let group = api.version.rsplit_once('/').map_or("", |(group, _)| group);
@@ -143,7 +148,9 @@ impl Cluster {
             }
             if !missing.is_empty() {
                 let place = match flavour {
-                    Flavour::OpenShift => "only in projects that the agent requested itself can the template be used",
+                    Flavour::OpenShift => {
+                        "only in projects that the agent requested itself can the template be used"
+                    }
                     Flavour::Kubernetes => "the template cannot be used",
                 };
                 tracing::warn!(
@@ -160,7 +167,8 @@ impl Cluster {
 
     /// Lists the template's kinds for a pass.
     pub(super) async fn refresh_template(&self) -> Result<(), ApiError> {
-        let Some(template) = self.read_state(|state| state.surroundings.as_ref().map(|known| known.template.clone()))
+        let Some(template) =
+            self.read_state(|state| state.surroundings.as_ref().map(|known| known.template.clone()))
         else {
             return Ok(());
         };
@@ -178,7 +186,9 @@ impl Cluster {
             let mut state = self.furnished.state();
             state.seen.values_mut().for_each(|place| place.retain(|(token, _), _| *token != api.token()));
             for item in &items {
-                if let (Some(place), Some((name, seen))) = (text(item, "namespace"), state.furnished(api, item)) {
+                if let (Some(place), Some((name, seen))) =
+                    (text(item, "namespace"), state.furnished(api, item))
+                {
                     state.seen.entry(place.to_owned()).or_default().insert((api.token(), name), seen);
                 }
             }
@@ -194,9 +204,13 @@ impl Cluster {
         resource: Uuid,
         fresh: bool,
     ) -> Result<Furnishings, ApiError> {
-        let template = self.read_state(|state| state.surroundings.as_ref().map(|known| known.template.clone()));
-        let mut apis: BTreeMap<String, Api> =
-            template.iter().flat_map(|template| &template.objects).map(|object| (object.api.token(), object.api.clone())).collect();
+        let template =
+            self.read_state(|state| state.surroundings.as_ref().map(|known| known.template.clone()));
+        let mut apis: BTreeMap<String, Api> = template
+            .iter()
+            .flat_map(|template| &template.objects)
+            .map(|object| (object.api.token(), object.api.clone()))
+            .collect();
         for token in recorded_kinds(namespace) {
             if let Some(api) = api_of(&token) {
                 apis.entry(token).or_insert(api);
@@ -240,7 +254,9 @@ fn plural(list: &Value, api: &Api) -> Result<String, String> {
         ));
     };
     if found["namespaced"] != true {
-        return Err(format!("`project_template` has a `{kind}`, which is in no namespace; only objects of projects can be made"));
+        return Err(format!(
+            "`project_template` has a `{kind}`, which is in no namespace; only objects of projects can be made"
+        ));
     }
     Ok(found["name"].as_str().unwrap_or_default().to_owned())
 }

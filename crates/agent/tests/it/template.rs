@@ -14,7 +14,8 @@ use crate::site::{Config, Site, limits, options};
 fn able() -> SimulationOptions {
     let mut rules = extended_agent_rules();
     let all = ["get", "list", "create", "patch", "delete"];
-    let rule = |group: &str, resources: Value| json!({"apiGroups": [group], "resources": resources, "verbs": all});
+    let rule =
+        |group: &str, resources: Value| json!({"apiGroups": [group], "resources": resources, "verbs": all});
     rules.as_array_mut().unwrap().extend([
         rule("", json!(["configmaps", "serviceaccounts", "events"])),
         rule("networking.k8s.io", json!(["networkpolicies"])),
@@ -122,9 +123,15 @@ async fn what_the_tenant_changes_is_put_back_and_what_was_made_once_is_left() {
     edit("configmaps", "ConfigMap", "v1", "about", &|object| object["data"]["text"] = json!("mine"));
     edit("configmaps", "ConfigMap", "v1", "motd", &|object| object["data"]["text"] = json!("mine"));
     // A hole in the wall, dug beside what stands there.
-    edit("networkpolicies", "NetworkPolicy", "networking.k8s.io/v1", "waldur-allow-same-project", &|object| {
-        object["spec"]["ingress"][0]["from"][0]["namespaceSelector"] = json!({});
-    });
+    edit(
+        "networkpolicies",
+        "NetworkPolicy",
+        "networking.k8s.io/v1",
+        "waldur-allow-same-project",
+        &|object| {
+            object["spec"]["ingress"][0]["from"][0]["namespaceSelector"] = json!({});
+        },
+    );
     site.sim.okd.delete("networkpolicies", "shop", "waldur-deny-from-other-projects");
     site.look(EVERYTHING).await;
     assert_eq!((site.text("about"), site.text("motd")), (json!("ACME: shop"), json!("mine")));
@@ -149,7 +156,10 @@ async fn what_leaves_the_template_leaves_the_project_and_only_that() {
     assert_eq!(site.named("limitranges", "shop"), ["waldur-limits"]);
     assert!(site.named("configmaps", "shop").contains(&"theirs".to_owned()));
     assert!(!site.named("configmaps", "shop").contains(&"about".to_owned()));
-    assert_eq!(site.namespace("shop").unwrap()["metadata"]["annotations"]["waldur/template-record"], Value::Null);
+    assert_eq!(
+        site.namespace("shop").unwrap()["metadata"]["annotations"]["waldur/template-record"],
+        Value::Null
+    );
     assert_eq!(site.look("").await, Vec::<String>::new());
 }
 
@@ -241,7 +251,8 @@ async fn events_in_the_project_say_what_was_done_and_by_whose_wish() {
     assert!(site.once_with(&site.with_members()).await);
     let name = site.backend_id(resource);
     let events = site.sim.okd.list("events", Some(&name));
-    let quota = events.iter().find(|event| event["message"].as_str().unwrap().contains("waldur-quota")).unwrap();
+    let quota =
+        events.iter().find(|event| event["message"].as_str().unwrap().contains("waldur-quota")).unwrap();
     let message = quota["message"].as_str().unwrap();
     assert!(message.contains("requests.cpu=4"), "{message}");
     assert!(message.ends_with(&format!("(asked for by order {})", order.simple())), "{message}");
@@ -256,5 +267,9 @@ async fn plan_shows_what_would_be_furnished() {
     assert!(site.pass().await);
     let ended = Process::run(&mut site.operator(&site.with_template(&manifest("one")), &["plan"])).await;
     assert_eq!(ended.code(), Some(2), "{}", ended.all());
-    assert!(ended.stdout.contains("  + ConfigMap shop/about\n      + data: {\"text\":\"one\"}"), "{}", ended.stdout);
+    assert!(
+        ended.stdout.contains("  + ConfigMap shop/about\n      + data: {\"text\":\"one\"}"),
+        "{}",
+        ended.stdout
+    );
 }

@@ -28,8 +28,8 @@ use crate::quota::Hard;
 use namespace::Site;
 
 pub use access::losses;
-pub use template::recorded_kinds;
 pub(crate) use adoption::NO_ROLE;
+pub use template::recorded_kinds;
 
 /// How soon to look again at a namespace that is going away.
 const WHILE_TERMINATING: SignedDuration = SignedDuration::from_secs(2);
@@ -209,7 +209,8 @@ impl Plan {
         let carried = namespace.map_or(&no_labels, |namespace| &namespace.labels);
         let labelled = namespace
             .is_some_and(|namespace| namespace.ownership(project.resource, requester) == Ownership::Ours);
-        let has = |map: &BTreeMap<String, String>, (key, value): (&String, &String)| map.get(key) == Some(value);
+        let has =
+            |map: &BTreeMap<String, String>, (key, value): (&String, &String)| map.get(key) == Some(value);
         if labelled
             && annotations.iter().all(|pair| has(present, pair))
             && labels.iter().all(|pair| has(carried, pair))

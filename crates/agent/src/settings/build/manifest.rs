@@ -42,11 +42,9 @@ const CLUSTER_SCOPED: [&str; 24] = [
     "ValidatingWebhookConfiguration",
 ];
 
-/// Kinds that say who may do what in a project, beyond the role table.
-const NOT_FOR_TEMPLATES: [(&str, &str); 2] = [
-    ("Event", "events tell what happened"),
-    ("Pod", "a pod that ends cannot be put back; use a Deployment"),
-];
+/// Kinds that cannot be kept in place, and why.
+const NOT_FOR_TEMPLATES: [(&str, &str); 2] =
+    [("Event", "events tell what happened"), ("Pod", "a pod that ends cannot be put back; use a Deployment")];
 
 pub(super) fn manifests(
     template: &View<'_>,
@@ -75,7 +73,9 @@ pub(super) fn manifests(
         };
         let name = |object: &TemplateObject| object.body["metadata"]["name"].clone();
         if objects.iter().any(|other| other.api == object.api && name(other) == name(&object)) {
-            fault(format!("{} {} is there twice", object.api.kind, name(&object)), "remove one of them");
+            let name = name(&object);
+            let name = name.as_str().unwrap_or_default();
+            fault(format!("{} `{name}` is there twice", object.api.kind), "remove one of them");
             continue;
         }
         objects.push(object);
@@ -113,7 +113,10 @@ fn faults(body: &Json, components: &[&str]) -> Vec<(String, String)> {
     if metadata.get("generateName").is_some() || name.is_empty() {
         fault("has no `metadata.name`".to_owned(), "an object is kept under its name");
     } else if !name.contains("{{") && !is_subdomain(name) && !kind.starts_with("Role") {
-        fault(format!("`{name}` is no name of a Kubernetes object"), "lower-case letters, digits, `-` and `.`");
+        fault(
+            format!("`{name}` is no name of a Kubernetes object"),
+            "lower-case letters, digits, `-` and `.`",
+        );
     }
     if is_reserved(&kind, name) {
         fault(format!("{kind} `{name}` is kept by the agent itself"), "choose another name");
@@ -172,7 +175,10 @@ pub(super) fn namespace(
                 fault(format!("`{name}` is no key of {key}"), "`name` or `domain/name`");
             }
             if key == "labels" && !text.contains("{{") && !is_label_value(text) {
-                fault(format!("`{text}` is no value of a label"), "at most 63 letters, digits, `-`, `_` and `.`");
+                fault(
+                    format!("`{text}` is no value of a label"),
+                    "at most 63 letters, digits, `-`, `_` and `.`",
+                );
             }
             for unknown in unknown_placeholders(&json!(text), components) {
                 fault(format!("`{{{{{unknown}}}}}` stands for nothing"), "");
@@ -237,7 +243,8 @@ fn number(text: &str) -> Option<Number> {
         Ok(whole) if is_plain => Some(whole.into()),
         Ok(_) => None,
         Err(_) => {
-            let digits = text.contains('.') && text.chars().all(|c| c.is_ascii_digit() || "-.eE+".contains(c));
+            let digits =
+                text.contains('.') && text.chars().all(|c| c.is_ascii_digit() || "-.eE+".contains(c));
             text.parse::<f64>().ok().filter(|_| digits).and_then(Number::from_f64)
         }
     }

@@ -145,7 +145,11 @@ pub(crate) const PROJECT_TEMPLATE: &[Key] = &[
         .example("[{name: deployer}]"),
     Key::new("limit_ranges", Kind::List(&Kind::Section(LIMIT_RANGE_TEMPLATE)), "Further limit ranges.")
         .example("[{name: default-limits, limits: [{type: Pod, max: {cpu: '4', memory: 16Gi}}]}]"),
-    Key::new("manifests", Kind::List(&Kind::Section(MANIFEST)), "Further objects, which are taken away again when they leave the list.")
+    Key::new("manifests", Kind::List(&Kind::Section(MANIFEST)), "Further objects, kept in place and taken away again when they leave the list. Each has `object`, as in a manifest \
+         without namespace, and may have `reconcile` (always; or once: left to the tenant afterwards) and `recreate` \
+         (deleted and made anew where a field cannot be changed). Texts may hold {{namespace}}, {{resource_uuid}}, \
+         {{resource_name}}, {{resource_slug}}, {{project_name}}, {{project_slug}}, {{customer_name}}, \
+         {{customer_slug}} and {{limit.<component>}}.")
         .example("[{object: {apiVersion: v1, kind: ConfigMap, metadata: {name: about}, data: {customer: '{{customer_name}}'}}}]"),
     Key::new(
         "labels",

@@ -11,8 +11,7 @@ fn the_flat_example_loads_and_says_what_has_no_effect_yet() {
     check(
         FLAT,
         "config.yaml:64:1: note: event_processing: is checked, but has no effect in this version\n\
-         config.yaml:73:1: note: project_template: is checked, but has no effect in this version\n\
-         config.yaml:87:1: note: monitoring: is checked, but has no effect in this version",
+         config.yaml:89:1: note: monitoring: is checked, but has no effect in this version",
     );
     let settings = loaded(FLAT).settings;
     assert_eq!(settings.agent_mode, Some(Mode::EventProcess));

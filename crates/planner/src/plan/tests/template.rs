@@ -53,7 +53,8 @@ fn record(world: &World) -> String {
 #[test]
 fn a_project_is_kept_apart_before_anybody_is_let_in() {
     let mut world = made(isolation());
-    world.facts.team = Some(crate::access::Team { members: vec![person(1, &["Member"])], ..Default::default() });
+    world.facts.team =
+        Some(crate::access::Team { members: vec![person(1, &["Member"])], ..Default::default() });
     assert_snapshot!(lines(&mut world), @r"
     approve order 0000000000000000000000000000002a
     + project waldur-alloc-prod-1 (Production)
@@ -88,7 +89,15 @@ fn what_the_tenant_changes_or_deletes_is_put_back() {
     let taken = &mut world.cluster.get_mut(NAME).unwrap().furnished.get_mut(&id).unwrap().taken;
     taken.extend(["/data/other".to_owned(), "/spec/x".to_owned()]);
     assert_eq!(lines(&mut world), "", "keys that others add are theirs");
-    world.cluster.get_mut(NAME).unwrap().furnished.get_mut(&id).unwrap().taken.insert("/data/text".to_owned());
+    world
+        .cluster
+        .get_mut(NAME)
+        .unwrap()
+        .furnished
+        .get_mut(&id)
+        .unwrap()
+        .taken
+        .insert("/data/text".to_owned());
     assert_eq!(lines(&mut world), format!("~ ConfigMap {NAME}/about"));
 }
 
@@ -150,7 +159,10 @@ fn labels_and_annotations_of_the_template_are_kept_on_the_namespace() {
     });
     lines(&mut world);
     let namespace = &world.cluster[NAME].namespace;
-    assert_eq!((namespace.labels["team"].as_str(), namespace.annotations["example.com/owner"].as_str()), ("web-1", "Acme Ltd"));
+    assert_eq!(
+        (namespace.labels["team"].as_str(), namespace.annotations["example.com/owner"].as_str()),
+        ("web-1", "Acme Ltd")
+    );
     assert_eq!(lines(&mut world), "");
     world.cluster.get_mut(NAME).unwrap().namespace.labels.insert("team".to_owned(), "other".to_owned());
     assert!(lines(&mut world).contains("~ namespace"));

@@ -386,10 +386,13 @@ impl World {
                 let project = self.target(target);
                 let id = (object.api.token(), object.name.clone());
                 check_expectation(expect, project.furnished.get(&id).map(|seen| seen.uid.as_str()));
-                let (api, uid, body) = (object.api.clone(), format!("uid-{}", object.name), object.body.clone());
+                let (api, uid, body) =
+                    (object.api.clone(), format!("uid-{}", object.name), object.body.clone());
                 let mut body = body;
                 body["metadata"]["labels"][names::TEMPLATE] = object.digest().into();
-                project.furnished.insert(id, Furnished { api, uid, body, taken: BTreeSet::new(), settled: false });
+                project
+                    .furnished
+                    .insert(id, Furnished { api, uid, body, taken: BTreeSet::new(), settled: false });
             }
             Action::Unfurnish { namespace, api, name, uid, .. } => {
                 let project = self.cluster.get_mut(namespace).unwrap();
