@@ -29,15 +29,20 @@ const DENY: [&str; 10] = [
 ];
 
 /// From Debian: the package, and a command that succeeds where it, or its like, is installed.
-const DEBIAN: [(&str, &[&str]); 2] = [
+const DEBIAN: [(&str, &[&str]); 3] = [
     ("kubernetes-client", &["kubectl", "version", "--client"]),
     ("python3-venv", &["python3", "-c", "import ensurepip, venv"]),
+    ("rabbitmq-server", &["test", "-x", "/usr/lib/rabbitmq/bin/rabbitmq-server"]),
 ];
 
 /// From PyPI: clients that the tests hold against the simulators. What these need in turn is fixed by
 /// [`PYTHON_CONSTRAINTS`], so that a release of some other package cannot change a test.
-const PYTHON: [&str; 3] =
-    ["waldur-api-client==8.1.2", "waldur-site-agent==1.0.7", "waldur-site-agent-okd==1.0.7"];
+const PYTHON: [&str; 4] = [
+    "stomp.py==8.2.0",
+    "waldur-api-client==8.1.2",
+    "waldur-site-agent==1.0.7",
+    "waldur-site-agent-okd==1.0.7",
+];
 
 const PYTHON_CONSTRAINTS: (&str, &str) =
     ("xtask/python-constraints.txt", include_str!("../python-constraints.txt"));

@@ -9,16 +9,21 @@
 
 mod ca_file;
 pub mod cli;
+mod client_certificate;
 pub mod cluster;
 pub mod credentials;
 pub mod engine;
 pub mod error;
+pub mod events;
+pub mod health;
 mod heartbeat;
 mod retry;
 pub mod settings;
 pub mod setup;
 pub mod telemetry;
 mod template;
+mod tls;
+mod unreachable;
 pub mod usage;
 pub mod waldur;
 

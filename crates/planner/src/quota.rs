@@ -228,3 +228,30 @@ pub fn limit_range(policy: &LimitRangePolicy, bought: &Hard) -> LimitRangePolicy
     }
     LimitRangePolicy { default, default_request, max: policy.max.clone(), min: policy.min.clone() }
 }
+
+/// Largest limit that is looked for.
+const LARGEST: i64 = 1 << 40;
+
+/// The limits that a quota comes to: for each component of the offering the largest whole number that its first quota
+/// key has room for. A component whose key is not there has none.
+#[must_use]
+pub fn limits_of(policy: &Policy, offering: &Offering, hard: &Hard) -> BTreeMap<String, i64> {
+    let limits = offering.components.iter().filter_map(|component| {
+        let rule = policy.components.get(component)?;
+        let target = rule.targets.first()?;
+        let room = *hard.get(&target.key)?;
+        let fits = |units: i64| {
+            let amount =
+                Amount::whole(units).times(rule.unit_factor)?.times(target.ratio)?.times(target.unit)?;
+            Some(amount.plus(target.static_part)? <= room)
+        };
+        let (mut low, mut high) = (0, LARGEST);
+        while low < high {
+            let middle = low + (high - low + 1) / 2;
+            // What is beyond an amount does not fit either.
+            if fits(middle) == Some(true) { low = middle } else { high = middle - 1 }
+        }
+        Some((component.clone(), low))
+    });
+    limits.collect()
+}

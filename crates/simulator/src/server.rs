@@ -149,7 +149,13 @@ async fn connection(tcp: TcpStream, site: Arc<Site>, stop: CancellationToken) {
             }
         },
     };
-    let service = hyper::service::service_fn(|request| answer(Arc::clone(&site), request));
+    let peer = stream.peer_certificate();
+    let service = hyper::service::service_fn(|mut request| {
+        if let Some(peer) = &peer {
+            request.extensions_mut().insert(peer.clone());
+        }
+        answer(Arc::clone(&site), request)
+    });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new());
     let mut served = http.serve_connection(TokioIo::new(stream), service);
@@ -275,7 +281,21 @@ pub(crate) enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
+/// The certificate that a client showed, in DER; an extension of each of its requests.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PeerCertificate(pub Vec<u8>);
+
 impl Stream {
+    fn peer_certificate(&self) -> Option<PeerCertificate> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(tls) => {
+                let shown = tls.get_ref().1.peer_certificates()?.first()?;
+                Some(PeerCertificate(shown.to_vec()))
+            }
+        }
+    }
+
     /// Closing sends RST, as a crashed peer or a dropped firewall entry does, in place of an orderly FIN.
     pub(crate) fn reset_on_close(&self) {
         let tcp = match self {

@@ -59,6 +59,7 @@ enum ModeArg {
     Report,
     MembershipSync,
     EventProcess,
+    All,
 }
 
 impl From<ModeArg> for Mode {
@@ -68,6 +69,7 @@ impl From<ModeArg> for Mode {
             ModeArg::Report => Self::Report,
             ModeArg::MembershipSync => Self::MembershipSync,
             ModeArg::EventProcess => Self::EventProcess,
+            ModeArg::All => Self::All,
         }
     }
 }

@@ -1,13 +1,16 @@
 //! `waldur_site_agent -m MODE -c FILE`: runs a mode until it is told to stop.
 
+use std::sync::Arc;
+
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::{FAILED, RunArgs, UNUSABLE, load};
-use crate::engine::EngineOptions;
+use crate::engine::{Engine, EngineOptions};
+use crate::health::{self, Health};
 use crate::settings::{Mode, Settings};
 use crate::telemetry::Console;
-use crate::{setup, telemetry, usage};
+use crate::{heartbeat, setup, telemetry, usage};
 
 pub(super) fn run(args: &RunArgs) -> u8 {
     let Some(loaded) = load(&args.config_file, args.strict) else {
@@ -30,13 +33,10 @@ pub(super) fn run(args: &RunArgs) -> u8 {
 
 async fn run_mode(args: &RunArgs, settings: &Settings) -> u8 {
     let mode = args.mode.map(Mode::from).or(settings.agent_mode).unwrap_or(Mode::OrderProcess);
-    if matches!(mode, Mode::EventProcess) {
-        tracing::error!(mode = mode.as_str(), "this mode is not available yet");
-        return UNUSABLE;
-    }
     let version = env!("CARGO_PKG_VERSION");
     let dry_run = args.dry_run || settings.dry_run;
     tracing::info!(mode = mode.as_str(), version, dry_run, "starting");
+    // Without events in `--once`: it does what there is now.
     let options = EngineOptions { dry_run, force_removal: args.force, ..EngineOptions::default() };
     if mode == Mode::Report {
         return report(args, settings, options).await;
@@ -48,25 +48,51 @@ async fn run_mode(args: &RunArgs, settings: &Settings) -> u8 {
             return UNUSABLE;
         }
     };
-    if args.once {
-        let done = match mode {
-            Mode::MembershipSync => engine.keep_resources_once().await,
-            Mode::OrderProcess | Mode::Report | Mode::EventProcess => engine.process_orders_once().await,
-        };
-        return if done { 0 } else { FAILED };
-    }
     let stop = CancellationToken::new();
     stop_on_signals(&stop);
-    match mode {
-        Mode::MembershipSync => engine.keep_resources(settings.periods.membership_sync, &stop).await,
-        Mode::OrderProcess | Mode::Report | Mode::EventProcess => {
-            engine.process_orders(settings.periods.order_process, &stop).await;
+    let reports = match reports_too(settings, mode, options) {
+        Ok(reports) => reports,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            return UNUSABLE;
         }
+    };
+    if args.once {
+        let worked = engine.run_once(&stop).await;
+        let reported = match &reports {
+            Some(reports) if !stop.is_cancelled() => usage::report_once(reports).await,
+            _ => true,
+        };
+        return if worked && reported { 0 } else { FAILED };
     }
+    let health = match health(settings, &engine, &stop).await {
+        Ok(health) => health,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            return UNUSABLE;
+        }
+    };
+    let reports = async {
+        if let Some(reports) = &reports {
+            usage::run(reports, settings.periods.report, &stop).await;
+        }
+    };
+    tokio::join!(engine.run(&stop), reports, health);
     tracing::info!("stopped");
     0
 }
 
+/// Mode `all` reports usage as well, where an offering wants it.
+fn reports_too(
+    settings: &Settings,
+    mode: Mode,
+    options: EngineOptions,
+) -> anyhow::Result<Option<usage::Reports>> {
+    let wanted = mode == Mode::All && settings.offerings.iter().any(|offering| offering.reporting);
+    wanted.then(|| setup::usage(settings, options)).transpose()
+}
+
+/// Mode `report` by itself.
 async fn report(args: &RunArgs, settings: &Settings, options: EngineOptions) -> u8 {
     let reports = match setup::usage(settings, options) {
         Ok(reports) => reports,
@@ -80,9 +106,28 @@ async fn report(args: &RunArgs, settings: &Settings, options: EngineOptions) -> 
     }
     let stop = CancellationToken::new();
     stop_on_signals(&stop);
-    usage::run(&reports, settings.periods.report, &stop).await;
+    let health = Health::default();
+    let beats = heartbeat::beat_until(&health, &stop);
+    tokio::join!(usage::run(&reports, settings.periods.report, &stop), beats);
     tracing::info!("stopped");
     0
+}
+
+/// Tells health where the configuration asks for it.
+async fn health(
+    settings: &Settings,
+    engine: &Arc<Engine>,
+    stop: &CancellationToken,
+) -> anyhow::Result<impl Future<Output = ()> + use<>> {
+    let served = match settings.monitoring.health_listen {
+        Some(address) => Some(health::serve(address, Arc::clone(engine), stop.clone()).await?),
+        None => None,
+    };
+    Ok(async move {
+        if let Some(served) = served {
+            served.await;
+        }
+    })
 }
 
 /// The first SIGTERM or SIGINT stops taking work; the second ends the process at once.

@@ -5,12 +5,15 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use kube::client::ClientBuilder;
 use kube::{Client, Config};
 use planner::access::Abilities;
 use planner::outcome::Failure;
 use planner::policy::Flavour;
 use planner::template::Template;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use url::Url;
 
@@ -32,6 +35,10 @@ pub struct ClusterOptions {
     pub api_url: Url,
     /// How its certificate is verified.
     pub verify: Verify,
+    /// The name that its certificate must be for, where that is not the host of `api_url`.
+    pub server_name: Option<String>,
+    /// What the agent shows of itself in TLS.
+    pub client_certificate: Option<ClientCertificate>,
     /// Proxy for all requests.
     pub proxy: Option<Url>,
     /// Deadline of one attempt.
@@ -40,6 +47,21 @@ pub struct ClusterOptions {
     pub needs: Needs,
     /// What projects are furnished with.
     pub template: Template,
+}
+
+/// A client certificate with its key, in PEM.
+#[derive(Clone)]
+pub struct ClientCertificate {
+    /// The certificate and what comes between it and its CA.
+    pub certificate: String,
+    /// The key.
+    pub key: SecretString,
+}
+
+impl std::fmt::Debug for ClientCertificate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ClientCertificate")
+    }
 }
 
 /// What the cluster is and what the agent may do there.
@@ -108,8 +130,7 @@ impl Cluster {
     /// # Errors
     /// A URL, CA file or proxy that cannot be used.
     pub fn new(options: &ClusterOptions, credential: Arc<Credential>) -> anyhow::Result<Self> {
-        let client = ClientBuilder::try_from(config(options)?).context("cannot set up the client for OKD")?;
-        let client = client.build();
+        let client = client(options)?;
         let watch_client = authorized(client.clone(), Arc::clone(&credential));
         Ok(Self {
             http: Http::new(client, credential, options),
@@ -220,6 +241,16 @@ fn text(value: &Value, pointer: &str) -> String {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
+fn client(options: &ClusterOptions) -> anyhow::Result<Client> {
+    let builder = ClientBuilder::try_from(config(options)?).context("cannot set up the client for OKD")?;
+    Ok(builder.build())
+}
+
+/// A sender of requests to a cluster that is not worked on.
+pub(super) fn http(options: &ClusterOptions, credential: Arc<Credential>) -> anyhow::Result<Http> {
+    Ok(Http::new(client(options)?, credential, options))
+}
+
 fn config(options: &ClusterOptions) -> anyhow::Result<Config> {
     let uri = options.api_url.as_str().trim_end_matches('/').parse().context("the API URL cannot be used")?;
     let mut config = Config::new(uri);
@@ -228,11 +259,20 @@ fn config(options: &ClusterOptions) -> anyhow::Result<Config> {
     match &options.verify {
         Verify::System => {}
         Verify::Off => config.accept_invalid_certs = true,
+        Verify::CaData(pem) => {
+            let name = "`certificate-authority-data` of the kubeconfig";
+            config.root_cert = Some(ca_file::parse(pem.as_bytes(), name)?);
+        }
         Verify::CaFile(path) => {
             config.root_cert = Some(ca_file::read(path)?);
             // Read again from time to time, so that a renewed CA is taken without a restart.
             config.root_cert_file = Some(path.clone());
         }
+    }
+    config.tls_server_name.clone_from(&options.server_name);
+    if let Some(ClientCertificate { certificate, key }) = &options.client_certificate {
+        config.auth_info.client_certificate_data = Some(STANDARD.encode(certificate));
+        config.auth_info.client_key_data = Some(STANDARD.encode(key.expose_secret()).into());
     }
     if let Some(proxy) = &options.proxy {
         config.proxy_url = Some(proxy.as_str().parse().context("the proxy URL cannot be used")?);

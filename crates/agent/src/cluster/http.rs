@@ -14,6 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use super::connect::ClusterOptions;
+use super::missing_rule;
 use crate::credentials::Credential;
 use crate::error::{ApiError, Peer, failure_of_status, retry_after};
 use crate::retry::retrying;
@@ -160,13 +161,15 @@ impl Http {
 }
 
 fn request(call: &Call<'_>, token: &SecretString) -> Result<Request<Body>, http::Error> {
-    let mut authorization = header::HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))?;
-    authorization.set_sensitive(true);
     let body = call.body.map_or_else(Vec::new, |body| body.to_string().into_bytes());
-    Request::builder()
-        .method(call.method.clone())
-        .uri(call.path)
-        .header(header::AUTHORIZATION, authorization)
+    let mut request = Request::builder().method(call.method.clone()).uri(call.path);
+    // Without a token it is the client certificate that says who asks.
+    if !token.expose_secret().is_empty() {
+        let mut authorization = header::HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))?;
+        authorization.set_sensitive(true);
+        request = request.header(header::AUTHORIZATION, authorization);
+    }
+    request
         .header(header::CONTENT_TYPE, call.content_type)
         .header(header::ACCEPT, JSON)
         .body(Body::from(body))
@@ -199,6 +202,10 @@ fn refused(name: &str, code: u16, asked: Option<Duration>, body: &[u8]) -> ApiEr
     };
     let words =
         status.as_ref().and_then(|status| status.get("message")).and_then(Value::as_str).map(str::to_owned);
+    let words = words.map(|words| match missing_rule::of(&words).filter(|_| code == 403) {
+        Some(rule) => format!("{words}; {rule}"),
+        None => words,
+    });
     let words = words.unwrap_or_else(|| match String::from_utf8_lossy(body) {
         text if text.trim_start().starts_with('<') => {
             "an HTML page instead of a Status; is a proxy in between?".to_owned()

@@ -301,6 +301,22 @@ pub(super) fn taken_fields(object: &DynamicObject) -> BTreeSet<String> {
     theirs.difference(&own).cloned().collect()
 }
 
+/// Whether the last to write to an object was the agent: in the last second in which anybody did, nobody else did.
+/// Controllers that write a status do not count, nor does who made the object in that very second.
+pub(crate) fn is_written_by_us(object: &DynamicObject) -> bool {
+    let entries = object.metadata.managed_fields.iter().flatten();
+    let entries = entries.filter(|entry| entry.subresource.as_deref().is_none_or(str::is_empty));
+    let entries: Vec<_> =
+        entries.map(|entry| (entry.time.as_ref().map(|time| time.0), &entry.manager)).collect();
+    let Some(last) = entries.iter().map(|(time, _)| *time).max() else {
+        return false;
+    };
+    let is_new = object.metadata.creation_timestamp.as_ref().map(|time| time.0) == last;
+    let ours = |manager: &Option<String>| manager.as_deref() == Some(FIELD_MANAGER);
+    let mut writers = entries.iter().filter(|(time, _)| *time == last).map(|(_, manager)| ours(manager));
+    if is_new { writers.any(|ours| ours) } else { writers.all(|ours| ours) }
+}
+
 pub(super) fn set_uid(body: &mut Value, uid: Option<&str>) {
     if let (Some(uid), Some(metadata)) = (uid, body.get_mut("metadata").and_then(Value::as_object_mut)) {
         metadata.insert("uid".to_owned(), json!(uid));

@@ -7,13 +7,17 @@ pub(crate) mod apply;
 mod authorize;
 pub(crate) mod connect;
 pub(crate) mod http;
+pub(crate) mod importable;
 pub(crate) mod kinds;
 pub(crate) mod leftovers;
+mod missing_rule;
 pub(crate) mod observe;
+mod refresh_token;
 pub(crate) mod store;
 pub(crate) mod subjects;
 mod template;
 pub(crate) mod watch;
 
-pub use connect::{Cluster, ClusterOptions};
+pub use connect::{ClientCertificate, Cluster, ClusterOptions};
+pub use refresh_token::RefreshTokenSecret;
 pub use subjects::Needs;

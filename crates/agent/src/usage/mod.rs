@@ -28,7 +28,6 @@ use crate::cluster::kinds::Kind;
 use crate::cluster::watch;
 use crate::engine::Offering;
 use crate::error::ApiError;
-use crate::heartbeat;
 
 /// Pause after the first pass that failed.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
@@ -101,8 +100,7 @@ pub async fn run(reports: &Reports, period: Duration, stop: &CancellationToken) 
     let watches = TaskTracker::new();
     let loops =
         reports.offerings.iter().map(|reported| offering_loop(reports, reported, period, &watches, stop));
-    let beats = heartbeat::beat_until(stop);
-    futures::join!(futures::future::join_all(loops), beats);
+    futures::future::join_all(loops).await;
     watches.close();
     watches.wait().await;
 }
@@ -151,7 +149,7 @@ async fn watch(reported: &Reported, tasks: &TaskTracker, stop: &CancellationToke
     let cluster = &reported.offering.cluster;
     let surroundings = cluster.surroundings().await?;
     let kinds: Vec<Kind> = KINDS.into_iter().filter(|kind| surroundings.watchable.contains(kind)).collect();
-    let nobody: watch::Wake = std::sync::Arc::new(|_| {});
+    let nobody: watch::Wake = std::sync::Arc::new(|_, _| {});
     watch::start(cluster, &kinds, &nobody, tasks, stop);
     Ok(())
 }

@@ -12,12 +12,15 @@
 //! | Which destinations? | `/amq/queue/NAME` (must exist), `/queue/NAME` (made when named), `/topic/KEY` (`*`, `#`) |
 //! | What is in a queue? | [`Broker::queue`], [`Broker::queues`]; [`Broker::wait_until`] waits for it |
 //! | Who is connected? | [`Broker::connections`] |
-//! | What can go wrong? | [`Broker::close_connections`] (ERROR, then closed), [`Broker::reset_connections`] (RST), [`Broker::freeze`] and [`Broker::thaw`] (open and silent), [`Broker::stop`] and [`Broker::restart`] (queues are kept), [`Broker::remove_queue`], [`Broker::remove_user`] |
+//! | What can go wrong? | [`Broker::close_connections`] (ERROR, then closed; over WebSocket closed alone), [`Broker::reset_connections`] (RST), [`Broker::freeze`] and [`Broker::thaw`] (open and silent), [`Broker::stop`] and [`Broker::restart`] (queues are kept), [`Broker::remove_queue`], [`Broker::remove_user`] |
 //!
 //! A message that was out for delivery when its subscription or connection ends, or that a client gives back by
 //! NACK, is delivered again with `redelivered:true`, at its old place. `ack:auto`, `client` and
 //! `client-individual`, `prefetch-count`, receipts, transactions and heart-beats work as on RabbitMQ. Queues have
 //! `x-max-length`, `x-overflow` and `x-message-ttl`; there is no dead-letter queue, only counts.
+//!
+//! Over WebSocket, like RabbitMQ's adapter, it closes without a word where over TCP a frame comes first: after a
+//! DISCONNECT that asked for a receipt, when a queue is missing or may not be read, when an administrator closes.
 //!
 //! Stricter than RabbitMQ in one place: an acknowledgement that names a delivery of another connection is refused,
 //! where RabbitMQ takes it for the delivery of the same number on this one.
