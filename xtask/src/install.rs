@@ -31,6 +31,7 @@ const DENY: [&str; 10] = [
 /// From Debian: the package, and a command that succeeds where it, or its like, is installed.
 const DEBIAN: [(&str, &[&str]); 3] = [
     ("kubernetes-client", &["kubectl", "version", "--client"]),
+    ("prometheus", &["promtool", "--version"]),
     ("python3-venv", &["python3", "-c", "import ensurepip, venv"]),
     ("rabbitmq-server", &["test", "-x", "/usr/lib/rabbitmq/bin/rabbitmq-server"]),
 ];
@@ -108,7 +109,8 @@ fn debian() -> Result<()> {
 
 fn apt_get<'a, A: AsRef<str> + ?Sized + 'a>(arguments: impl IntoIterator<Item = &'a A>) -> Program {
     let is_root = program("id", ["-u"]).text().is_ok_and(|id| id.trim_end() == "0");
-    let words = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--quiet"].into_iter();
+    // At run level 1 a package starts no service; the tests start what they need themselves.
+    let words = ["env", "DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1", "apt-get", "--quiet"].into_iter();
     let words = words.chain(arguments.into_iter().map(AsRef::as_ref));
     if is_root { program("env", words.skip(1)) } else { program("sudo", words) }
 }

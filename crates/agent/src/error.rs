@@ -38,6 +38,8 @@ pub enum Peer {
     Waldur,
     /// The cluster.
     Cluster,
+    /// Where usage is measured.
+    Prometheus,
 }
 
 impl Peer {
@@ -46,6 +48,7 @@ impl Peer {
         match self {
             Self::Waldur => unreachable::WALDUR,
             Self::Cluster => unreachable::CLUSTER,
+            Self::Prometheus => unreachable::PROMETHEUS,
         }
     }
 }
@@ -55,6 +58,7 @@ impl fmt::Display for Peer {
         f.write_str(match self {
             Self::Waldur => "Waldur",
             Self::Cluster => "OKD",
+            Self::Prometheus => "Prometheus",
         })
     }
 }

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use crate::health::Health;
 
 /// Where the Python agent has it; its content is the unix time in seconds.
-const PATH: &str = "/tmp/waldur-site-agent-heartbeat";
+pub(crate) const PATH: &str = "/tmp/waldur-site-agent-heartbeat";
 const PERIOD: Duration = Duration::from_secs(60);
 
 /// Notes that the agent is alive. A file that cannot be written is no reason to stop working.

@@ -1,5 +1,7 @@
 //! From settings to a running engine: the one place where all parts are put together.
 
+mod usage;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +11,6 @@ use planner::access::{Abilities, AccessPolicy, AccountRule, RemovalGuard, Subjec
 use planner::amount::Amount;
 use planner::event;
 use planner::policy::{ComponentPolicy, Flavour, LimitRangePolicy, Policy, QuotaTarget};
-use planner::usage::rule::Rule;
 
 use crate::client_certificate;
 use crate::cluster::{Cluster, ClusterOptions, Needs};
@@ -19,9 +20,10 @@ use crate::events::{EventOptions, Transport, TransportOptions, Way};
 use crate::settings::{
     self, ComponentSettings, ExactDecimal, LimitRangeSettings, Mode, OfferingSettings, Settings,
 };
-use crate::usage::{ReportOptions, Reported, Reports};
 use crate::waldur::http::Verify;
 use crate::waldur::{Waldur, WaldurOptions};
+
+pub use usage::usage;
 
 /// Heart-beats at Waldur's broker, both ways (Waldur contract §6.3).
 const HEART_BEAT_MS: u64 = 10_000;
@@ -37,10 +39,11 @@ pub fn engine(settings: &Settings, mode: Mode, options: EngineOptions) -> anyhow
         let Some(service) = service(settings, offering, mode, options.dry_run) else {
             continue;
         };
-        let built = self::offering(settings, offering, &service, mode, options);
+        let built = self::offering(settings, offering, &service, mode.as_str(), options);
         offerings.push(built.with_context(|| format!("offering `{}` cannot be served", offering.name))?);
     }
-    if offerings.is_empty() {
+    let reports = mode == Mode::All && settings.offerings.iter().any(|offering| offering.reporting);
+    if offerings.is_empty() && mode != Mode::Report && !reports {
         bail!(
             "no offering of the configuration is served by mode `{}`; switch its work on with \
              `order_processing_backend: okd` or `membership_sync_backend: okd`{}",
@@ -51,43 +54,18 @@ pub fn engine(settings: &Settings, mode: Mode, options: EngineOptions) -> anyhow
     Ok(Engine::new(offerings, options))
 }
 
-/// Puts together what reports usage. Nothing is sent.
+/// An engine that brings quotas to what Waldur says, of all offerings whatever mode serves them, and leaves access as
+/// it is.
 ///
 /// # Errors
-/// As [`engine`].
-pub fn usage(settings: &Settings, options: EngineOptions) -> anyhow::Result<Reports> {
-    let mut reported = Vec::new();
-    for offering in settings.offerings.iter().filter(|offering| offering.reporting) {
-        let service = Service { scope: Scope::Resources, rhythm: Rhythm::default(), events: false };
-        let built = self::offering(settings, offering, &service, Mode::Report, options).and_then(|built| {
-            let mut rules = Vec::new();
-            for component in &offering.components {
-                let rule = usage_rule(component);
-                rules.extend(rule.with_context(|| format!("component `{}` cannot be used", component.name))?);
-            }
-            Ok(Reported { offering: built, rules, omit_anomalous: offering.omit_anomalous_usage_components })
-        });
-        reported.push(built.with_context(|| format!("offering `{}` cannot be served", offering.name))?);
-    }
-    if reported.is_empty() {
-        bail!("no offering of the configuration reports usage; switch it on with `reporting_backend: okd`");
-    }
-    let (zone, periods) = (settings.timezone.clone(), settings.reporting_periods);
-    Ok(Reports::new(reported, ReportOptions { zone, periods, dry_run: options.dry_run }))
-}
-
-fn usage_rule(component: &ComponentSettings) -> anyhow::Result<Option<Rule>> {
-    let Some(usage) = &component.usage else { return Ok(None) };
-    let target = component.quota.first();
-    Ok(Some(Rule {
-        component: component.name.clone(),
-        measure: usage.measure,
-        thing: usage.thing.clone(),
-        quota_key: target.map(|target| target.key.to_string()),
-        ratio: target.map_or(Ok(Amount::ONE), |target| amount(target.ratio))?,
-        unit: Amount::of_suffix(&usage.unit).with_context(|| format!("unknown unit `{}`", usage.unit))?,
-        factor: amount(component.unit_factor_reporting)?,
-    }))
+/// See [`engine`].
+pub fn limits_engine(settings: &Settings, options: EngineOptions) -> anyhow::Result<Arc<Engine>> {
+    let built = settings.offerings.iter().map(|offering| {
+        let without_members = OfferingSettings { membership_sync: false, ..offering.clone() };
+        let built = tool(settings, &without_members, "sync_resource_limits", options);
+        built.with_context(|| format!("offering `{}` cannot be served", offering.name))
+    });
+    Ok(Engine::new(built.collect::<anyhow::Result<_>>()?, options))
 }
 
 /// Puts together what a command of the operator needs: all offerings, whatever drives them. Nothing is sent.
@@ -111,8 +89,7 @@ pub fn commanded(
             CommandScope::All => offering.order_processing || offering.membership_sync,
         };
         if served {
-            let service = Service { scope: kept, rhythm: Rhythm::default(), events: false };
-            let built = self::offering(settings, offering, &service, mode, options);
+            let built = self::offering(settings, offering, &Service::of(kept), mode.as_str(), options);
             offerings.push(built.with_context(|| format!("offering `{}` cannot be served", offering.name))?);
         }
     }
@@ -136,6 +113,13 @@ struct Service {
     rhythm: Rhythm,
     /// Messages come as well.
     events: bool,
+}
+
+impl Service {
+    /// Without passes and messages of its own.
+    fn of(scope: Scope) -> Self {
+        Self { scope, rhythm: Rhythm::default(), events: false }
+    }
 }
 
 /// What a mode does for an offering; `None` if it does not serve it. The polling modes leave offerings that are driven by
@@ -261,11 +245,25 @@ fn object_types(offering: &OfferingSettings, scope: Scope, members: bool) -> Vec
     types
 }
 
+/// One offering with its Waldur and its cluster for a tool, whatever mode serves it. `label` names the tool to Waldur.
+///
+/// # Errors
+/// As [`engine`].
+pub(crate) fn tool(
+    settings: &Settings,
+    offering: &OfferingSettings,
+    label: &str,
+    engine: EngineOptions,
+) -> anyhow::Result<Offering> {
+    self::offering(settings, offering, &Service::of(Scope::Resources), label, engine)
+}
+
+/// One offering with its Waldur and its cluster. `label` names this process to Waldur.
 fn offering(
     settings: &Settings,
     offering: &OfferingSettings,
     service: &Service,
-    mode: Mode,
+    label: &str,
     engine: EngineOptions,
 ) -> anyhow::Result<Offering> {
     let Service { scope, rhythm, events } = *service;
@@ -275,7 +273,7 @@ fn offering(
         verify: Verify::from(&offering.verify_ssl),
         proxy: settings.global_proxy.as_ref().map(|proxy| proxy.expose().clone()),
         scheme,
-        user_agent: format!("waldur-site-agent-{}/{}", mode.as_str(), env!("CARGO_PKG_VERSION")),
+        user_agent: format!("waldur-site-agent-{label}/{}", env!("CARGO_PKG_VERSION")),
         timeout: engine.bounds.request,
     };
     if options.verify == Verify::Off {
@@ -311,6 +309,7 @@ fn cluster(offering: &OfferingSettings, timeout: Duration) -> anyhow::Result<Clu
         timeout,
         needs: needs(offering),
         template: crate::template::template(offering),
+        roles: offering.roles.cluster_roles(),
     };
     if options.verify == Verify::Off {
         tracing::warn!(offering = %offering.name, "the cluster's certificate is not verified (`verify_cert: false`)");
@@ -319,11 +318,14 @@ fn cluster(offering: &OfferingSettings, timeout: Duration) -> anyhow::Result<Clu
 }
 
 /// Without members to keep, nothing of theirs is looked at.
-fn needs(offering: &OfferingSettings) -> Needs {
+pub(crate) fn needs(offering: &OfferingSettings) -> Needs {
+    let limit_ranges = offering.limit_range.enabled;
     if !offering.membership_sync {
-        return Needs::default();
+        return Needs { limit_ranges, ..Needs::default() };
     }
     Needs {
+        limit_ranges,
+        access: true,
         groups: matches!(offering.subjects, SubjectRule::Group(_)),
         service_accounts: offering.service_accounts == AccountRule::ServiceAccount,
         identities: offering.identity_provider.is_some(),

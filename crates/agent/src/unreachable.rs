@@ -36,6 +36,14 @@ pub(crate) const CLUSTER: Keys = Keys {
     client: Some("`client_cert` and `client_key` of `backend_settings`"),
 };
 
+/// Keys of Prometheus.
+pub(crate) const PROMETHEUS: Keys = Keys {
+    url: "`prometheus_url`",
+    ca: "`prometheus_verify` of `monitoring`",
+    proxy: "the environment",
+    client: None,
+};
+
 /// Keys of the OAuth server of a cluster.
 pub(crate) const OAUTH: Keys = Keys { url: "`token_endpoint`", client: None, ..CLUSTER };
 

@@ -120,6 +120,12 @@ impl<K: Clone + Eq + Ord + Hash> Queue<K> {
         self.entries.get(key).is_some_and(|entry| entry.working)
     }
 
+    /// True if the key failed the last time it was worked.
+    #[must_use]
+    pub fn has_failed(&self, key: &K) -> bool {
+        self.entries.get(key).is_some_and(|entry| entry.failures > 0)
+    }
+
     /// True if the key waits for its time.
     #[must_use]
     pub fn is_waiting(&self, key: &K) -> bool {

@@ -26,6 +26,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+use crate::clock::Clock;
 use crate::faults::{Fault, Faults, Shaper, plain_shaper};
 use crate::traffic::{self, Traffic};
 
@@ -47,6 +48,8 @@ pub struct ServeOptions {
     pub shaper: Shaper,
     /// Turns a path into the shape that requests are counted by.
     pub shape: fn(&str) -> String,
+    /// What the `Date` of answers is read from.
+    pub clock: Clock,
 }
 
 impl Default for ServeOptions {
@@ -57,6 +60,7 @@ impl Default for ServeOptions {
             traffic: Traffic::counting(),
             shaper: plain_shaper,
             shape: traffic::generic_shape,
+            clock: Clock::new(),
         }
     }
 }
@@ -203,10 +207,21 @@ async fn answer(site: Arc<Site>, request: Request<Incoming>) -> Result<Response<
     }
     options.traffic.add(seen, shape, arrived);
     match outcome {
-        Outcome::Answer(response) => Ok(*response),
+        Outcome::Answer(mut response) => {
+            if let Some(date) = date(&options.clock) {
+                response.headers_mut().insert(header::DATE, date);
+            }
+            Ok(*response)
+        }
         Outcome::Reset => Err(Reset),
         Outcome::Stall => std::future::pending().await,
     }
+}
+
+/// The time as HTTP writes it (RFC 9110 §5.6.7).
+fn date(clock: &Clock) -> Option<HeaderValue> {
+    let text = clock.now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    HeaderValue::try_from(text).ok()
 }
 
 enum Outcome {

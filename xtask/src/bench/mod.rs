@@ -2,6 +2,7 @@
 //!
 //! Everything is measured from outside, by the simulators' record of requests, on the optimised build.
 
+mod events;
 mod figures;
 mod floor;
 mod membership;
@@ -24,6 +25,8 @@ enum Benchmark {
     Orders(orders::Arguments),
     /// Passes over all resources and their members: seconds, requests and memory
     Membership(membership::Arguments),
+    /// Messages of orders and roles: milliseconds to finished work, looks per change, losses through disconnects and kills
+    Events(events::Arguments),
     /// The bare client that `orders` is compared with, as a process of its own
     #[command(hide = true)]
     Floor(floor::Arguments),
@@ -37,6 +40,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     match &arguments.benchmark {
         Benchmark::Orders(arguments) => orders::run(arguments),
         Benchmark::Membership(arguments) => membership::run(arguments),
+        Benchmark::Events(arguments) => events::run(arguments),
         Benchmark::Floor(arguments) => floor::run(arguments),
     }
 }

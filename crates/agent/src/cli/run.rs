@@ -7,10 +7,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{FAILED, RunArgs, UNUSABLE, load};
 use crate::engine::{Engine, EngineOptions};
-use crate::health::{self, Health};
 use crate::settings::{Mode, Settings};
 use crate::telemetry::Console;
-use crate::{heartbeat, setup, telemetry, usage};
+use crate::{health, setup, telemetry, usage};
 
 pub(super) fn run(args: &RunArgs) -> u8 {
     let Some(loaded) = load(&args.config_file, args.strict) else {
@@ -36,81 +35,54 @@ async fn run_mode(args: &RunArgs, settings: &Settings) -> u8 {
     let version = env!("CARGO_PKG_VERSION");
     let dry_run = args.dry_run || settings.dry_run;
     tracing::info!(mode = mode.as_str(), version, dry_run, "starting");
-    // Without events in `--once`: it does what there is now.
     let options = EngineOptions { dry_run, force_removal: args.force, ..EngineOptions::default() };
-    if mode == Mode::Report {
-        return report(args, settings, options).await;
-    }
-    let engine = match setup::engine(settings, mode, options) {
-        Ok(engine) => engine,
-        Err(error) => {
-            tracing::error!("{error:#}");
-            return UNUSABLE;
-        }
-    };
     let stop = CancellationToken::new();
     stop_on_signals(&stop);
-    let reports = match reports_too(settings, mode, options) {
-        Ok(reports) => reports,
+    match start(args, settings, mode, options, &stop).await {
+        Ok(code) => code,
         Err(error) => {
             tracing::error!("{error:#}");
-            return UNUSABLE;
+            UNUSABLE
         }
-    };
-    if args.once {
-        let worked = engine.run_once(&stop).await;
-        let reported = match &reports {
-            Some(reports) if !stop.is_cancelled() => usage::report_once(reports).await,
-            _ => true,
-        };
-        return if worked && reported { 0 } else { FAILED };
     }
-    let health = match health(settings, &engine, &stop).await {
-        Ok(health) => health,
-        Err(error) => {
-            tracing::error!("{error:#}");
-            return UNUSABLE;
-        }
-    };
-    let reports = async {
-        if let Some(reports) = &reports {
-            usage::run(reports, settings.periods.report, &stop).await;
-        }
-    };
-    tokio::join!(engine.run(&stop), reports, health);
-    tracing::info!("stopped");
-    0
 }
 
-/// Mode `all` reports usage as well, where an offering wants it.
-fn reports_too(
+/// Runs to the end; an error is one of the configuration.
+async fn start(
+    args: &RunArgs,
     settings: &Settings,
     mode: Mode,
     options: EngineOptions,
-) -> anyhow::Result<Option<usage::Reports>> {
-    let wanted = mode == Mode::All && settings.offerings.iter().any(|offering| offering.reporting);
-    wanted.then(|| setup::usage(settings, options)).transpose()
-}
-
-/// Mode `report` by itself.
-async fn report(args: &RunArgs, settings: &Settings, options: EngineOptions) -> u8 {
-    let reports = match setup::usage(settings, options) {
-        Ok(reports) => reports,
-        Err(error) => {
-            tracing::error!("{error:#}");
-            return UNUSABLE;
+    stop: &CancellationToken,
+) -> anyhow::Result<u8> {
+    let engine = setup::engine(settings, mode, options)?;
+    // Without any, `report` has nothing to do, while `all` has.
+    let reports = match mode {
+        Mode::Report => Some(setup::usage(settings, options, Some(&engine))?),
+        Mode::All if settings.offerings.iter().any(|offering| offering.reporting) => {
+            Some(setup::usage(settings, options, Some(&engine))?)
         }
+        Mode::All | Mode::OrderProcess | Mode::MembershipSync | Mode::EventProcess => None,
     };
     if args.once {
-        return if usage::report_once(&reports).await { 0 } else { FAILED };
+        let mut done = engine.run_once(stop).await;
+        if let Some(reports) = &reports {
+            done &= tokio::select! {
+                done = usage::report_once(reports) => done,
+                () = stop.cancelled() => false,
+            };
+        }
+        return Ok(if done { 0 } else { FAILED });
     }
-    let stop = CancellationToken::new();
-    stop_on_signals(&stop);
-    let health = Health::default();
-    let beats = heartbeat::beat_until(&health, &stop);
-    tokio::join!(usage::run(&reports, settings.periods.report, &stop), beats);
+    let health = health(settings, &engine, stop).await?;
+    let report = async {
+        if let Some(reports) = &reports {
+            usage::run(reports, settings.periods.report, engine.health(), stop).await;
+        }
+    };
+    tokio::join!(engine.run(stop), report, health);
     tracing::info!("stopped");
-    0
+    Ok(0)
 }
 
 /// Tells health where the configuration asks for it.

@@ -20,8 +20,9 @@ use url::Url;
 use super::authorize::authorized;
 use super::http::Http;
 use super::kinds::Kind;
+use super::rights::{Feature, Right};
 use super::store::Store;
-use super::subjects::{Needs, USER};
+use super::subjects::Needs;
 use super::template::TemplateStore;
 use crate::ca_file;
 use crate::credentials::Credential;
@@ -47,6 +48,8 @@ pub struct ClusterOptions {
     pub needs: Needs,
     /// What projects are furnished with.
     pub template: Template,
+    /// ClusterRoles that members get.
+    pub roles: Vec<String>,
 }
 
 /// A client certificate with its key, in PEM.
@@ -81,9 +84,29 @@ pub(crate) struct Surroundings {
     pub(crate) abilities: Abilities,
     /// The project template, with the paths of its kinds.
     pub(crate) template: Arc<Template>,
+    /// What of the table of rights is not allowed, of what the agent can do without.
+    pub(crate) missing: Vec<Missing>,
+}
+
+/// A right that the agent does not have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Missing {
+    pub(crate) feature: Feature,
+    /// The rule that would grant it.
+    pub(crate) rule: Value,
 }
 
 impl Surroundings {
+    /// Whether a kind may be watched.
+    fn can_watch(&self, kind: Kind) -> bool {
+        let of_kind = |missing: &&Missing| {
+            missing.feature == Feature::Watch
+                && missing.rule["resources"][0] == kind.plural()
+                && missing.rule["apiGroups"][0] == kind.group()
+        };
+        !self.missing.iter().any(|missing| of_kind(&missing))
+    }
+
     /// Whether a kind can be read at all.
     pub(crate) const fn can_read(&self, kind: Kind) -> bool {
         match kind {
@@ -96,16 +119,6 @@ impl Surroundings {
     }
 }
 
-/// What has to be allowed to keep objects of a kind.
-const KEEP: [&str; 5] = ["get", "list", "create", "patch", "delete"];
-/// What has to be allowed to make users known to an identity provider.
-const MAKE_IDENTITIES: [(&str, &str); 4] = [
-    ("list", "identities"),
-    ("create", "identities"),
-    ("create", "users"),
-    ("create", "useridentitymappings"),
-];
-
 /// One cluster.
 pub struct Cluster {
     pub(crate) http: Http,
@@ -116,6 +129,8 @@ pub struct Cluster {
     pub(crate) needs: Needs,
     pub(crate) template: Template,
     pub(crate) furnished: TemplateStore,
+    /// ClusterRoles that members get.
+    pub(crate) roles: Vec<String>,
 }
 
 impl std::fmt::Debug for Cluster {
@@ -125,6 +140,11 @@ impl std::fmt::Debug for Cluster {
 }
 
 impl Cluster {
+    /// What its requests are authorized with.
+    pub(crate) fn credential(&self) -> Arc<Credential> {
+        self.http.credential()
+    }
+
     /// Sets up the connection; nothing is sent yet.
     ///
     /// # Errors
@@ -140,58 +160,78 @@ impl Cluster {
             needs: options.needs,
             template: options.template.clone(),
             furnished: TemplateStore::default(),
+            roles: options.roles.clone(),
         })
     }
 
     /// Finds out what kind of cluster it is, who the agent is there, and what it may do.
     pub(crate) async fn explore(&self) -> Result<Surroundings, ApiError> {
-        let flavour = match self.http.get("/apis/project.openshift.io/v1").await {
-            Ok(_) => Flavour::OpenShift,
-            Err(error) if error.is_not_found() => Flavour::Kubernetes,
-            Err(error) => return Err(error),
+        let flavour = self.flavour().await?;
+        let optional = |feature: Feature| feature != Feature::Diagnostics && feature.without().is_some();
+        let (user, missing) = futures::try_join!(self.user_name(flavour), self.missing(flavour, optional))?;
+        let has = |feature: Feature| !missing.iter().any(|missing| missing.feature == feature);
+        let openshift = flavour == Flavour::OpenShift;
+        let Needs { limit_ranges, groups, service_accounts, identities, .. } = self.needs;
+        let abilities = Abilities {
+            groups: openshift && groups && has(Feature::Groups),
+            service_accounts: service_accounts && has(Feature::ServiceAccounts),
+            identities: openshift && identities && has(Feature::Identities),
         };
-        let kinds = self.needs.kinds().into_iter();
-        let watchable = futures::future::try_join_all(kinds.map(|kind| async move {
-            let (watch, list) = futures::try_join!(self.may("watch", kind), self.may("list", kind))?;
-            Ok::<_, ApiError>((watch && list).then_some(kind))
-        }));
-        let limit_ranges = self.may_all(&["patch", "list"], Kind::LimitRange);
-        let (user, watchable, limit_ranges, events, abilities) = futures::try_join!(
-            self.user_name(flavour),
-            watchable,
-            limit_ranges,
-            self.may_on("create", "", "events"),
-            self.abilities(flavour)
-        )?;
+        let limit_ranges = limit_ranges && has(Feature::LimitRanges);
+        let events = has(Feature::Events);
         let template = Arc::new(self.resolved_template(flavour).await?);
+        let watchable = Vec::new();
         let found =
-            Surroundings { flavour, user, watchable: Vec::new(), limit_ranges, events, abilities, template };
-        let watchable = watchable.into_iter().flatten().filter(|kind| found.can_read(*kind)).collect();
-        Ok(Surroundings { watchable, ..found })
+            Surroundings { flavour, user, watchable, limit_ranges, events, abilities, template, missing };
+        let watchable =
+            self.needs.kinds().into_iter().filter(|kind| found.can_read(*kind) && found.can_watch(*kind));
+        Ok(Surroundings { watchable: watchable.collect(), ..found })
     }
 
-    /// What of the needs is served and allowed. What is not needed is not asked for.
-    async fn abilities(&self, flavour: Flavour) -> Result<Abilities, ApiError> {
-        let openshift = flavour == Flavour::OpenShift;
-        let Needs { groups, service_accounts, identities } = self.needs;
-        let keep = async |needed: bool, kind: Kind| Ok(needed && self.may_all(&KEEP, kind).await?);
-        let identities = async {
-            let mut allowed = openshift && identities;
-            for (verb, plural) in MAKE_IDENTITIES {
-                allowed = allowed && self.may_on(verb, USER, plural).await?;
-            }
-            Ok(allowed)
-        };
-        let (groups, service_accounts, identities) = futures::try_join!(
-            keep(openshift && groups, Kind::Group),
-            keep(service_accounts, Kind::ServiceAccount),
-            identities
-        )?;
-        Ok(Abilities { groups, service_accounts, identities })
+    /// Whether the cluster has OpenShift's projects.
+    pub(crate) async fn flavour(&self) -> Result<Flavour, ApiError> {
+        match self.http.get("/apis/project.openshift.io/v1").await {
+            Ok(_) => Ok(Flavour::OpenShift),
+            Err(error) if error.is_not_found() => Ok(Flavour::Kubernetes),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What of these features is not allowed, by the server's own answer for each verb and name.
+    pub(crate) async fn missing(
+        &self,
+        flavour: Flavour,
+        of: impl Fn(Feature) -> bool,
+    ) -> Result<Vec<Missing>, ApiError> {
+        let rights = self.needs.rights(flavour, &self.roles);
+        let rights = rights.into_iter().filter(|right| of(right.feature));
+        let asked = rights.map(|right| async move { self.lacking(&right).await });
+        Ok(futures::future::try_join_all(asked).await?.into_iter().flatten().collect())
+    }
+
+    /// The part of a right that the agent does not have.
+    async fn lacking(&self, right: &Right) -> Result<Option<Missing>, ApiError> {
+        let unnamed = [String::new()];
+        let names = if right.names.is_empty() { &unnamed[..] } else { &right.names[..] };
+        let asked = right.verbs.iter().flat_map(|verb| names.iter().map(move |name| (*verb, name)));
+        let asked = asked.map(|(verb, name)| async move {
+            Ok::<_, ApiError>((verb, name, self.may(verb, (right.group, right.resource), name).await?))
+        });
+        let answers = futures::future::try_join_all(asked).await?;
+        let refused: Vec<_> = answers.into_iter().filter(|(_, _, allowed)| !allowed).collect();
+        if refused.is_empty() {
+            return Ok(None);
+        }
+        let verbs =
+            right.verbs.iter().copied().filter(|verb| refused.iter().any(|(asked, ..)| asked == verb));
+        let verbs: Vec<&str> = verbs.collect();
+        let names = names.iter().filter(|name| refused.iter().any(|(_, asked, _)| asked == name)).cloned();
+        let rule = right.only(&verbs, &names.collect::<Vec<_>>());
+        Ok(Some(Missing { feature: right.feature, rule }))
     }
 
     /// The agent's own user name (Kubernetes: SelfSubjectReview, since 1.28; OpenShift: users/~).
-    async fn user_name(&self, flavour: Flavour) -> Result<String, ApiError> {
+    pub(crate) async fn user_name(&self, flavour: Flavour) -> Result<String, ApiError> {
         let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
         let error = match self.http.post("/apis/authentication.k8s.io/v1/selfsubjectreviews", &review).await {
             Ok(answer) => return Ok(text(&answer, "/status/userInfo/username")),
@@ -210,21 +250,19 @@ impl Cluster {
         }
     }
 
-    /// Whether the agent may do this in all namespaces (Kubernetes: SelfSubjectAccessReview).
-    async fn may(&self, verb: &str, kind: Kind) -> Result<bool, ApiError> {
-        self.may_on(verb, kind.group(), kind.plural()).await
-    }
-
-    async fn may_all(&self, verbs: &[&str], kind: Kind) -> Result<bool, ApiError> {
-        let answers = verbs.iter().map(|verb| self.may(verb, kind));
-        Ok(futures::future::try_join_all(answers).await?.into_iter().all(|allowed| allowed))
-    }
-
-    pub(super) async fn may_on(&self, verb: &str, group: &str, plural: &str) -> Result<bool, ApiError> {
+    /// Whether the agent may do this in all namespaces (Kubernetes: SelfSubjectAccessReview); `name` empty for all
+    /// objects.
+    pub(super) async fn may(
+        &self,
+        verb: &str,
+        (group, resource): (&str, &str),
+        name: &str,
+    ) -> Result<bool, ApiError> {
+        let attributes = json!({"verb": verb, "group": group, "resource": resource, "name": name});
         let review = json!({
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectAccessReview",
-            "spec": {"resourceAttributes": {"verb": verb, "group": group, "resource": plural}},
+            "spec": {"resourceAttributes": attributes},
         });
         let answer =
             self.http.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", &review).await?;

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::connect::ClusterOptions;
 use super::missing_rule;
-use crate::credentials::Credential;
+use crate::credentials::{Credential, CredentialStatus};
 use crate::error::{ApiError, Peer, failure_of_status, retry_after};
 use crate::retry::retrying;
 
@@ -51,9 +51,19 @@ struct Call<'a> {
 }
 
 impl Http {
+    /// What requests are authorized with.
+    pub(crate) fn credential(&self) -> Arc<Credential> {
+        Arc::clone(&self.credential)
+    }
+
     pub(crate) fn new(client: Client, credential: Arc<Credential>, options: &ClusterOptions) -> Self {
         let server = options.api_url.origin().ascii_serialization();
         Self { client, credential, timeout: options.timeout, server }
+    }
+
+    /// What is known of the token.
+    pub(crate) fn token_status(&self) -> CredentialStatus {
+        self.credential.describe()
     }
 
     pub(crate) async fn get(&self, path: &str) -> Result<Value, ApiError> {
@@ -99,11 +109,22 @@ impl Http {
         &self,
         path: &str,
         query: &str,
+        take: impl FnMut(Vec<Value>),
+    ) -> Result<(), ApiError> {
+        self.list_pages_of(500, path, query, take).await
+    }
+
+    /// The same with pages of so many items.
+    pub(crate) async fn list_pages_of(
+        &self,
+        limit: usize,
+        path: &str,
+        query: &str,
         mut take: impl FnMut(Vec<Value>),
     ) -> Result<(), ApiError> {
         let mut token = String::new();
         loop {
-            let page = format!("{path}?limit=500{query}{token}");
+            let page = format!("{path}?limit={limit}{query}{token}");
             let mut answer = self.get(&page).await?;
             match answer.get_mut("items").map(Value::take) {
                 Some(Value::Array(items)) => take(items),

@@ -106,6 +106,39 @@ pub(crate) fn namespace_path(name: &str) -> String {
     format!("/api/v1/namespaces/{name}")
 }
 
+/// Path of the objects in which the ledger of usage is kept.
+pub(crate) fn ledger_path(namespace: &str) -> String {
+    format!("/api/v1/namespaces/{namespace}/configmaps")
+}
+
+/// Labels of an object of the ledger: whose it is, and of which day.
+pub(crate) const LEDGER: &str = "waldur/ledger";
+/// See [`LEDGER`].
+pub(crate) const LEDGER_OFFERING: &str = "waldur/offering-uuid";
+/// See [`LEDGER`].
+pub(crate) const LEDGER_DAY: &str = "waldur/day";
+
+/// An object of the ledger (Kubernetes: ConfigMap).
+pub(crate) fn ledger(
+    (namespace, name): (&str, &str),
+    offering: Uuid,
+    day: &str,
+    texts: &BTreeMap<String, String>,
+) -> Value {
+    let labels = json!({
+        names::MANAGED_BY: names::MANAGED_BY_VALUE,
+        LEDGER: "usage",
+        LEDGER_OFFERING: offering.simple().to_string(),
+        LEDGER_DAY: day,
+    });
+    json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name, "namespace": namespace, "labels": labels},
+        "data": texts,
+    })
+}
+
 /// Selects our objects.
 pub(crate) fn our_labels() -> String {
     format!("{}={}", names::MANAGED_BY, names::MANAGED_BY_VALUE)

@@ -1,6 +1,6 @@
 //! The OKD or Kubernetes API, as far as the agent uses it (design: Least privilege, Writes).
 //!
-//! [`connect`] finds out whom it talks to, [`store`] keeps what was seen of our objects, [`watch`] keeps it
+//! [`rights`] is what has to be allowed, [`connect`] finds out whom it talks to, [`store`] keeps what was seen of our objects, [`watch`] keeps it
 //! fresh, [`observe`] answers what is there, [`apply`] writes. Only [`apply`] writes.
 
 pub(crate) mod apply;
@@ -13,6 +13,7 @@ pub(crate) mod leftovers;
 mod missing_rule;
 pub(crate) mod observe;
 mod refresh_token;
+pub(crate) mod rights;
 pub(crate) mod store;
 pub(crate) mod subjects;
 mod template;

@@ -142,7 +142,7 @@ impl Cluster {
             let group = api.version.rsplit_once('/').map_or("", |(group, _)| group);
             let mut missing = Vec::new();
             for verb in ["get", "list", "create", "patch", "delete"] {
-                if !self.may_on(verb, group, &api.plural).await? {
+                if !self.may(verb, (group, &api.plural), "").await? {
                     missing.push(verb);
                 }
             }

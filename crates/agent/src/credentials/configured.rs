@@ -102,6 +102,7 @@ fn secret(store: &RefreshTokenStore) -> anyhow::Result<RefreshTokenSecret> {
         timeout: STORE_DEADLINE,
         needs: Needs::default(),
         template: Default::default(),
+        roles: Vec::new(),
     };
     let secret = RefreshTokenSecret::new(&store.name, &options, store.directory.clone());
     secret.with_context(|| format!("the Secret `{}` for the refresh token cannot be used", store.name))

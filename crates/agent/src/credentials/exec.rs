@@ -87,7 +87,8 @@ impl Exec {
         self.read(&printed).map_err(wrong)
     }
 
-    fn read(&self, printed: &[u8]) -> Result<Fetched, String> {
+    /// What it printed, or what is wrong with that as the end of a sentence.
+    pub(super) fn read(&self, printed: &[u8]) -> Result<Fetched, String> {
         let parsed: ExecCredential = serde_json::from_slice(printed)
             .map_err(|_| "printed something else than an ExecCredential in JSON")?;
         if parsed.kind.as_deref() != Some("ExecCredential") {

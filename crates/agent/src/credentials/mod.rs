@@ -10,6 +10,8 @@ mod file;
 pub mod jwt;
 pub(crate) mod kubeconfig;
 mod oauth;
+#[cfg(test)]
+mod properties;
 mod schedule;
 mod source;
 mod token_answer;

@@ -39,6 +39,7 @@ pub use offering::{Offering, OfferingOptions, Rhythm};
 pub use planning::{Considered, Named};
 pub(crate) use pledges::Pledge;
 use pledges::Pledges;
+pub(crate) use worker::plan_with_lookups;
 
 /// How long the engine rests at most, also if nothing is due: that it goes on shows that it is alive.
 const QUIET: Duration = Duration::from_secs(30);
@@ -161,6 +162,11 @@ impl Engine {
         })
     }
 
+    /// What is served.
+    pub(crate) fn offerings(&self) -> &[Arc<Offering>] {
+        &self.offerings
+    }
+
     /// Works what is in the queue until `stop`; then lets work in flight finish within the grace period.
     async fn work(self: &Arc<Self>, stop: &CancellationToken) {
         let workers = TaskTracker::new();
@@ -211,7 +217,7 @@ impl Engine {
         self.offerings[key.offering].note_woken(key.resource);
         {
             let mut queue = self.queue();
-            self.pledges().pledge(key, pledge);
+            self.pledges().pledge(key, pledge, queue.has_failed(&key));
             queue.wake_at(&key, self.soonest(key, BETWEEN_EVENTS));
         }
         self.changed.notify_waiters();

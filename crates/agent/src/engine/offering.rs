@@ -22,6 +22,8 @@ use crate::waldur::dto;
 
 /// Name of the service that offerings with events are registered under (contract §6.2).
 const EVENT_PROCESS: &str = "event_process";
+/// Name of the service of reports, however an offering is driven.
+const REPORT: &str = "report";
 
 /// No pass reads for longer.
 const LONGEST_READING: Duration = Duration::from_secs(1800);
@@ -167,7 +169,8 @@ impl Offering {
         processor: &str,
     ) -> Result<Option<Uuid>, ApiError> {
         let mut registered = self.registered.lock().await;
-        let service = if self.options.events.is_some() { EVENT_PROCESS } else { service };
+        let is_driven = self.options.events.is_some() && service != REPORT;
+        let service = if is_driven { EVENT_PROCESS } else { service };
         if registered.0.contains(service) {
             return Ok(registered.1);
         }

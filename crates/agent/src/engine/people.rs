@@ -410,6 +410,23 @@ fn roles_of(listed: &[dto::Permission], project: Uuid) -> &[dto::Permission] {
 
 /// Gives usernames to those who wait for one, where that is the provider's task (contract §4.3). A user for whom
 /// it fails waits for the next look.
+impl Offering {
+    /// Gives usernames to those of the offering's users who wait for one, where that is left to the agent. How many
+    /// have got one, and how many still wait.
+    pub(crate) async fn name_offering_users(&self) -> Result<(usize, usize), ApiError> {
+        let model = self.read_offering().await?;
+        let mut users = self.waldur.offering_users(self.options.uuid).await?;
+        let unnamed = |users: &[dto::OfferingUser]| {
+            let waiting = users.iter().filter(|user| user.username.is_empty() && !user.is_restricted);
+            waiting.filter(|user| usernames::wants_username(user.state.as_deref())).count()
+        };
+        let before = unnamed(&users);
+        name_users(self, &model, &mut users).await?;
+        let after = unnamed(&users);
+        Ok((before.saturating_sub(after), after))
+    }
+}
+
 async fn name_users(
     offering: &Offering,
     model: &dto::Offering,

@@ -64,10 +64,15 @@ pub(crate) struct Pledges {
 }
 
 impl Pledges {
-    /// A message asks for a key to be worked.
-    pub(crate) fn pledge(&mut self, key: Key, pledge: &Arc<Pledge>) {
+    /// A message asks for a key to be worked. One that `failed` waits for its next try, which may be minutes away, and
+    /// keeps no more than this message.
+    pub(crate) fn pledge(&mut self, key: Key, pledge: &Arc<Pledge>, failed: bool) {
         pledge.hold();
-        self.waiting.entry(key).or_default().push(Arc::clone(pledge));
+        let waiting = self.waiting.entry(key).or_default();
+        if failed {
+            waiting.drain(..).for_each(|older| older.release());
+        }
+        waiting.push(Arc::clone(pledge));
     }
 
     /// Work on the key begins: it covers what has been pledged so far.
@@ -146,8 +151,8 @@ mod tests {
     fn a_message_is_acknowledged_once_after_the_last_of_its_keys() {
         let mut pledges = Pledges::default();
         let (pledge, count) = message();
-        pledges.pledge(key(1), &pledge);
-        pledges.pledge(key(2), &pledge);
+        pledges.pledge(key(1), &pledge, false);
+        pledges.pledge(key(2), &pledge, false);
         pledge.release();
         pledges.begin(key(1));
         pledges.end(key(1), true, Instant::now());
@@ -162,7 +167,7 @@ mod tests {
         let mut pledges = Pledges::default();
         let (pledge, count) = message();
         pledges.begin(key(1));
-        pledges.pledge(key(1), &pledge);
+        pledges.pledge(key(1), &pledge, false);
         pledge.release();
         pledges.end(key(1), true, Instant::now());
         assert!(!acked(&count));
@@ -176,7 +181,7 @@ mod tests {
         let mut pledges = Pledges::default();
         let messages: Vec<_> = (0..3).map(|_| message()).collect();
         for (pledge, _) in &messages {
-            pledges.pledge(key(1), pledge);
+            pledges.pledge(key(1), pledge, false);
             pledge.release();
             pledges.begin(key(1));
             pledges.end(key(1), false, Instant::now());
@@ -189,12 +194,24 @@ mod tests {
     }
 
     #[test]
+    fn a_burst_about_a_failing_key_does_not_wait_for_its_next_try() {
+        let mut pledges = Pledges::default();
+        let messages: Vec<_> = (0..3).map(|_| message()).collect();
+        for (pledge, _) in &messages {
+            pledges.pledge(key(1), pledge, true);
+            pledge.release();
+        }
+        let state: Vec<bool> = messages.iter().map(|(_, count)| acked(count)).collect();
+        assert_eq!(state, [true, true, false]);
+    }
+
+    #[test]
     fn keys_that_fail_for_good_do_not_stop_the_stream() {
         let mut pledges = Pledges::default();
         let start = Instant::now();
         let fail = |pledges: &mut Pledges, number: u128, at: Instant| {
             let (pledge, count) = message();
-            pledges.pledge(key(number), &pledge);
+            pledges.pledge(key(number), &pledge, false);
             pledge.release();
             pledges.begin(key(number));
             pledges.end(key(number), false, at);

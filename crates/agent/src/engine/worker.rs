@@ -321,7 +321,7 @@ async fn look_at_resource(offering: &Offering, key: Key, first: bool) -> Result<
 }
 
 /// Plans, and looks up the namespaces that the plan asks about.
-async fn plan_with_lookups(
+pub(crate) async fn plan_with_lookups(
     offering: &Offering,
     desired: &Desired,
     observed: &mut Observed,

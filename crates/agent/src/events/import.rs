@@ -4,7 +4,7 @@
 //! Only namespaces that say by `waldur/parent` to which project of Waldur they belong can be offered. Nothing on the
 //! cluster is changed by it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use planner::outcome::Failure;
 use planner::quota;
@@ -46,16 +46,25 @@ async fn offer_all(offering: &Offering, parent_prefix: &str) -> Result<usize, Ap
         offering.cluster.importable(parent_prefix),
         offering.model()
     )?;
+    // Projects are shown to few; those that have a resource here are known from that.
+    let projects: HashMap<&str, Uuid> = known
+        .iter()
+        .filter_map(|place| Some((place.project_slug.as_deref()?, place.project_uuid?)))
+        .collect();
     let known: HashSet<&str> = known.iter().map(|place| place.backend_id.trim()).collect();
     let mut count = 0;
     for namespace in found.iter().filter(|namespace| !known.contains(namespace.name.as_str())) {
-        let Some(project) = waldur.project_of_slug(&namespace.project).await? else {
+        let project = match projects.get(namespace.project.as_str()) {
+            Some(project) => Some(*project),
+            None => waldur.project_of_slug(&namespace.project).await?,
+        };
+        let Some(project) = project else {
             let (name, project) = (&namespace.name, &namespace.project);
             tracing::info!(namespace = %name, "not offered for import: Waldur shows no project `{project}`");
             continue;
         };
         let hard = offering.cluster.hard_of(&namespace.name).await?;
-        let limits = quota::limits_of(&offering.options.policy, &components, &hard);
+        let limits = quota::whole_limits_of(&offering.options.policy, &components, &hard);
         let limits: Map<String, Value> =
             limits.into_iter().map(|(name, limit)| (name, limit.into())).collect();
         match waldur.offer_import(uuid, project, &namespace.name, &limits).await {

@@ -21,7 +21,7 @@ use crate::error::ApiError;
 /// Waldur, as one offering's agent sees it.
 #[derive(Debug)]
 pub struct Waldur {
-    http: Http,
+    pub(super) http: Http,
     /// Set when the server turned out not to have the endpoints of 2025 and later.
     legacy: AtomicBool,
 }
@@ -126,6 +126,16 @@ impl Waldur {
     ) -> Result<Option<dto::Queue>, ApiError> {
         let path = format!("{IDENTITIES}{}/register_queue/", identity.simple());
         match self.http.json(Call::post(path, json!({"object_types": object_types}))).await {
+            Err(error) if error.unknown_path => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
+    /// Who may log in at the broker as an agent that has registered (contract §6.2). A queue that is there keeps its
+    /// types of objects; one that is not is made. `None` as for [`Waldur::register_queue`].
+    pub(crate) async fn queue_login(&self, identity: Uuid) -> Result<Option<dto::Queue>, ApiError> {
+        let path = format!("{IDENTITIES}{}/register_queue/", identity.simple());
+        match self.http.json(Call::post(path, json!({}))).await {
             Err(error) if error.unknown_path => Ok(None),
             other => other.map(Some),
         }
@@ -372,11 +382,17 @@ impl Waldur {
         self.http.list(call).await
     }
 
-    /// Resources of an offering that have usage, whether or not it is taken now.
+    /// Resources of an offering that have usage, whether or not it is taken now; or one of them.
     pub(crate) async fn resources_with_usage(
         &self,
         offering: Uuid,
+        only: Option<Uuid>,
     ) -> Result<Vec<dto::ReportedResource>, ApiError> {
+        if let Some(resource) = only {
+            let call = Call::get(resource_path(resource, "")).fields(&dto::ReportedResource::FIELDS);
+            let resource: dto::ReportedResource = self.http.json(call).await?;
+            return Ok(Some(resource).filter(|resource| resource.is_of(offering)).into_iter().collect());
+        }
         let mut call = Call::get("/api/marketplace-provider-resources/")
             .query("offering_uuid", offering.simple().to_string())
             .fields(&dto::ReportedResource::FIELDS);
@@ -384,7 +400,7 @@ impl Waldur {
             call = call.query("state", state);
         }
         let mut resources: Vec<dto::ReportedResource> = self.http.list(call).await?;
-        resources.retain(|resource| resource.offering_uuid.is_none_or(|of| of == offering));
+        resources.retain(|resource| resource.is_of(offering));
         Ok(resources)
     }
 
@@ -602,6 +618,28 @@ impl Waldur {
         self.http.done(Call::post(resource_path(resource, "set_backend_id/"), body)).await
     }
 
+    /// Replaces the limits of a resource. Only a tool that was asked for it does that: what the customer bought is
+    /// Waldur's to say.
+    pub(crate) async fn set_limits(
+        &self,
+        resource: Uuid,
+        limits: &Map<String, Value>,
+    ) -> Result<(), ApiError> {
+        self.http.done(Call::post(resource_path(resource, "set_limits/"), json!({"limits": limits}))).await
+    }
+
+    /// Adds a component to an offering.
+    pub(crate) async fn create_component(&self, offering: Uuid, component: &Value) -> Result<(), ApiError> {
+        let path = offering_path(offering, "create_offering_component/");
+        self.http.done(Call::post(path, component.clone())).await
+    }
+
+    /// Replaces a component, which `component` names by its `uuid`.
+    pub(crate) async fn update_component(&self, offering: Uuid, component: &Value) -> Result<(), ApiError> {
+        let path = offering_path(offering, "update_offering_component/");
+        self.http.done(Call::post(path, component.clone())).await
+    }
+
     /// Replaces the metadata.
     pub(crate) async fn set_metadata(
         &self,
@@ -639,6 +677,10 @@ fn readable_orders(listed: Vec<Value>) -> Vec<dto::Order> {
 
 fn order_path(order: Uuid, action: &str) -> String {
     format!("/api/marketplace-orders/{}/{action}", order.simple())
+}
+
+fn offering_path(offering: Uuid, action: &str) -> String {
+    format!("/api/marketplace-provider-offerings/{}/{action}", offering.simple())
 }
 
 fn resource_path(resource: Uuid, action: &str) -> String {

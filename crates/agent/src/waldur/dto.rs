@@ -94,6 +94,11 @@ pub(crate) struct ReportedResource {
 impl ReportedResource {
     pub(crate) const FIELDS: [&'static str; 4] = ["uuid", "state", "backend_id", "offering_uuid"];
 
+    /// False for a resource of another offering.
+    pub(crate) fn is_of(&self, offering: Uuid) -> bool {
+        self.offering_uuid.is_none_or(|uuid| uuid == offering)
+    }
+
     /// Whether the server takes usage of it now (contract §5.3).
     pub(crate) fn takes_usage(&self) -> bool {
         matches!(self.state.as_str(), "OK" | "Updating" | "Terminating")
@@ -187,10 +192,12 @@ pub(crate) struct Place {
     pub(crate) backend_id: String,
     #[serde(default)]
     pub(crate) project_uuid: Option<Uuid>,
+    #[serde(default)]
+    pub(crate) project_slug: Option<String>,
 }
 
 impl Place {
-    pub(crate) const FIELDS: [&'static str; 3] = ["uuid", "backend_id", "project_uuid"];
+    pub(crate) const FIELDS: [&'static str; 4] = ["uuid", "backend_id", "project_uuid", "project_slug"];
 }
 
 /// The queue of an agent at Waldur's broker (contract §6.2).

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use url::Url;
 
-use crate::credentials::Credential;
+use crate::credentials::{Credential, CredentialStatus};
 use crate::error::{ApiError, Peer, failure_of_status, retry_after};
 use crate::retry::retrying;
 use crate::tls;
@@ -128,6 +128,11 @@ impl Http {
         let client = builder.build().context("cannot set up the HTTP client for Waldur")?;
         let (root, scheme, timeout) = (options.root.clone(), options.scheme, options.timeout);
         Ok(Self { client, root, scheme, credential, timeout })
+    }
+
+    /// What is known of the token.
+    pub(crate) fn token_status(&self) -> CredentialStatus {
+        self.credential.describe()
     }
 
     /// Sends and reads a JSON answer.

@@ -1,41 +1,35 @@
 //! A site whose agent listens to the event broker.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use agent::engine::{Engine, EngineOptions};
+use agent::engine::EngineOptions;
 use agent::settings::Mode;
 use simulator::broker::Broker;
+use tokio::process::Command;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::process::Process;
 use crate::site::{Config, Site, within};
 
 /// An agent that runs for ever; all that wakes it within a test is events and the cluster.
 pub(crate) struct Listening {
-    pub(crate) engine: Arc<Engine>,
     stop: CancellationToken,
-    task: JoinHandle<()>,
+    pub(crate) task: JoinHandle<()>,
 }
 
 impl Listening {
     pub(crate) fn start(config: &Config, mode: Mode) -> Self {
         let engine = config.engine_for(mode, EngineOptions::default());
         let stop = CancellationToken::new();
-        let (running, stopped) = (Arc::clone(&engine), stop.clone());
-        let task = tokio::spawn(async move { running.run(&stopped).await });
-        Self { engine, stop, task }
+        let stopped = stop.clone();
+        let task = tokio::spawn(async move { engine.run(&stopped).await });
+        Self { stop, task }
     }
 
     pub(crate) async fn stop(self) {
         self.stop.cancel();
         within("the agent stops", self.task).await.unwrap();
-    }
-
-    /// Ends at once, as a process that is killed does.
-    pub(crate) async fn kill(self) {
-        self.task.abort();
-        let _ = self.task.await;
     }
 }
 
@@ -47,6 +41,12 @@ pub(crate) fn stomp(port: u16, tls: bool) -> String {
 }
 
 impl Site {
+    /// The program in this mode, as a process of its own.
+    pub(crate) fn process(&self, config: &Config, mode: &str) -> Process {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_waldur_site_agent"));
+        Process::start(command.env_clear().args(["-m", mode, "-c"]).arg(self.config_file(&config.text())))
+    }
+
     pub(crate) fn broker(&self) -> &Broker {
         &self.sim.broker
     }
@@ -123,7 +123,7 @@ impl Site {
 
     /// Publishes a message to the agent's queue at Waldur's broker.
     pub(crate) fn publish(&self, body: impl Into<Vec<u8>>) {
-        let listener = self.sim.waldur.listeners().into_iter().next().expect("a queue");
+        let listener = self.sim.waldur.listeners().remove(0);
         let destination = format!("/amq/queue/{}", listener.queue);
         assert_eq!(self.broker().publish(&listener.vhost, &destination, body.into()), 1);
     }

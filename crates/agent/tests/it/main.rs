@@ -6,8 +6,13 @@
 
 mod adopt;
 mod cluster;
+mod commands;
 mod crash;
+mod diagnose;
+mod diagnose_events;
 mod events;
+mod events_faults;
+mod events_ways;
 mod faults;
 mod input;
 mod kubeconfig;
@@ -24,10 +29,15 @@ mod orders;
 mod ownership;
 mod plan;
 mod process;
+mod protected;
 mod python_site;
 mod quotas;
+#[cfg(feature = "foreign-clients")]
+mod rabbitmq;
+mod rbac;
 mod runs;
 mod secrets;
+mod secrets_tokens;
 mod server_2024;
 mod site;
 mod subjects;

@@ -110,6 +110,13 @@ impl Window {
         if at < edge { Self { begin, end: edge } } else { Self { begin: edge, end } }
     }
 
+    /// The part of it before an instant, in whole minutes; `None` if that is nothing.
+    #[must_use]
+    pub fn up_to(self, at: Timestamp) -> Option<Self> {
+        let end = floor(at, 60).min(self.end);
+        (end > self.begin).then_some(Self { begin: self.begin, end })
+    }
+
     /// Its length in minutes.
     #[must_use]
     pub fn minutes(self) -> u32 {
@@ -159,8 +166,15 @@ mod tests {
         text.parse().unwrap()
     }
 
+    /// Zones by their rules, since the planner does not read the system's.
     fn zone(name: &str) -> TimeZone {
-        TimeZone::get(name).unwrap()
+        let rules = match name {
+            "Europe/Tallinn" => "EET-2EEST,M3.5.0/3,M10.5.0/4",
+            "Asia/Kathmandu" => "<+0545>-5:45",
+            "America/New_York" => "EST5EDT,M3.2.0,M11.1.0",
+            _ => "UTC0",
+        };
+        TimeZone::posix(rules).unwrap()
     }
 
     #[test]

@@ -39,7 +39,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use rustls::ServerConfig;
@@ -52,7 +51,7 @@ pub use self::access::Access;
 pub use self::control::control_routes;
 use self::destination::Destination;
 use self::listen::Running;
-pub use self::queue::{Overflow, QueueOptions, QueueStatus};
+pub use self::queue::{Overflow, QueueOptions, QueueStatus, Settled};
 pub use self::session::ConnectionStatus;
 use self::state::State;
 use crate::clock::Clock;
@@ -347,11 +346,10 @@ impl Broker {
         })
     }
 
-    /// From publication to acknowledgement, of each message that was acknowledged, in that order, since the last
-    /// call; at most 200,000.
+    /// The messages that were acknowledged since the last call, in that order; at most 20,000.
     #[must_use]
-    pub fn take_durations(&self) -> Vec<Duration> {
-        self.shared.look(|state| std::mem::take(&mut state.durations))
+    pub fn take_settled(&self) -> Vec<Settled> {
+        self.shared.look(|state| std::mem::take(&mut state.settled))
     }
 
     /// Until the condition holds, which is looked at after every change. Wrap it into a timeout.

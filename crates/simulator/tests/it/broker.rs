@@ -265,5 +265,5 @@ async fn two_readers_of_a_queue_take_turns() {
     assert_eq!(bodies.len(), 6);
     let total = broker.total();
     assert_eq!((total.acknowledged, total.redelivered, total.unacked), (6, 0, 0));
-    assert_eq!(broker.take_durations().len(), 6);
+    assert_eq!(broker.take_settled().len(), 6);
 }

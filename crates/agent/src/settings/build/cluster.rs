@@ -26,6 +26,8 @@ pub(super) fn settings(view: &View<'_>, context: &mut Context<'_, '_>) -> Option
         server_name: None,
         client_certificate: None,
         proxy: view.credential_url("proxy"),
+        agent_namespace: view.text("agent_namespace"),
+        prometheus_url: view.credential_url("prometheus_url"),
     };
     let own_tls = view.is_set("ca_file") || view.is_set("verify_cert");
     if let Some(kubeconfig) = kubeconfig {

@@ -38,7 +38,7 @@ pub(crate) fn settings(document: &Document<'_>, context: &mut Context<'_, '_>) -
         log_shipping: log_shipping(&view)?,
         reporting_periods: view.whole("reporting_periods")?,
         expose_backend_error_details: view.truth("expose_backend_error_details"),
-        monitoring: monitoring(&view, context),
+        monitoring: monitoring(&view, context)?,
     };
     Some(settings)
 }
@@ -111,7 +111,7 @@ fn log_shipping(view: &View<'_>) -> Option<LogShipping> {
     })
 }
 
-fn monitoring(view: &View<'_>, context: &mut Context<'_, '_>) -> Monitoring {
+fn monitoring(view: &View<'_>, context: &mut Context<'_, '_>) -> Option<Monitoring> {
     debug_assert!(
         matches!(ALERT_THRESHOLDS_KIND, Kind::Map(Kind::Int(0, 100))),
         "thresholds are percentages"
@@ -119,15 +119,20 @@ fn monitoring(view: &View<'_>, context: &mut Context<'_, '_>) -> Monitoring {
     let view = view.section("monitoring", MONITORING);
     let thresholds = view.entries("alert_thresholds").into_iter();
     let percent = |text: &str| scalar::whole(text).and_then(|number| u8::try_from(number).ok());
-    Monitoring {
+    Some(Monitoring {
         enable_metrics: view.truth("enable_metrics"),
         metrics_port: view.whole("metrics_port"),
         prometheus_url: view.credential_url("prometheus_url"),
         health_listen: health_listen(&view, context),
+        prometheus_token_file: view.file("prometheus_token_file"),
+        prometheus_tls: offering::tls(&view, "prometheus_verify"),
+        prometheus_tenancy: view.truth("prometheus_tenancy"),
+        prometheus_query_interval: view.duration("prometheus_query_interval")?,
+        minimum_coverage: view.share("minimum_coverage")?,
         alert_thresholds: thresholds
             .filter_map(|(name, _, node)| Some((name, percent(node.text()?)?)))
             .collect(),
-    }
+    })
 }
 
 fn health_listen(view: &View<'_>, context: &mut Context<'_, '_>) -> Option<std::net::SocketAddr> {

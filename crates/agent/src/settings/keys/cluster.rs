@@ -52,6 +52,19 @@ pub(crate) const BACKEND_SETTINGS: &[Key] = &[
     .example("okd-production"),
     Key::new("proxy", Kind::CredentialUrl(&["http", "https"]), "Proxy for requests to the cluster.")
         .example("http://proxy.example.com:3128"),
+    Key::new(
+        "agent_namespace",
+        Kind::Text,
+        "Namespace for what the agent keeps on the cluster, such as the ledger of usage; that of its service account if \
+         not given.",
+    )
+    .example("waldur-system"),
+    Key::new(
+        "prometheus_url",
+        Kind::CredentialUrl(HTTP),
+        "The Prometheus of this cluster, where the file serves several; see `monitoring`.",
+    )
+    .example("https://prometheus.okd.example.com"),
     Key::new("namespace_prefix", Kind::Prefix, "Before the name of every namespace that the agent makes.")
         .default("waldur-"),
     Key::new("allocation_prefix", Kind::Prefix, "Between namespace_prefix and the slug of the resource.")

@@ -23,6 +23,10 @@ pub struct ClusterSettings {
     pub client_certificate: Option<(PemSource, PemSource)>,
     /// Proxy for requests to the cluster.
     pub proxy: Option<CredentialUrl>,
+    /// Where the agent keeps what has to last; the namespace of its service account if none is given.
+    pub agent_namespace: Option<String>,
+    /// The cluster's own Prometheus; that of `monitoring` if none is given.
+    pub prometheus_url: Option<CredentialUrl>,
 }
 
 /// Where a text in PEM is.

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::OfferingSettings;
-use crate::settings::CredentialUrl;
+use super::{OfferingSettings, TlsVerify};
+use crate::settings::{CredentialUrl, ExactDecimal};
 
 /// A complete, checked configuration.
 #[derive(Clone, Debug)]
@@ -140,6 +140,16 @@ pub struct Monitoring {
     pub metrics_port: Option<u16>,
     /// The Prometheus to ask for usage.
     pub prometheus_url: Option<CredentialUrl>,
+    /// A file with the token for it; that of the cluster if none is given.
+    pub prometheus_token_file: Option<PathBuf>,
+    /// Verification of its certificate.
+    pub prometheus_tls: TlsVerify,
+    /// Whether queries name their namespaces beside the query (OpenShift: tenancy port).
+    pub prometheus_tenancy: bool,
+    /// Least time between two queries.
+    pub prometheus_query_interval: Duration,
+    /// Share of minutes with data below which hours are held back.
+    pub minimum_coverage: ExactDecimal,
     /// Where health is told by HTTP.
     pub health_listen: Option<std::net::SocketAddr>,
     /// Thresholds in percent of the quota, by name (`cpu_usage_percent`, …).

@@ -12,7 +12,6 @@ fn the_flat_example_loads_and_says_what_has_no_effect_yet() {
         FLAT,
         "config.yaml:89:3: note: monitoring.enable_metrics: is checked, but has no effect in this version\n\
          config.yaml:90:3: note: monitoring.metrics_port: is checked, but has no effect in this version\n\
-         config.yaml:91:3: note: monitoring.prometheus_url: is checked, but has no effect in this version\n\
          config.yaml:92:3: note: monitoring.alert_thresholds: is checked, but has no effect in this version",
     );
     let settings = loaded(FLAT).settings;

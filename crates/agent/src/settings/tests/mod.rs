@@ -1,5 +1,6 @@
 //! The configuration as its writer sees it: texts in, findings and settings out.
 
+mod arbitrary;
 mod credentials;
 mod examples;
 mod faults;
