@@ -24,6 +24,7 @@ mod retry;
 pub mod settings;
 pub mod setup;
 pub mod telemetry;
+mod template;
 mod tls;
 mod unreachable;
 pub mod usage;

@@ -308,6 +308,7 @@ fn cluster(offering: &OfferingSettings, timeout: Duration) -> anyhow::Result<Clu
         proxy: cluster.proxy.as_ref().map(|proxy| proxy.expose().clone()),
         timeout,
         needs: needs(offering),
+        template: crate::template::template(offering),
         roles: offering.roles.cluster_roles(),
     };
     if options.verify == Verify::Off {
@@ -354,6 +355,7 @@ fn policy(offering: &OfferingSettings) -> anyhow::Result<Policy> {
             abilities: Abilities::default(),
             guard: removal_guard(offering.removal_guard),
         },
+        template: Default::default(),
         paused_limits: amounts(&offering.lifecycle.pause_quotas)?,
         downscaled_limits: amounts(&offering.lifecycle.downscale_quotas)?,
     })

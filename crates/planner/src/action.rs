@@ -13,6 +13,7 @@ use crate::names;
 use crate::observed::PythonBinding;
 use crate::policy::LimitRangePolicy;
 use crate::quota::{self, Hard};
+use crate::template::{Api, Furnishing};
 
 /// What must be true of an object for a write to it to be ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,6 +115,8 @@ pub enum Action {
         resource: Uuid,
         /// Annotations of ours, all of them.
         annotations: BTreeMap<String, String>,
+        /// Labels besides those that say whose it is, all of them.
+        labels: BTreeMap<String, String>,
     },
     /// Put labels and annotations on a namespace of somebody else, as the operator wants.
     AdoptNamespace {
@@ -186,6 +189,30 @@ pub enum Action {
         role: String,
         /// All who have it.
         subjects: BTreeSet<Subject>,
+    },
+    /// Make or change an object of the project template.
+    Furnish {
+        /// Where.
+        target: Target,
+        /// The resource that it is for.
+        resource: Uuid,
+        /// Whose object may be there.
+        expect: Expect,
+        /// What it should be.
+        object: Furnishing,
+    },
+    /// Delete an object that was in the project template.
+    Unfurnish {
+        /// Where.
+        namespace: String,
+        /// The resource whose it must be.
+        resource: Uuid,
+        /// Its kind.
+        api: Api,
+        /// Name of the object.
+        name: String,
+        /// Only this one, not another of the same name.
+        uid: String,
     },
     /// Delete one of our role bindings.
     DeleteRoleBinding {
@@ -329,10 +356,12 @@ impl Action {
             | Self::ApplyQuota { target, .. }
             | Self::ApplyLimitRange { target, .. }
             | Self::ApplyRoleBinding { target, .. }
-            | Self::ApplyServiceAccount { target, .. } => Some(&target.name),
+            | Self::ApplyServiceAccount { target, .. }
+            | Self::Furnish { target, .. } => Some(&target.name),
             Self::DeleteRoleBinding { namespace, .. }
             | Self::DeletePythonBinding { namespace, .. }
-            | Self::DeleteServiceAccount { namespace, .. } => Some(namespace),
+            | Self::DeleteServiceAccount { namespace, .. }
+            | Self::Unfurnish { namespace, .. } => Some(namespace),
             Self::Release { kind: OwnedKind::Namespace, name, .. } => Some(name),
             Self::Release { namespace, .. } if !namespace.is_empty() => Some(namespace),
             _ => None,
@@ -436,6 +465,11 @@ impl fmt::Display for Action {
                 write!(f, "~ namespace {}: labels, {} annotations", target.name, annotations.len())
             }
             Self::AdoptNamespace { target, .. } => write!(f, "~ namespace {}: adopted", target.name),
+            Self::Furnish { target, expect, object, .. } => {
+                let sign = if matches!(expect, Expect::Uid(_)) { '~' } else { '+' };
+                write!(f, "{sign} {} {}/{}", object.api.kind, target.name, object.name)
+            }
+            Self::Unfurnish { namespace, api, name, .. } => write!(f, "- {} {namespace}/{name}", api.kind),
             Self::DeletePythonBinding { namespace, binding, .. } => write!(
                 f,
                 "- role binding {namespace}/{} of the Python agent: {}",

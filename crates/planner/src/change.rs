@@ -105,9 +105,10 @@ pub fn change(action: &Action, desired: &Desired, observed: &Observed) -> Change
         Action::CreateNamespace { name, annotations, .. } => {
             Change::new(Added, format!("namespace {name}")).with(&nothing, annotations)
         }
-        Action::ApplyNamespace { target, resource, annotations } => {
+        Action::ApplyNamespace { target, resource, annotations, labels: more } => {
             let before = namespace(&target.name, observed);
             let mut after = annotations.clone();
+            after.extend(more.clone());
             after.extend(labels(resource.simple().to_string()));
             Change::new(Changed, format!("namespace {}", target.name)).with(&known(&before, &after), &after)
         }
@@ -141,6 +142,17 @@ pub fn change(action: &Action, desired: &Desired, observed: &Observed) -> Change
             let before = observed.bindings.get(name).map(|owned| &owned.value);
             let before = before.map(|binding| granted(&binding.subjects, &binding.role)).unwrap_or_default();
             Change::new(Removed, format!("role binding {namespace}/{name}")).with(&before, &nothing)
+        }
+        Action::Furnish { target, object, .. } => {
+            let before = observed.furnished.get(&(object.api.token(), object.name.clone()));
+            let sign = if before.is_some() { Changed } else { Added };
+            let before = before.map(|seen| members_of(&seen.body)).unwrap_or_default();
+            let after = members_of(&object.body);
+            Change::new(sign, format!("{} {}/{}", object.api.kind, target.name, object.name))
+                .with(&known(&before, &after), &after)
+        }
+        Action::Unfurnish { namespace, api, name, .. } => {
+            Change::new(Removed, format!("{} {namespace}/{name}", api.kind))
         }
         Action::DeletePythonBinding { namespace, binding, .. } => {
             let object = format!("role binding {namespace}/{}", names::one_line(&binding.name));
@@ -259,6 +271,14 @@ fn granted(subjects: &BTreeSet<Subject>, role: &str) -> BTreeMap<String, String>
 
 fn members<'a>(users: impl IntoIterator<Item = &'a String>) -> BTreeMap<String, String> {
     users.into_iter().map(|user| (names::one_line(user), "member".to_owned())).collect()
+}
+
+/// What an object says, without its name.
+fn members_of(body: &Value) -> BTreeMap<String, String> {
+    let nothing = Map::new();
+    let mut members = body.as_object().unwrap_or(&nothing).clone();
+    ["apiVersion", "kind", "metadata"].iter().for_each(|key| drop(members.remove(*key)));
+    texts(&members)
 }
 
 fn texts(metadata: &Map<String, Value>) -> BTreeMap<String, String> {

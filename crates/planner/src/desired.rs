@@ -1,6 +1,7 @@
 //! What Waldur asks for, for one resource: its open order and its own state, under the operator's policy.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -11,6 +12,7 @@ use crate::model::{self, Limit, Limits, Offering, Order, OrderKind, OrderState, 
 use crate::names::{self, Candidates};
 use crate::policy::{Flavour, LimitRangePolicy, Policy};
 use crate::quota::{self, DesiredQuota};
+use crate::template::{Template, Values};
 
 /// What Waldur says about one resource. `resource` is `None` only if Waldur answered that it has none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -135,6 +137,10 @@ pub struct Project {
     pub backend_metadata: Map<String, Value>,
     /// In state Erred.
     pub erred: bool,
+    /// What it is furnished with.
+    pub template: Arc<Template>,
+    /// What the template's placeholders stand for.
+    pub values: Values,
     /// `None`: access is left as it is.
     pub access: Option<DesiredAccess>,
     /// Members are to have no access.
@@ -287,6 +293,8 @@ fn project(
         limits: limits_for_people(offering, &bought),
         backend_metadata: resource.backend_metadata.clone(),
         erred: resource.state == ResourceState::Erred,
+        template: Arc::clone(&policy.template),
+        values: values(resource, &bought),
         access: facts.team.as_ref().map(|team| access(policy, team, resource, now)),
         restricted: resource.restrict_member_access,
         guard: policy.access.guard.clone(),
@@ -295,6 +303,28 @@ fn project(
         adopt: facts.command == Some(Command::Adopt),
         told_statuses: offering.wants_statuses.then(|| facts.told_statuses.clone()),
     })))
+}
+
+/// What placeholders stand for. The limits are what was bought, also while the resource is paused.
+fn values(resource: &Resource, bought: &Limits) -> Values {
+    let id = resource.uuid.simple().to_string();
+    let mut texts = vec![
+        ("resource_uuid", id.as_str()),
+        ("resource_name", &resource.name),
+        ("resource_slug", &resource.slug),
+    ];
+    let optional = [
+        ("project_name", &resource.project_name),
+        ("project_slug", &resource.project_slug),
+        ("customer_name", &resource.customer_name),
+        ("customer_slug", &resource.customer_slug),
+    ];
+    texts.extend(optional.iter().filter_map(|(name, text)| Some((*name, text.as_deref()?))));
+    let limits = bought.iter().filter_map(|(component, limit)| match limit {
+        Limit::Amount(amount) => Some((component.clone(), *amount)),
+        Limit::Unset | Limit::Invalid(_) => None,
+    });
+    Values::new(&texts, &limits.collect())
 }
 
 fn access(policy: &Policy, team: &Team, resource: &Resource, now: Timestamp) -> DesiredAccess {
@@ -340,6 +370,7 @@ impl Project {
             (names::DESCRIPTION, Some(&self.description)),
             (names::ORGANIZATION, self.organization.as_ref()),
             (names::PARENT, self.parent.as_ref()),
+            (names::TEMPLATE_RECORD, None),
         ];
         let values = known.into_iter().filter_map(|(key, value)| {
             let value = value.or_else(|| observed.get(key))?;

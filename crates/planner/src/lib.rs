@@ -11,7 +11,7 @@
 //! | step | module |
 //! | --- | --- |
 //! | what the words mean | [`model`], [`amount`], [`names`], [`policy`] |
-//! | what Waldur asks for | [`desired`], [`quota`], [`access`], [`subjects`], [`usernames`] |
+//! | what Waldur asks for | [`desired`], [`quota`], [`access`], [`subjects`], [`usernames`], [`template`] |
 //! | what the shell saw on the cluster | [`observed`] |
 //! | what to do | [`plan`], [`action`], [`finding`] |
 //! | what a person is told | [`change`], [`render`], [`repair`] |
@@ -41,5 +41,6 @@ pub mod quota;
 pub mod render;
 pub mod repair;
 pub mod subjects;
+pub mod template;
 pub mod usage;
 pub mod usernames;

@@ -104,6 +104,10 @@ pub struct Resource {
     pub limits: Limits,
     /// Slug of the project it belongs to; `None` where the server does not say.
     pub project_slug: Option<String>,
+    /// Name of that project; `None` where the server does not say.
+    pub project_name: Option<String>,
+    /// Name of the customer; `None` where the server does not say.
+    pub customer_name: Option<String>,
     /// Slug of the customer; `None` where the server does not say.
     pub customer_slug: Option<String>,
     /// Whether names are made from the project's slug (`account_name_generation_policy: project_slug`).

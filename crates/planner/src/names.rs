@@ -24,6 +24,10 @@ pub const DISPLAY_NAME: &str = "openshift.io/display-name";
 pub const DESCRIPTION: &str = "openshift.io/description";
 /// Annotation in which OpenShift notes who requested a project.
 pub const REQUESTER: &str = "openshift.io/requester";
+/// Label of objects that come from the project template.
+pub const TEMPLATE: &str = "waldur/template";
+/// Annotation of a namespace with what of the template is in it: kinds, and objects that are made once only.
+pub const TEMPLATE_RECORD: &str = "waldur/template-record";
 /// Name of the quota in each project, as the Python agent names it (contract §10.4).
 pub const QUOTA: &str = "waldur-quota";
 /// Name of the limit range in each project.

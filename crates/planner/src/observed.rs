@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::access::Subject;
 use crate::names;
 use crate::policy::LimitRangePolicy;
 use crate::quota::Hard;
+use crate::template::Api;
 
 /// A namespace, whoever made it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,7 +20,8 @@ pub struct Namespace {
     pub name: String,
     /// Kubernetes' uid; another namespace of the same name has another one.
     pub uid: String,
-    /// Labels that matter: [`names::MANAGED_BY`] and [`names::RESOURCE_UUID`] where present.
+    /// Labels that matter: [`names::MANAGED_BY`] and [`names::RESOURCE_UUID`] where present, and those of the project
+    /// template.
     pub labels: BTreeMap<String, String>,
     /// All annotations.
     pub annotations: BTreeMap<String, String>,
@@ -134,6 +137,21 @@ pub struct Survey {
     pub python: Vec<PythonBinding>,
 }
 
+/// An object of ours that comes from the project template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Furnished {
+    /// Its kind.
+    pub api: Api,
+    /// Kubernetes' uid.
+    pub uid: String,
+    /// What it says, without what the server notes about it.
+    pub body: Value,
+    /// Fields that somebody else has written and the agent does not own, as JSON pointers (Kubernetes: managedFields).
+    pub taken: BTreeSet<String>,
+    /// It is as the server has made it of what was wanted, however that looks.
+    pub settled: bool,
+}
+
 /// Everything seen about one resource.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observed {
@@ -158,6 +176,8 @@ pub struct Observed {
     pub refused: BTreeMap<Subject, String>,
     /// True where the cluster refused limit ranges to this agent: they are then left out.
     pub limit_range_refused: bool,
+    /// Objects of the project template in the owned namespace, by kind ([`Api::token`]) and name.
+    pub furnished: BTreeMap<(String, String), Furnished>,
     /// What an adoption takes over; `None` where nothing is adopted.
     pub survey: Option<Survey>,
 }

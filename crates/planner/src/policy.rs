@@ -1,9 +1,11 @@
 //! The operator's decisions that planning needs: validated settings, nothing raw.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::access::AccessPolicy;
 use crate::amount::Amount;
+use crate::template::Template;
 
 /// Prefixes of names and of annotation values (design: Namespace name, Metadata).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,6 +95,8 @@ pub struct Policy {
     pub legacy_waldur: bool,
     /// Who gets which access.
     pub access: AccessPolicy,
+    /// What projects are furnished with.
+    pub template: Arc<Template>,
     /// Limits of a paused resource, in Waldur's unit, for each component that has quota targets.
     pub paused_limits: BTreeMap<String, Amount>,
     /// The same for a downscaled resource.

@@ -14,6 +14,7 @@ use planner::observed::{Ownership, PythonBinding};
 use planner::outcome::Failure;
 use planner::policy::Flavour;
 use planner::subjects::identity_name;
+use planner::template::{Api, Furnishing};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -22,6 +23,7 @@ use super::kinds::{self, Kind};
 use super::leftovers;
 use super::observe::object;
 use super::subjects::{self, USER};
+use super::template;
 use crate::error::{ApiError, Peer};
 
 /// Writes of one plan; remembers the namespace that the plan has made.
@@ -66,14 +68,23 @@ impl<'a> Writes<'a> {
                 self.remember(&made);
                 self.saw(Kind::Namespace, made);
             }
-            Action::ApplyNamespace { target, resource, annotations } => {
+            Action::ApplyNamespace { target, resource, annotations, labels } => {
                 let uid = self.uid(target)?;
-                let body = kinds::namespace(&target.name, Some(&uid), *resource, annotations);
+                let mut body = kinds::namespace(&target.name, Some(&uid), *resource, annotations);
+                for (key, value) in labels {
+                    body["metadata"]["labels"][key] = Value::from(value.as_str());
+                }
                 let seen = self.cluster.http.apply(&kinds::namespace_path(&target.name), &body).await?;
                 self.saw(Kind::Namespace, seen);
             }
             Action::AdoptNamespace { target, resource, resource_version, annotations } => {
                 self.adopt(target, *resource, resource_version, annotations).await?;
+            }
+            Action::Furnish { target, resource, expect, object } => {
+                self.furnish(target, *resource, expect, object).await?;
+            }
+            Action::Unfurnish { namespace, resource, api, name, uid } => {
+                self.unfurnish(namespace, api, (*resource, name, uid)).await?;
             }
             Action::DeletePythonBinding { namespace, resource, binding } => {
                 self.delete_python_binding(namespace, *resource, binding).await?;
@@ -168,6 +179,56 @@ impl<'a> Writes<'a> {
         body["metadata"]["resourceVersion"] = Value::from(version);
         let seen = self.cluster.http.apply(&path, &body).await?;
         self.saw(Kind::Namespace, seen);
+        Ok(())
+    }
+
+    /// Makes or changes an object of the template. Where a field cannot be changed and the template says so, it is made anew.
+    async fn furnish(
+        &self,
+        target: &Target,
+        resource: Uuid,
+        expect: &Expect,
+        object: &Furnishing,
+    ) -> Result<(), ApiError> {
+        let path = template::object_path(&object.api, &target.name, &object.name);
+        let uid = self.checked(&path, resource, expect).await?;
+        let body = kinds::furnishing(object, &target.name, uid.as_deref(), resource);
+        let written = match (self.cluster.http.apply(&path, &body).await, &uid) {
+            (Err(error), Some(uid)) if is_immutable(&error) && object.recreate => {
+                self.cluster.http.delete(&path, &kinds::delete_options(uid)).await?;
+                let body = kinds::furnishing(object, &target.name, None, resource);
+                self.cluster.http.apply(&path, &body).await
+            }
+            (written, _) => written,
+        };
+        let answer = written.map_err(|error| match is_immutable(&error) {
+            true => error.with_hint("`recreate: true` lets the agent delete the object and make it anew"),
+            false => error,
+        })?;
+        self.cluster.furnished.wrote(&object.api, &target.name, &answer);
+        Ok(())
+    }
+
+    /// Deletes an object that has left the template.
+    async fn unfurnish(
+        &self,
+        namespace: &str,
+        api: &Api,
+        (resource, name, uid): (Uuid, &str, &str),
+    ) -> Result<(), ApiError> {
+        let path = template::object_path(api, namespace, name);
+        if let Some(found) = self.look(&path).await? {
+            let ours = kinds::resource_of(&found) == Some(resource) && kinds::is_furnishing(&found);
+            if !ours || found.metadata.uid.as_deref() != Some(uid) {
+                let message = "the object is not the one that was to be deleted";
+                return Err(not_ours(&format!("DELETE {path}"), message));
+            }
+            match self.cluster.http.delete(&path, &kinds::delete_options(uid)).await {
+                Err(error) if !error.is_not_found() => return Err(error),
+                _ => {}
+            }
+        }
+        self.cluster.furnished.gone(api, namespace, name);
         Ok(())
     }
 
@@ -409,6 +470,14 @@ fn without_role(error: ApiError, role: &str) -> ApiError {
     let message =
         format!("the cluster has no ClusterRole `{role}`; correct `role_map` or `default_role`, or make it");
     ApiError { failure: Failure::Invalid, message, ..error }
+}
+
+/// The API server refuses to change the field (Kubernetes: validation of updates).
+fn is_immutable(error: &ApiError) -> bool {
+    error.failure == Failure::Invalid
+        && ["immutable", "cannot change", "may not be changed", "Forbidden: updates to"]
+            .iter()
+            .any(|words| error.message.contains(words))
 }
 
 const fn kind_of(kind: OwnedKind) -> Kind {

@@ -1,5 +1,6 @@
 //! The connection to one cluster, and what the agent has to know about it before it can work.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use kube::{Client, Config};
 use planner::access::Abilities;
 use planner::outcome::Failure;
 use planner::policy::Flavour;
+use planner::template::Template;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use url::Url;
@@ -21,6 +23,7 @@ use super::kinds::Kind;
 use super::rights::{Feature, Right};
 use super::store::Store;
 use super::subjects::Needs;
+use super::template::TemplateStore;
 use crate::ca_file;
 use crate::credentials::Credential;
 use crate::error::ApiError;
@@ -43,6 +46,8 @@ pub struct ClusterOptions {
     pub timeout: Duration,
     /// What is read and written there besides what every project has.
     pub needs: Needs,
+    /// What projects are furnished with.
+    pub template: Template,
     /// ClusterRoles that members get.
     pub roles: Vec<String>,
 }
@@ -77,6 +82,8 @@ pub(crate) struct Surroundings {
     pub(crate) events: bool,
     /// What of [`Needs`] is served and allowed.
     pub(crate) abilities: Abilities,
+    /// The project template, with the paths of its kinds.
+    pub(crate) template: Arc<Template>,
     /// What of the table of rights is not allowed, of what the agent can do without.
     pub(crate) missing: Vec<Missing>,
 }
@@ -120,6 +127,8 @@ pub struct Cluster {
     pub(crate) store: RwLock<Store>,
     pub(crate) state: RwLock<super::observe::State>,
     pub(crate) needs: Needs,
+    pub(crate) template: Template,
+    pub(crate) furnished: TemplateStore,
     /// ClusterRoles that members get.
     pub(crate) roles: Vec<String>,
 }
@@ -146,9 +155,11 @@ impl Cluster {
         Ok(Self {
             http: Http::new(client, credential, options),
             watch_client,
-            store: RwLock::default(),
+            store: RwLock::new(Store::keeping(template_keys(&options.template))),
             state: RwLock::default(),
             needs: options.needs,
+            template: options.template.clone(),
+            furnished: TemplateStore::default(),
             roles: options.roles.clone(),
         })
     }
@@ -168,8 +179,10 @@ impl Cluster {
         };
         let limit_ranges = limit_ranges && has(Feature::LimitRanges);
         let events = has(Feature::Events);
+        let template = Arc::new(self.resolved_template(flavour).await?);
+        let watchable = Vec::new();
         let found =
-            Surroundings { flavour, user, watchable: Vec::new(), limit_ranges, events, abilities, missing };
+            Surroundings { flavour, user, watchable, limit_ranges, events, abilities, template, missing };
         let watchable =
             self.needs.kinds().into_iter().filter(|kind| found.can_read(*kind) && found.can_watch(*kind));
         Ok(Surroundings { watchable: watchable.collect(), ..found })
@@ -239,7 +252,12 @@ impl Cluster {
 
     /// Whether the agent may do this in all namespaces (Kubernetes: SelfSubjectAccessReview); `name` empty for all
     /// objects.
-    async fn may(&self, verb: &str, (group, resource): (&str, &str), name: &str) -> Result<bool, ApiError> {
+    pub(super) async fn may(
+        &self,
+        verb: &str,
+        (group, resource): (&str, &str),
+        name: &str,
+    ) -> Result<bool, ApiError> {
         let attributes = json!({"verb": verb, "group": group, "resource": resource, "name": name});
         let review = json!({
             "apiVersion": "authorization.k8s.io/v1",
@@ -250,6 +268,11 @@ impl Cluster {
             self.http.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", &review).await?;
         Ok(answer.pointer("/status/allowed") == Some(&Value::Bool(true)))
     }
+}
+
+/// Labels and annotations of namespaces that a template sets.
+pub(super) fn template_keys(template: &Template) -> BTreeSet<String> {
+    template.labels.keys().chain(template.annotations.keys()).cloned().collect()
 }
 
 fn text(value: &Value, pointer: &str) -> String {

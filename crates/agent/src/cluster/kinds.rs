@@ -10,12 +10,14 @@ use planner::names;
 use planner::observed::{Namespace, Owned, RoleBinding};
 use planner::policy::LimitRangePolicy;
 use planner::quota::{self, Hard};
+use planner::template::Furnishing;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::apply::Note;
 use super::http::FIELD_MANAGER;
-use super::subjects::{USER, path_segment};
+use super::subjects::USER;
+pub(super) use super::subjects::path_segment;
 
 /// The kinds of objects that the agent keeps an eye on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -304,6 +306,34 @@ fn editors(object: &DynamicObject, path: &str, only: &[&str]) -> BTreeMap<String
     editors
 }
 
+/// Fields that somebody else has written and the agent does not own (any more), as JSON pointers: those directly below
+/// one of the object's members that are owned as a whole, such as lists (Kubernetes: atomic lists) and single values.
+pub(super) fn taken_fields(object: &DynamicObject) -> BTreeSet<String> {
+    let mut own = BTreeSet::new();
+    let mut theirs = BTreeSet::new();
+    let entries = object.metadata.managed_fields.iter().flatten();
+    for entry in entries.filter(|entry| entry.subresource.is_none()) {
+        let members = entry.fields_v1.as_ref().and_then(|fields| fields.0.as_object());
+        let members = members
+            .into_iter()
+            .flatten()
+            .filter_map(|(name, below)| Some((name.strip_prefix("f:")?, below.as_object()?)));
+        let is_own = entry.manager.as_deref() == Some(FIELD_MANAGER);
+        for (member, below) in members.filter(|(member, _)| *member != "metadata") {
+            for (field, inside) in below {
+                let Some(field) = field.strip_prefix("f:") else { continue };
+                let pointer = format!("/{member}/{}", field.replace('~', "~0").replace('/', "~1"));
+                if is_own {
+                    own.insert(pointer);
+                } else if inside.as_object().is_some_and(Map::is_empty) {
+                    theirs.insert(pointer);
+                }
+            }
+        }
+    }
+    theirs.difference(&own).cloned().collect()
+}
+
 /// Whether the last to write to an object was the agent: in the last second in which anybody did, nobody else did.
 /// Controllers that write a status do not count, nor does who made the object in that very second.
 pub(crate) fn is_written_by_us(object: &DynamicObject) -> bool {
@@ -346,6 +376,28 @@ pub(super) fn event(note: &Note<'_>, now: jiff::Timestamp) -> Value {
     })
 }
 
+/// An object of the project template with its namespace and our labels.
+pub(super) fn furnishing(object: &Furnishing, namespace: &str, uid: Option<&str>, resource: Uuid) -> Value {
+    let mut body = object.body.clone();
+    body["metadata"]["namespace"] = json!(namespace);
+    let mut ours = labels(resource);
+    ours[names::TEMPLATE] = json!(object.digest());
+    if let (Some(ours), Some(own)) = (ours.as_object(), body["metadata"]["labels"].as_object()) {
+        let all: Map<String, Value> =
+            own.iter().chain(ours).map(|(key, value)| (key.clone(), value.clone())).collect();
+        body["metadata"]["labels"] = Value::Object(all);
+    } else {
+        body["metadata"]["labels"] = ours;
+    }
+    set_uid(&mut body, uid);
+    body
+}
+
+/// True for objects of the project template: they are kept apart from what every project has.
+pub(super) fn is_furnishing(object: &DynamicObject) -> bool {
+    object.metadata.labels.as_ref().is_some_and(|labels| labels.contains_key(names::TEMPLATE))
+}
+
 /// A merge patch that takes our labels off the object with this uid.
 pub(super) fn without_labels(uid: &str) -> Value {
     json!({"metadata": {"uid": uid, "labels": {names::MANAGED_BY: null, names::RESOURCE_UUID: null}}})
@@ -356,14 +408,23 @@ pub(crate) fn delete_options(uid: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}})
 }
 
-/// A namespace as the planner means it.
-pub(crate) fn read_namespace(object: &DynamicObject) -> Namespace {
+/// A namespace as the planner means it. `more` names the labels and annotations of the project template.
+pub(crate) fn read_namespace(object: &DynamicObject, more: &BTreeSet<String>) -> Namespace {
     let metadata = &object.metadata;
-    let ours = |key: &&String| [names::MANAGED_BY, names::RESOURCE_UUID].contains(&key.as_str());
+    let ours = |key: &&String| {
+        [names::MANAGED_BY, names::RESOURCE_UUID].contains(&key.as_str()) || more.contains(*key)
+    };
     let labels = metadata.labels.iter().flatten().filter(|(key, _)| ours(key));
-    let texts =
-        [names::DISPLAY_NAME, names::DESCRIPTION, names::ORGANIZATION, names::PARENT, names::REQUESTER];
-    let annotations = metadata.annotations.iter().flatten().filter(|(key, _)| texts.contains(&key.as_str()));
+    let texts = [
+        names::DISPLAY_NAME,
+        names::DESCRIPTION,
+        names::ORGANIZATION,
+        names::PARENT,
+        names::REQUESTER,
+        names::TEMPLATE_RECORD,
+    ];
+    let kept = |key: &String| texts.contains(&key.as_str()) || more.contains(key);
+    let annotations = metadata.annotations.iter().flatten().filter(|(key, _)| kept(key));
     Namespace {
         name: metadata.name.clone().unwrap_or_default(),
         uid: metadata.uid.clone().unwrap_or_default(),

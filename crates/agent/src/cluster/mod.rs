@@ -16,6 +16,7 @@ mod refresh_token;
 pub(crate) mod rights;
 pub(crate) mod store;
 pub(crate) mod subjects;
+mod template;
 pub(crate) mod watch;
 
 pub use connect::{ClientCertificate, Cluster, ClusterOptions};

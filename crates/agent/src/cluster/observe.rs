@@ -12,7 +12,7 @@ use planner::policy::Flavour;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::connect::{Cluster, Surroundings};
+use super::connect::{Cluster, Surroundings, template_keys};
 use super::kinds::{self, Kind};
 use super::rights::{self, Feature};
 use super::store::{Listing, QuotaUse};
@@ -80,7 +80,7 @@ impl Cluster {
             let listing = self.read_list(kind, &query).await?;
             self.write_store(|store| store.listed(kind, &listing));
         }
-        Ok(())
+        self.refresh_template().await
     }
 
     /// Lists of these kinds what is not watched.
@@ -108,8 +108,13 @@ impl Cluster {
         if fresh {
             self.refresh_one(resource).await?;
         }
-        let store = self.store.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let mut observed = store.observed(resource, backend_id);
+        let mut observed = {
+            let store = self.store.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+            store.observed(resource, backend_id)
+        };
+        if let Some(namespace) = observed.primary(backend_id) {
+            observed.furnished = self.furnished_in(namespace, resource, fresh).await?;
+        }
         observed.limit_range_refused =
             self.read_state(|state| state.surroundings.as_ref().is_some_and(|known| !known.limit_ranges));
         Ok(observed)
@@ -155,7 +160,8 @@ impl Cluster {
             Ok(value) => {
                 let object = object(value).ok_or_else(|| not_an_object(name))?;
                 self.write_store(|store| store.apply(Kind::Namespace, &object));
-                Ok(Lookup::Present(kinds::read_namespace(&object)))
+                let keys = template_keys(&self.template);
+                Ok(Lookup::Present(kinds::read_namespace(&object, &keys)))
             }
             Err(error) if error.is_not_found() => {
                 self.write_store(|store| store.namespace_gone(name));

@@ -164,6 +164,8 @@ pub(crate) struct Store {
     /// Their uids.
     service_accounts: Shelf<String>,
     by_resource: HashMap<Uuid, Vec<String>>,
+    /// Labels and annotations of namespaces that the project template sets.
+    namespace_keys: BTreeSet<String>,
     /// Names of identities that are mapped to their user, ours and those of [`Self::settled`].
     identities: Arc<BTreeSet<String>>,
     /// Names of identities at which nothing is left to do, whoever made them.
@@ -173,13 +175,19 @@ pub(crate) struct Store {
 }
 
 impl Store {
+    /// A store that keeps these labels and annotations of namespaces besides those of the agent.
+    pub(crate) fn keeping(namespace_keys: BTreeSet<String>) -> Self {
+        Self { namespace_keys, ..Self::default() }
+    }
+
     /// Takes in an object that exists; returns the resource whose view has changed.
     pub(crate) fn apply(&mut self, kind: Kind, object: &DynamicObject) -> Option<Uuid> {
         if kind == Kind::Identity {
             self.see_identity(object);
             return None;
         }
-        let Some(resource) = kinds::resource_of(object) else {
+        let resource = kinds::resource_of(object).filter(|_| !kinds::is_furnishing(object));
+        let Some(resource) = resource else {
             // An object that lost our labels is gone for us.
             return self.delete(kind, object);
         };
@@ -188,7 +196,7 @@ impl Store {
         let (place, name) = (place.as_str(), name.as_str());
         match kind {
             Kind::Namespace => {
-                let value = KeptNamespace::from(kinds::read_namespace(object));
+                let value = KeptNamespace::from(kinds::read_namespace(object, &self.namespace_keys));
                 let changed = self.namespaces.insert(place, name, Seen { version, resource, value });
                 let names = self.by_resource.entry(resource).or_insert_with(|| Vec::with_capacity(1));
                 if !names.iter().any(|known| known == name) {
@@ -556,7 +564,7 @@ mod tests {
         );
         assert_eq!(store.listed(Kind::Namespace, &listing), [one, other].into());
         assert!(names(&store, one).is_empty());
-        assert_eq!(store.observed(other, "").owned, [kinds::read_namespace(&seen)]);
+        assert_eq!(store.observed(other, "").owned, [kinds::read_namespace(&seen, &BTreeSet::new())]);
         let mut listing = Listing::default();
         store.list(Kind::Namespace, &seen, &mut listing);
         assert!(store.listed(Kind::Namespace, &listing).is_empty(), "nothing has changed");

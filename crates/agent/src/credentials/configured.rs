@@ -101,6 +101,7 @@ fn secret(store: &RefreshTokenStore) -> anyhow::Result<RefreshTokenSecret> {
         proxy: None,
         timeout: STORE_DEADLINE,
         needs: Needs::default(),
+        template: Default::default(),
         roles: Vec::new(),
     };
     let secret = RefreshTokenSecret::new(&store.name, &options, store.directory.clone());

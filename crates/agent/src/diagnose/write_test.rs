@@ -86,6 +86,8 @@ impl<'a> WriteTest<'a> {
             state: ResourceState::Creating,
             limits,
             project_slug: Some("write-test".to_owned()),
+            project_name: Some("Write test".to_owned()),
+            customer_name: Some("Write test".to_owned()),
             customer_slug: Some("write-test".to_owned()),
             backend_id: String::new(),
             named_by_project: false,

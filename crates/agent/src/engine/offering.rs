@@ -360,6 +360,7 @@ impl Offering {
             flavour: surroundings.flavour,
             requester: surroundings.user.clone(),
             legacy_waldur: self.waldur.is_legacy(),
+            template: Arc::clone(&surroundings.template),
             ..self.options.policy.clone()
         };
         policy.access.abilities = surroundings.abilities;

@@ -484,6 +484,8 @@ impl<'a> Execution<'a> {
             | Action::AdoptNamespace { .. }
             | Action::DeletePythonBinding { .. }
             | Action::Release { .. }
+            | Action::Furnish { .. }
+            | Action::Unfurnish { .. }
             | Action::ApplyQuota { .. }
             | Action::ApplyLimitRange { .. }
             | Action::ApplyRoleBinding { .. }

@@ -6,13 +6,14 @@ use serde_json::{Map, Value as Json, json};
 
 use super::keys::{
     Absent, BACKEND_SETTINGS, Bound, COMPONENT, EVENT_PROCESSING, GLOBAL, Key, Kind, LIFECYCLE, LIMIT_RANGE,
-    LIMIT_RANGE_ITEM, LIMIT_RANGE_TEMPLATE, LOG_SHIPPING, MONITORING, OAUTH, OFFERING, PERIODIC_LIMITS,
-    PROJECT_TEMPLATE, QUOTA_TARGET, SERVICE_ACCOUNT, SUBJECTS, Stage, TOKEN_CONFIG, flat,
+    LIMIT_RANGE_ITEM, LIMIT_RANGE_TEMPLATE, LOG_SHIPPING, MANIFEST, MONITORING, OAUTH, OFFERING,
+    PERIODIC_LIMITS, POD_SECURITY, PROJECT_TEMPLATE, QUOTA_TARGET, SERVICE_ACCOUNT, SUBJECTS, Stage,
+    TOKEN_CONFIG, flat,
 };
 use super::yaml::{self, Node, Value};
 
 /// Sections by the name they have in `$defs`.
-const SECTIONS: [(&str, &[Key]); 17] = [
+const SECTIONS: [(&str, &[Key]); 19] = [
     ("offering", OFFERING),
     ("backend_settings", BACKEND_SETTINGS),
     ("token_config", TOKEN_CONFIG),
@@ -26,6 +27,8 @@ const SECTIONS: [(&str, &[Key]); 17] = [
     ("event_processing", EVENT_PROCESSING),
     ("project_template", PROJECT_TEMPLATE),
     ("service_account", SERVICE_ACCOUNT),
+    ("manifest", MANIFEST),
+    ("pod_security", POD_SECURITY),
     ("limit_range_template", LIMIT_RANGE_TEMPLATE),
     ("limit_range_item", LIMIT_RANGE_ITEM),
     ("log_shipping", LOG_SHIPPING),

@@ -252,6 +252,10 @@ pub(crate) struct Resource {
     #[serde(default)]
     pub(crate) customer_slug: Option<String>,
     #[serde(default)]
+    project_name: Option<Box<str>>,
+    #[serde(default)]
+    customer_name: Option<Box<str>>,
+    #[serde(default)]
     pub(crate) offering_plugin_options: Option<ResourceOptions>,
     #[serde(default)]
     backend_metadata: Option<Box<RawValue>>,
@@ -279,7 +283,9 @@ pub(crate) struct ResourceOptions {
 }
 
 impl Resource {
-    pub(crate) const FIELDS: [&'static str; 18] = [
+    pub(crate) const FIELDS: [&'static str; 20] = [
+        "project_name",
+        "customer_name",
         "uuid",
         "name",
         "description",
@@ -321,6 +327,8 @@ impl Resource {
             limits: model::limits_from_json(&parsed::<Value>(self.limits.as_deref())),
             project_slug: self.project_slug.clone().or_else(|| from_order(|order| &order.project_slug)),
             customer_slug: self.customer_slug.clone().or_else(|| from_order(|order| &order.customer_slug)),
+            project_name: self.project_name.as_deref().map(str::to_owned),
+            customer_name: self.customer_name.as_deref().map(str::to_owned),
             named_by_project: policy == Some("project_slug"),
             paused: self.paused,
             downscaled: self.downscaled,

@@ -41,6 +41,7 @@ mod secrets_tokens;
 mod server_2024;
 mod site;
 mod subjects;
+mod template;
 mod tls;
 mod token_input;
 mod tokens;

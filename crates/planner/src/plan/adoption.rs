@@ -34,6 +34,7 @@ impl Plan {
             return false;
         };
         self.name_strays(survey, project);
+        // What the template says of the namespace follows when it is ours.
         self.actions.push(Action::AdoptNamespace {
             target: target.clone(),
             resource: project.resource,

@@ -7,8 +7,11 @@ mod adoption;
 mod edits;
 mod namespace;
 mod subjects;
+mod template;
 #[cfg(test)]
 mod tests;
+
+use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -26,6 +29,7 @@ use namespace::Site;
 
 pub use access::losses;
 pub(crate) use adoption::NO_ROLE;
+pub use template::recorded_kinds;
 
 /// How soon to look again at a namespace that is going away.
 const WHILE_TERMINATING: SignedDuration = SignedDuration::from_secs(2);
@@ -78,10 +82,15 @@ impl Plan {
             }
             Site::Fail(reason) => self.refuse(desired, &reason),
             Site::Create(name) => {
+                if let Err(reason) = project.check_template(&name) {
+                    return self.refuse(desired, &reason);
+                }
                 self.approve(desired);
                 self.create(desired, project, &name);
                 let target = Target { name: name.clone(), uid: None };
                 self.fill(project, &target, None, observed);
+                // Nobody is let in before the project is kept apart from others.
+                self.furnish(project, &target, None, observed);
                 self.bind(project, &target, true, observed);
                 self.write_back(desired, project, &name);
                 self.done(desired);
@@ -96,6 +105,7 @@ impl Plan {
                 self.fill(project, &target, Some(namespace), observed);
                 self.bind(project, &target, false, observed);
                 self.replace_python_bindings(project, &target, observed);
+                self.furnish(project, &target, Some(namespace), observed);
                 self.name_editors(observed);
                 self.write_back(desired, project, &namespace.name);
                 self.done(desired);
@@ -194,14 +204,21 @@ impl Plan {
     fn label(&mut self, project: &Project, target: &Target, namespace: Option<&Namespace>, requester: &str) {
         let nothing = Default::default();
         let present = namespace.map_or(&nothing, |namespace| &namespace.annotations);
-        let annotations = project.annotations(present);
+        let (annotations, labels) = project.namespace_metadata(present, &target.name);
+        let no_labels = Default::default();
+        let carried = namespace.map_or(&no_labels, |namespace| &namespace.labels);
         let labelled = namespace
             .is_some_and(|namespace| namespace.ownership(project.resource, requester) == Ownership::Ours);
-        if labelled && annotations.iter().all(|(key, value)| present.get(key) == Some(value)) {
+        let has =
+            |map: &BTreeMap<String, String>, (key, value): (&String, &String)| map.get(key) == Some(value);
+        if labelled
+            && annotations.iter().all(|pair| has(present, pair))
+            && labels.iter().all(|pair| has(carried, pair))
+        {
             return;
         }
         let (target, resource) = (target.clone(), project.resource);
-        self.actions.push(Action::ApplyNamespace { target, resource, annotations });
+        self.actions.push(Action::ApplyNamespace { target, resource, annotations, labels });
     }
 
     /// Quota and limit range.

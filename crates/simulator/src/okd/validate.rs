@@ -252,6 +252,10 @@ pub(crate) fn validate(kind: &Kind, object: &Value, old: Option<&Value>) -> Resu
         if object["spec"]["accessModes"].as_array().is_none_or(Vec::is_empty) {
             causes.push(Cause::required("spec.accessModes", "at least 1 access mode is required"));
         }
+    } else if kind.group == "apps" {
+        selector_faults(object, old, &mut causes);
+    } else if kind.plural == "events" && kind.group.is_empty() {
+        event_faults(object, &mut causes);
     } else if kind == LIMIT_RANGES {
         limit_range_faults(object, &mut causes);
     } else if kind.group == super::kinds::USER {
@@ -379,6 +383,22 @@ fn binding_faults(object: &Value, old: Option<&Value>, causes: &mut Vec<Cause>) 
         );
         let message = format!("Invalid value: {shown}: cannot change roleRef");
         causes.push(Cause { reason: "FieldValueInvalid", message, field: "roleRef".to_owned() });
+    }
+}
+
+/// Kubernetes: apps/v1, the selector of a workload cannot be changed.
+fn selector_faults(object: &Value, old: Option<&Value>, causes: &mut Vec<Cause>) {
+    let selector = &object["spec"]["selector"];
+    if old.is_some_and(|old| old["spec"]["selector"] != *selector) {
+        causes.push(Cause::invalid("spec.selector", selector, "field is immutable"));
+    }
+}
+
+/// Kubernetes: an event is in the namespace of what it is about.
+fn event_faults(object: &Value, causes: &mut Vec<Cause>) {
+    let about = &object["involvedObject"]["namespace"];
+    if *about != object["metadata"]["namespace"] {
+        causes.push(Cause::invalid("involvedObject.namespace", about, "does not match event.namespace"));
     }
 }
 

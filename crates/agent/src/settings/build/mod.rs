@@ -7,6 +7,7 @@ mod component;
 mod credentials;
 mod global;
 mod lifecycle;
+mod manifest;
 mod offering;
 mod subjects;
 mod template;

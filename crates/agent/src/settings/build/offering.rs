@@ -55,7 +55,8 @@ pub(crate) fn settings(
     let roles = cluster::roles(&backend, context);
     let components = component::settings(&view, context);
     let limit_range = template::limit_range(&backend, context);
-    let project_template = template::project_template(&view, context);
+    let names: Vec<&str> = components.iter().map(|component| component.name.as_str()).collect();
+    let project_template = template::project_template(&view, &names, context);
     let lifecycle = lifecycle::settings(&backend, &components, context);
     let default_quotas = lifecycle::amounts(&view, "default_quotas", &components, context);
     let offering_uuid_text = view.text("waldur_offering_uuid");

@@ -1,6 +1,6 @@
 //! Limit ranges, the project template and the broker of the flat form. Kubernetes: LimitRange.
 
-use super::Context;
+use super::{Context, manifest};
 use crate::settings::keys::{
     EVENT_PROCESSING, LIMIT_RANGE, LIMIT_RANGE_ITEM, LIMIT_RANGE_TEMPLATE, PROJECT_TEMPLATE, SERVICE_ACCOUNT,
 };
@@ -68,7 +68,11 @@ fn check_resources(view: &View<'_>, order: &[(&str, &ResourceQuantities)], conte
     }
 }
 
-pub(super) fn project_template(offering: &View<'_>, context: &mut Context<'_, '_>) -> ProjectTemplate {
+pub(super) fn project_template(
+    offering: &View<'_>,
+    components: &[&str],
+    context: &mut Context<'_, '_>,
+) -> ProjectTemplate {
     let view = offering.section("project_template", PROJECT_TEMPLATE);
     let service_accounts = view.sections("service_accounts", SERVICE_ACCOUNT);
     let limit_ranges = view.sections("limit_ranges", LIMIT_RANGE_TEMPLATE);
@@ -79,7 +83,11 @@ pub(super) fn project_template(offering: &View<'_>, context: &mut Context<'_, '_
             context.findings.error(named.place("name"), &named.path("name"), message, hint);
         }
     }
+    let (labels, annotations) = manifest::namespace(&view, components, context);
     ProjectTemplate {
+        manifests: manifest::manifests(&view, components, context),
+        labels,
+        annotations,
         enable_network_isolation: view.truth("enable_network_isolation"),
         service_accounts: service_accounts.iter().filter_map(|account| account.text("name")).collect(),
         limit_ranges: limit_ranges.iter().filter_map(limit_range_template).collect(),

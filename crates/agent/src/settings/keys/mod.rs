@@ -13,7 +13,8 @@ pub(crate) use cluster::{
 pub(crate) use component::{COMPONENT, QUOTA_TARGET, USAGE};
 pub(crate) use global::{ALERT_THRESHOLDS_KIND, GLOBAL, LOG_SHIPPING, MONITORING};
 pub(crate) use offering::{
-    EVENT_PROCESSING, LIMIT_RANGE_ITEM, LIMIT_RANGE_TEMPLATE, OFFERING, PROJECT_TEMPLATE, SERVICE_ACCOUNT,
+    EVENT_PROCESSING, LIMIT_RANGE_ITEM, LIMIT_RANGE_TEMPLATE, MANIFEST, OFFERING, POD_SECURITY,
+    PROJECT_TEMPLATE, SERVICE_ACCOUNT,
 };
 
 /// What a value must be.
@@ -61,7 +62,7 @@ pub(crate) enum Kind {
     Map(&'static Kind),
     /// One quota key, or a list of keys and targets.
     QuotaTargets,
-    /// Anything; reserved for a later version.
+    /// Anything.
     Any,
 }
 
@@ -197,7 +198,7 @@ mod tests {
     #[test]
     fn each_key_stands_once_in_its_table_and_is_documented() {
         let flat = flat();
-        let tables: [&[Key]; 13] = [
+        let tables: [&[Key]; 15] = [
             &flat,
             GLOBAL,
             OFFERING,
@@ -210,6 +211,8 @@ mod tests {
             LIMIT_RANGE,
             EVENT_PROCESSING,
             PROJECT_TEMPLATE,
+            MANIFEST,
+            POD_SECURITY,
             MONITORING,
         ];
         for table in tables {

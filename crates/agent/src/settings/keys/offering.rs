@@ -114,8 +114,11 @@ pub(crate) const OFFERING: &[Key] = &[
         Kind::Section(EVENT_PROCESSING),
         "A STOMP broker that is reached without web socket.",
     ),
-    Key::new("project_template", Kind::Section(PROJECT_TEMPLATE), "What a new project is furnished with.")
-        .later(),
+    Key::new(
+        "project_template",
+        Kind::Section(PROJECT_TEMPLATE),
+        "What each project is furnished with, and kept so.",
+    ),
 ];
 
 pub(crate) const EVENT_PROCESSING: &[Key] = &[
@@ -133,13 +136,70 @@ pub(crate) const PROJECT_TEMPLATE: &[Key] = &[
     Key::new(
         "enable_network_isolation",
         Kind::Bool,
-        "Whether a network policy separates the project from the others.",
+        "Whether network policies keep the pods of other projects out; ingress, monitoring and the project's own pods \
+         come in, and what leaves the project, such as DNS, is not restricted.",
     )
     .default("false"),
     Key::new("service_accounts", Kind::List(&Kind::Section(SERVICE_ACCOUNT)), "Service accounts to create.")
         .example("[{name: deployer}]"),
     Key::new("limit_ranges", Kind::List(&Kind::Section(LIMIT_RANGE_TEMPLATE)), "Further limit ranges.")
         .example("[{name: default-limits, limits: [{type: Pod, max: {cpu: '4', memory: 16Gi}}]}]"),
+    Key::new("manifests", Kind::List(&Kind::Section(MANIFEST)), "Further objects, kept in place and taken away again when they leave the list. Each has `object`, as in a manifest \
+         without namespace, and may have `reconcile` (always; or once: left to the tenant afterwards) and `recreate` \
+         (deleted and made anew where a field cannot be changed). Texts may hold {{namespace}}, {{resource_uuid}}, \
+         {{resource_name}}, {{resource_slug}}, {{project_name}}, {{project_slug}}, {{customer_name}}, \
+         {{customer_slug}} and {{limit.<component>}}.")
+        .example("[{object: {apiVersion: v1, kind: ConfigMap, metadata: {name: about}, data: {customer: '{{customer_name}}'}}}]"),
+    Key::new(
+        "labels",
+        Kind::Map(&Kind::Text),
+        "Further labels of the namespace; placeholders as in manifests.",
+    )
+    .example("{team: '{{project_slug}}'}"),
+    Key::new(
+        "annotations",
+        Kind::Map(&Kind::Text),
+        "Further annotations of the namespace; placeholders as in manifests.",
+    )
+    .example("{example.com/owner: '{{customer_name}}'}"),
+    Key::new("pod_security", Kind::Section(POD_SECURITY), "Pod Security levels of the namespace (Kubernetes: Pod Security Admission)."),
+    Key::new(
+        "node_selector",
+        Kind::Text,
+        "Labels of the nodes that pods of the project may run on (OpenShift: openshift.io/node-selector).",
+    )
+    .example("region=east"),
+];
+
+const LEVEL: Kind = Kind::Choice(&["privileged", "baseline", "restricted"]);
+
+pub(crate) const POD_SECURITY: &[Key] = &[
+    Key::new("enforce", LEVEL, "Pods below this level are refused.").example("restricted"),
+    Key::new("audit", LEVEL, "Pods below this level are noted in the audit log.").example("restricted"),
+    Key::new("warn", LEVEL, "Whoever makes pods below this level is warned.").example("restricted"),
+];
+
+pub(crate) const MANIFEST: &[Key] = &[
+    Key::new(
+        "object",
+        Kind::Any,
+        "The object as in a manifest, without namespace. Texts may hold {{namespace}}, {{resource_uuid}}, \
+         {{resource_name}}, {{resource_slug}}, {{project_name}}, {{project_slug}}, {{customer_name}}, \
+         {{customer_slug}} and {{limit.<component>}}.",
+    )
+    .required(),
+    Key::new(
+        "reconcile",
+        Kind::Choice(&["always", "once"]),
+        "`always` puts back what the tenant changes or deletes; `once` makes the object and leaves it to the tenant.",
+    )
+    .default("always"),
+    Key::new(
+        "recreate",
+        Kind::Bool,
+        "Whether the object is deleted and made anew where a field cannot be changed.",
+    )
+    .default("false"),
 ];
 
 pub(crate) const SERVICE_ACCOUNT: &[Key] = &[Key::new("name", Kind::Text, "Its name.").required()];

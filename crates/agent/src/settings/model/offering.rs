@@ -1,9 +1,11 @@
 //! The settings of one offering. Waldur contract §1.3.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use planner::access::{AccountRule, RoleTable, SubjectRule};
 use planner::policy::Naming;
+use planner::template::TemplateObject;
 use planner::usernames::UsernameRule;
 use secrecy::SecretString;
 use url::Url;
@@ -157,6 +159,12 @@ pub struct ProjectTemplate {
     pub service_accounts: Vec<String>,
     /// Further limit ranges.
     pub limit_ranges: Vec<LimitRangeTemplate>,
+    /// Further objects.
+    pub manifests: Vec<TemplateObject>,
+    /// Further labels of the namespace, Pod Security included.
+    pub labels: BTreeMap<String, String>,
+    /// Further annotations of the namespace, the node selector included.
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// One limit range of `project_template`.

@@ -10,10 +10,9 @@ const TOKENS: &str = include_str!("../../../../../examples/okd-config-with-token
 fn the_flat_example_loads_and_says_what_has_no_effect_yet() {
     check(
         FLAT,
-        "config.yaml:73:1: note: project_template: is checked, but has no effect in this version\n\
-         config.yaml:88:3: note: monitoring.enable_metrics: is checked, but has no effect in this version\n\
-         config.yaml:89:3: note: monitoring.metrics_port: is checked, but has no effect in this version\n\
-         config.yaml:91:3: note: monitoring.alert_thresholds: is checked, but has no effect in this version",
+        "config.yaml:89:3: note: monitoring.enable_metrics: is checked, but has no effect in this version\n\
+         config.yaml:90:3: note: monitoring.metrics_port: is checked, but has no effect in this version\n\
+         config.yaml:92:3: note: monitoring.alert_thresholds: is checked, but has no effect in this version",
     );
     let settings = loaded(FLAT).settings;
     assert_eq!(settings.agent_mode, Some(Mode::EventProcess));

@@ -10,6 +10,7 @@ mod quota;
 mod robust;
 mod secrets;
 mod subjects;
+mod template;
 mod values;
 
 use super::{Environment, Finding, Loaded, Severity, Strictness, check_text, render};

@@ -5,4 +5,5 @@ mod adoption;
 mod properties;
 mod scenarios;
 mod subjects;
+mod template;
 mod world;

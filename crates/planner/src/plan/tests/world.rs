@@ -12,7 +12,7 @@ use crate::amount::Amount;
 use crate::desired::{self, Command, Facts};
 use crate::model::{Limit, Limits, Offering, Order, OrderKind, OrderState, Resource, ResourceState};
 use crate::names;
-use crate::observed::{Lookup, Namespace, Observed, Owned, Ownership, RoleBinding, Survey};
+use crate::observed::{Furnished, Lookup, Namespace, Observed, Owned, Ownership, RoleBinding, Survey};
 use crate::plan::{Plan, plan};
 use crate::policy::{ComponentPolicy, Flavour, LimitRangePolicy, Naming, Policy, QuotaTarget};
 use crate::quota::Hard;
@@ -50,6 +50,7 @@ pub(super) fn policy() -> Policy {
         |value: i64| components.iter().map(|(name, _)| ((*name).to_owned(), Amount::whole(value))).collect();
     Policy {
         naming: Naming::default(),
+        template: Default::default(),
         paused_limits: each(0),
         downscaled_limits: each(1),
         components: components.into_iter().map(|(name, component)| (name.to_owned(), component)).collect(),
@@ -81,6 +82,8 @@ pub(super) fn resource(state: ResourceState, backend_id: &str, bought: &str) -> 
         backend_id: backend_id.to_owned(),
         limits: limits(bought),
         project_slug: Some("web-1".to_owned()),
+        project_name: Some("Web shop".to_owned()),
+        customer_name: Some("Acme Ltd".to_owned()),
         customer_slug: Some("acme".to_owned()),
         named_by_project: false,
         paused: false,
@@ -127,6 +130,8 @@ pub(super) struct Project {
     pub(super) service_accounts: BTreeMap<String, String>,
     /// Service accounts that somebody else made.
     pub(super) foreign_accounts: BTreeSet<String>,
+    /// Objects of the template.
+    pub(super) furnished: BTreeMap<(String, String), Furnished>,
     /// What carries no labels.
     pub(super) left: Survey,
 }
@@ -155,6 +160,7 @@ impl Project {
             bindings: BTreeMap::new(),
             service_accounts: BTreeMap::new(),
             foreign_accounts: BTreeSet::new(),
+            furnished: BTreeMap::new(),
             left: Survey { resource_version: "7".to_owned(), ..Survey::default() },
         }
     }
@@ -275,6 +281,7 @@ impl World {
             observed.quota = project.quota.clone();
             observed.limit_range = project.limit_range.clone();
             observed.bindings = project.bindings.clone();
+            observed.furnished = project.furnished.clone();
             observed.service_accounts = project.service_accounts.clone();
         }
         observed
@@ -357,9 +364,11 @@ impl World {
                 project.namespace.annotations = annotations.clone();
                 self.insert_made(project);
             }
-            Action::ApplyNamespace { target, resource, annotations } => {
+            Action::ApplyNamespace { target, resource, annotations, labels: more } => {
                 let project = self.target(target);
                 project.namespace.labels = labels(*resource);
+                project.namespace.labels.extend(more.clone());
+                project.namespace.annotations.remove(names::TEMPLATE_RECORD);
                 project.namespace.annotations.extend(annotations.clone());
             }
             Action::AdoptNamespace { target, resource, resource_version, annotations } => {
@@ -372,6 +381,23 @@ impl World {
                 let project = self.cluster.get_mut(namespace).unwrap();
                 assert_eq!(project.namespace.labels, labels(RESOURCE));
                 project.left.python.retain(|known| known != binding);
+            }
+            Action::Furnish { target, expect, object, .. } => {
+                let project = self.target(target);
+                let id = (object.api.token(), object.name.clone());
+                check_expectation(expect, project.furnished.get(&id).map(|seen| seen.uid.as_str()));
+                let (api, uid, body) =
+                    (object.api.clone(), format!("uid-{}", object.name), object.body.clone());
+                let mut body = body;
+                body["metadata"]["labels"][names::TEMPLATE] = object.digest().into();
+                project
+                    .furnished
+                    .insert(id, Furnished { api, uid, body, taken: BTreeSet::new(), settled: false });
+            }
+            Action::Unfurnish { namespace, api, name, uid, .. } => {
+                let project = self.cluster.get_mut(namespace).unwrap();
+                let removed = project.furnished.remove(&(api.token(), name.clone()));
+                assert_eq!(removed.map(|seen| seen.uid).as_ref(), Some(uid));
             }
             Action::Release { kind, namespace, name, .. } => self.release(*kind, namespace, name),
             Action::ApplyQuota { target, expect, hard, .. } => {

@@ -126,6 +126,12 @@ impl View<'_> {
         out.with("customer_slug", || {
             self.state.customer_of_project(resource.project).map(|customer| customer.slug.clone())
         });
+        out.with("project_name", || {
+            self.state.projects.get(resource.project).map(|project| project.name.clone())
+        });
+        out.with("customer_name", || {
+            self.state.customer_of_project(resource.project).map(|customer| customer.name.clone())
+        });
         out.with("last_sync", || time(resource.last_sync));
         out.put("end_date_updated_at", optional_time(resource.end_date_updated_at));
         out.blanks(&["usage_limit_restriction"]);
