@@ -103,6 +103,7 @@ async fn a_connection_that_breaks_is_made_again_and_what_was_missed_is_caught_up
     let site = Site::start().await;
     let agent = site.listening(&site.by_events()).await;
     for (number, name) in ["Shop", "Blog", "Wiki"].into_iter().enumerate() {
+        site.subscribed(1).await;
         match number {
             0 => assert_eq!(site.broker().reset_connections(), 1),
             1 => assert_eq!(site.broker().close_connections("CONNECTION_FORCED"), 1),
