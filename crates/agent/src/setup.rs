@@ -1,5 +1,7 @@
 //! From settings to a running engine: the one place where all parts are put together.
 
+mod lifecycle;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -133,10 +135,12 @@ fn cluster(offering: &OfferingSettings, timeout: Duration) -> anyhow::Result<Clu
 
 /// Without members to keep, nothing of theirs is looked at.
 fn needs(offering: &OfferingSettings) -> Needs {
+    let workloads = offering.lifecycle.stop_workloads;
     if !offering.membership_sync {
-        return Needs::default();
+        return Needs { workloads, ..Needs::default() };
     }
     Needs {
+        workloads,
         groups: matches!(offering.subjects, SubjectRule::Group(_)),
         service_accounts: offering.service_accounts == AccountRule::ServiceAccount,
         identities: offering.identity_provider.is_some(),
@@ -174,8 +178,7 @@ fn policy(offering: &OfferingSettings) -> anyhow::Result<Policy> {
             abilities: Abilities::default(),
             guard: removal_guard(offering.removal_guard),
         },
-        paused_limits: amounts(&offering.lifecycle.pause_quotas)?,
-        downscaled_limits: amounts(&offering.lifecycle.downscale_quotas)?,
+        lifecycle: lifecycle::policy(offering)?,
     })
 }
 
@@ -209,6 +212,7 @@ fn component_policy(
         unit_factor: amount(component.unit_factor)?,
         fallback_limit: fallback.map(amount).transpose()?,
         targets: targets.collect::<anyhow::Result<_>>()?,
+        shrink: component.shrink,
     })
 }
 
@@ -225,10 +229,6 @@ fn limit_range(settings: &LimitRangeSettings) -> anyhow::Result<Option<LimitRang
         max: quantities(&settings.max)?,
         min: quantities(&settings.min)?,
     }))
-}
-
-fn amounts(values: &[(String, ExactDecimal)]) -> anyhow::Result<BTreeMap<String, Amount>> {
-    values.iter().map(|(name, value)| Ok((name.clone(), amount(*value)?))).collect()
 }
 
 fn amount(value: ExactDecimal) -> anyhow::Result<Amount> {

@@ -12,6 +12,7 @@ use crate::access::{GrantStatus, Subject};
 use crate::names;
 use crate::policy::LimitRangePolicy;
 use crate::quota::{self, Hard};
+use crate::workloads::WorkloadChange;
 
 /// What must be true of an object for a write to it to be ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,6 +121,27 @@ pub enum Action {
         role: String,
         /// All who have it.
         subjects: BTreeSet<Subject>,
+    },
+    /// Stop or start a workload of the tenant's, or forget that it was stopped. The only write to an object that is
+    /// not ours: in a namespace that is, and only to `replicas` or `suspend` and to our annotation.
+    ChangeWorkload {
+        /// Where.
+        target: Target,
+        /// The resource whose the namespace must be.
+        resource: Uuid,
+        /// What it is.
+        change: WorkloadChange,
+    },
+    /// Put on a namespace how far the agent is with it ([`crate::lifecycle::MARKS`]).
+    MarkNamespace {
+        /// Which.
+        target: Target,
+        /// The resource that it is for.
+        resource: Uuid,
+        /// Annotations, with `None` to take one off.
+        marks: BTreeMap<&'static str, Option<String>>,
+        /// True for the mark that says that all before it was done; left out if something was not.
+        closing: bool,
     },
     /// Delete one of our role bindings.
     DeleteRoleBinding {
@@ -277,6 +299,7 @@ impl Action {
                 | Self::SetResourceOk { .. }
                 | Self::SetBackendMetadata { .. }
                 | Self::RefreshLastSync { .. }
+                | Self::MarkNamespace { closing: true, .. }
         )
     }
 
@@ -301,6 +324,7 @@ impl Action {
             || matches!(
                 self,
                 Self::ApplyLimitRange { .. }
+                    | Self::ChangeWorkload { .. }
                     | Self::EnsureIdentity { .. }
                     | Self::SetBackendMetadata { .. }
                     | Self::SetMembershipStatuses { .. }
@@ -323,6 +347,10 @@ impl fmt::Display for Action {
             Self::CreateNamespace { name, .. } => write!(f, "+ namespace {name}"),
             Self::ApplyNamespace { target, annotations, .. } => {
                 write!(f, "~ namespace {}: labels, {} annotations", target.name, annotations.len())
+            }
+            Self::ChangeWorkload { target, change, .. } => write!(f, "~ {} {change}", target.name),
+            Self::MarkNamespace { target, marks, .. } => {
+                write!(f, "~ namespace {}:{}", target.name, marks_text(marks))
             }
             Self::ApplyQuota { target, hard, before, .. } => {
                 let sign = if before.is_empty() { '+' } else { '~' };
@@ -389,6 +417,15 @@ impl fmt::Display for Action {
             }
         }
     }
+}
+
+/// ` waldur/held paused, - waldur/workloads`.
+fn marks_text(marks: &BTreeMap<&'static str, Option<String>>) -> String {
+    let text = |(key, value): (&&str, &Option<String>)| match value {
+        Some(value) => format!(" {key} {value}"),
+        None => format!(" - {key}"),
+    };
+    marks.iter().map(text).collect::<Vec<_>>().join(",")
 }
 
 /// ` requests.cpu 4 → 8, + pods 50, - limits.cpu 16`.

@@ -11,8 +11,8 @@
 //! | step | module |
 //! | --- | --- |
 //! | what the words mean | [`model`], [`amount`], [`names`], [`policy`] |
-//! | what Waldur asks for | [`desired`], [`quota`], [`access`], [`subjects`], [`usernames`] |
-//! | what the shell saw on the cluster | [`observed`] |
+//! | what Waldur asks for | [`desired`], [`quota`], [`access`], [`subjects`], [`usernames`], [`lifecycle`] |
+//! | what the shell saw on the cluster | [`observed`], [`workloads`] |
 //! | what to do | [`plan`], [`action`], [`finding`] |
 //! | what a failure means | [`outcome`] |
 //! | what comes next | [`queue`] |
@@ -25,6 +25,7 @@ pub mod action;
 pub mod amount;
 pub mod desired;
 pub mod finding;
+pub mod lifecycle;
 pub mod model;
 pub mod names;
 pub mod observed;
@@ -35,3 +36,4 @@ pub mod queue;
 pub mod quota;
 pub mod subjects;
 pub mod usernames;
+pub mod workloads;

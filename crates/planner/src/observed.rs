@@ -10,6 +10,7 @@ use crate::access::Subject;
 use crate::names;
 use crate::policy::LimitRangePolicy;
 use crate::quota::Hard;
+use crate::workloads::Workloads;
 
 /// A namespace, whoever made it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub struct Namespace {
     pub created: Option<Timestamp>,
     /// Being deleted.
     pub terminating: bool,
+    /// When its deletion began, by the cluster's clock.
+    pub terminating_since: Option<Timestamp>,
     /// What keeps it from going away, in the API server's words; empty if nothing is known.
     pub blocked_by: Vec<String>,
 }
@@ -130,4 +133,10 @@ pub struct Observed {
     pub refused: BTreeMap<Subject, String>,
     /// True where the cluster refused limit ranges to this agent: they are then left out.
     pub limit_range_refused: bool,
+    /// What is in use by our quota's keys (Kubernetes: `status.used`); `None` if nobody looked.
+    pub used: Option<Hard>,
+    /// What runs in the owned namespace; `None` if nobody looked.
+    pub workloads: Option<Workloads>,
+    /// The cluster's clock, if it has told the time.
+    pub server_time: Option<Timestamp>,
 }

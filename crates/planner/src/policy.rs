@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::access::AccessPolicy;
 use crate::amount::Amount;
+use crate::lifecycle::{LifecyclePolicy, Shrink};
 
 /// Prefixes of names and of annotation values (design: Namespace name, Metadata).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +52,8 @@ pub struct ComponentPolicy {
     pub fallback_limit: Option<Amount>,
     /// Keys of the quota; none for a component that has no effect on the cluster.
     pub targets: Vec<QuotaTarget>,
+    /// What becomes of an Update order that goes below what is in use.
+    pub shrink: Shrink,
 }
 
 /// Defaults for containers that name no requests or limits: under a quota on these a pod without them is
@@ -93,8 +96,6 @@ pub struct Policy {
     pub legacy_waldur: bool,
     /// Who gets which access.
     pub access: AccessPolicy,
-    /// Limits of a paused resource, in Waldur's unit, for each component that has quota targets.
-    pub paused_limits: BTreeMap<String, Amount>,
-    /// The same for a downscaled resource.
-    pub downscaled_limits: BTreeMap<String, Amount>,
+    /// What pause, downscale, restore and terminate do.
+    pub lifecycle: LifecyclePolicy,
 }

@@ -10,6 +10,7 @@ use kube::{Client, Config};
 use planner::access::Abilities;
 use planner::outcome::Failure;
 use planner::policy::Flavour;
+use planner::workloads::WorkloadKind;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use tower::util::MapRequestLayer;
@@ -19,6 +20,7 @@ use super::http::Http;
 use super::kinds::Kind;
 use super::store::Store;
 use super::subjects::{Needs, USER};
+use super::workloads;
 use crate::ca_file;
 use crate::credentials::Credential;
 use crate::error::ApiError;
@@ -52,6 +54,8 @@ pub(crate) struct Surroundings {
     pub(crate) limit_ranges: bool,
     /// What of [`Needs`] is served and allowed.
     pub(crate) abilities: Abilities,
+    /// Kinds of workloads that may be stopped; empty where that is not asked for.
+    pub(crate) workloads: Vec<WorkloadKind>,
 }
 
 impl Surroundings {
@@ -136,9 +140,14 @@ impl Cluster {
             Ok::<_, ApiError>((watch && list).then_some(kind))
         }));
         let limit_ranges = self.may_all(&["patch", "list"], Kind::LimitRange);
-        let (user, watchable, limit_ranges, abilities) =
-            futures::try_join!(self.user_name(flavour), watchable, limit_ranges, self.abilities(flavour))?;
-        let found = Surroundings { flavour, user, watchable: Vec::new(), limit_ranges, abilities };
+        let (user, watchable, limit_ranges, abilities, workloads) = futures::try_join!(
+            self.user_name(flavour),
+            watchable,
+            limit_ranges,
+            self.abilities(flavour),
+            self.stoppable(flavour)
+        )?;
+        let found = Surroundings { flavour, user, watchable: Vec::new(), limit_ranges, abilities, workloads };
         let watchable = watchable.into_iter().flatten().filter(|kind| found.can_read(*kind)).collect();
         Ok(Surroundings { watchable, ..found })
     }
@@ -146,7 +155,7 @@ impl Cluster {
     /// What of the needs is served and allowed. What is not needed is not asked for.
     async fn abilities(&self, flavour: Flavour) -> Result<Abilities, ApiError> {
         let openshift = flavour == Flavour::OpenShift;
-        let Needs { groups, service_accounts, identities } = self.needs;
+        let Needs { groups, service_accounts, identities, workloads: _ } = self.needs;
         let keep = async |needed: bool, kind: Kind| Ok(needed && self.may_all(&KEEP, kind).await?);
         let identities = async {
             let mut allowed = openshift && identities;
@@ -161,6 +170,22 @@ impl Cluster {
             identities
         )?;
         Ok(Abilities { groups, service_accounts, identities })
+    }
+
+    /// Kinds of workloads that may be stopped.
+    async fn stoppable(&self, flavour: Flavour) -> Result<Vec<WorkloadKind>, ApiError> {
+        if !self.needs.workloads {
+            return Ok(Vec::new());
+        }
+        let served =
+            |kind: &WorkloadKind| flavour == Flavour::OpenShift || *kind != WorkloadKind::DeploymentConfig;
+        let kinds = WorkloadKind::ALL.into_iter().filter(served).map(|kind| async move {
+            let (group, plural) = workloads::place(kind);
+            let (list, patch) =
+                futures::try_join!(self.may_on("list", group, plural), self.may_on("patch", group, plural))?;
+            Ok::<_, ApiError>((list && patch).then_some(kind))
+        });
+        Ok(futures::future::try_join_all(kinds).await?.into_iter().flatten().collect())
     }
 
     /// The agent's own user name (Kubernetes: SelfSubjectReview, since 1.28; OpenShift: users/~).

@@ -6,6 +6,7 @@ use kube::api::{ApiResource, DynamicObject};
 use kube::core::GroupVersionKind;
 use planner::access::Subject;
 use planner::amount::Amount;
+use planner::lifecycle;
 use planner::names;
 use planner::observed::{Namespace, Owned, RoleBinding};
 use planner::policy::LimitRangePolicy;
@@ -283,7 +284,8 @@ pub(crate) fn read_namespace(object: &DynamicObject) -> Namespace {
     let labels = metadata.labels.iter().flatten().filter(|(key, _)| ours(key));
     let texts =
         [names::DISPLAY_NAME, names::DESCRIPTION, names::ORGANIZATION, names::PARENT, names::REQUESTER];
-    let annotations = metadata.annotations.iter().flatten().filter(|(key, _)| texts.contains(&key.as_str()));
+    let matters = |key: &str| texts.contains(&key) || lifecycle::MARKS.contains(&key);
+    let annotations = metadata.annotations.iter().flatten().filter(|(key, _)| matters(key));
     Namespace {
         name: metadata.name.clone().unwrap_or_default(),
         uid: metadata.uid.clone().unwrap_or_default(),
@@ -291,6 +293,7 @@ pub(crate) fn read_namespace(object: &DynamicObject) -> Namespace {
         annotations: annotations.map(|(key, value)| (key.clone(), value.clone())).collect(),
         created: metadata.creation_timestamp.as_ref().map(|time| time.0),
         terminating: metadata.deletion_timestamp.is_some(),
+        terminating_since: metadata.deletion_timestamp.as_ref().map(|time| time.0),
         blocked_by: blocked_by(&object.data),
     }
 }
@@ -331,7 +334,8 @@ pub(crate) fn read_limit_range(object: &DynamicObject) -> Owned<LimitRangePolicy
     }
 }
 
-fn amounts(value: Option<&Value>) -> BTreeMap<String, Amount> {
+/// Quantities by name. One that cannot be read is left out.
+pub(super) fn amounts(value: Option<&Value>) -> BTreeMap<String, Amount> {
     let entries = value.and_then(Value::as_object).into_iter().flatten();
     entries
         .filter_map(|(key, value)| {

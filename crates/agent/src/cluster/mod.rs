@@ -12,6 +12,7 @@ pub(crate) mod observe;
 pub(crate) mod store;
 pub(crate) mod subjects;
 pub(crate) mod watch;
+pub(crate) mod workloads;
 
 pub use connect::{Cluster, ClusterOptions};
 pub use subjects::Needs;

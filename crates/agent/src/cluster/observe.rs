@@ -5,16 +5,19 @@
 
 use std::collections::HashSet;
 
+use jiff::Timestamp;
 use kube::api::DynamicObject;
 use planner::names;
 use planner::observed::{Lookup, Namespace, Observed};
 use planner::policy::Flavour;
+use planner::workloads::WorkloadKind;
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::connect::{Cluster, Surroundings};
 use super::kinds::{self, Kind};
 use super::store::Listing;
+use super::workloads;
 use crate::error::{ApiError, Peer};
 
 /// What the agent knows about its own sight of the cluster.
@@ -51,6 +54,18 @@ impl Cluster {
                     "`subjects.kind` is `group`, but the agent lacks rights on groups (user.openshift.io: {keep}); users are bound themselves"
                 );
             }
+        }
+        let stoppable = |kind: &&WorkloadKind| {
+            !found.workloads.contains(kind)
+                && (found.flavour == Flavour::OpenShift || **kind != WorkloadKind::DeploymentConfig)
+        };
+        let missing: Vec<&str> =
+            WorkloadKind::ALL.iter().filter(stoppable).map(|kind| workloads::place(*kind).1).collect();
+        if self.needs.workloads && !missing.is_empty() {
+            tracing::warn!(
+                "`lifecycle.stop_workloads` is on, but the agent lacks rights (list and patch) on {}; those are not stopped",
+                missing.join(", ")
+            );
         }
         if self.needs.service_accounts && !found.abilities.service_accounts {
             tracing::warn!(
@@ -90,9 +105,45 @@ impl Cluster {
         }
         let store = self.store.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         let mut observed = store.observed(resource, backend_id);
+        observed.server_time = self.http.server_time();
         observed.limit_range_refused =
             self.read_state(|state| state.surroundings.as_ref().is_some_and(|known| !known.limit_ranges));
         Ok(observed)
+    }
+
+    /// What is there of a resource whose project is to go, or is going: one look at its namespace. What else is of it
+    /// was listed by the pass, and is looked at once more before it is deleted.
+    pub(crate) async fn observe_leaving(
+        &self,
+        resource: Uuid,
+        backend_id: &str,
+    ) -> Result<Observed, ApiError> {
+        let known = self.observe(resource, backend_id, false).await?;
+        let Some(name) = known.primary(backend_id).map(|namespace| namespace.name.clone()) else {
+            return self.observe(resource, backend_id, true).await;
+        };
+        if self.read_state(|state| state.live.contains(&Kind::Namespace)) {
+            return Ok(known);
+        }
+        let found = self.look_up(&name).await?;
+        let mut observed = self.observe(resource, backend_id, false).await?;
+        observed.by_name.insert(name, found);
+        Ok(observed)
+    }
+
+    /// Lists our namespaces, unless they are watched.
+    pub(crate) async fn list_namespaces(&self) -> Result<(), ApiError> {
+        if self.not_live().contains(&Kind::Namespace) {
+            let query = format!("&labelSelector={}", encoded(&kinds::our_labels()));
+            let listing = self.read_list(Kind::Namespace, &query).await?;
+            self.write_store(|store| store.listed(Kind::Namespace, &listing));
+        }
+        Ok(())
+    }
+
+    /// Resources with a project whose deadline has passed, or cannot be read.
+    pub(crate) fn due(&self, now: Timestamp) -> Vec<Uuid> {
+        self.store.read().unwrap_or_else(std::sync::PoisonError::into_inner).due(now)
     }
 
     async fn refresh_one(&self, resource: Uuid) -> Result<(), ApiError> {

@@ -4,8 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use kube::api::DynamicObject;
 use planner::access::Subject;
+use planner::lifecycle;
 use planner::names;
 use planner::observed::{Namespace, Observed, Owned, RoleBinding};
 use planner::policy::LimitRangePolicy;
@@ -359,6 +361,16 @@ impl Store {
             }
         }
         changed
+    }
+
+    /// Resources with a namespace whose deadline has passed, or cannot be read.
+    pub(crate) fn due(&self, now: Timestamp) -> Vec<Uuid> {
+        let is_due = |seen: &&Seen<KeptNamespace>| {
+            let mark = seen.value.annotations.iter().find(|(key, _)| key == lifecycle::DELETE_AFTER);
+            mark.is_some_and(|(_, text)| text.parse::<Timestamp>().map_or(true, |deadline| deadline <= now))
+        };
+        let namespaces = self.namespaces.0.values().flatten().map(|(_, seen)| seen);
+        namespaces.filter(is_due).map(|seen| seen.resource).collect()
     }
 
     /// What is known about a resource. `backend_id` decides between several namespaces.

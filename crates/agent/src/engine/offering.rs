@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use planner::outcome::Failure;
 use planner::policy::Policy;
@@ -59,6 +60,8 @@ pub struct Offering {
     pub(super) pass: Mutex<Option<PassRead>>,
     /// Messages that are said once per start.
     said_once: Mutex<HashSet<&'static str>>,
+    /// When namespaces were listed for projects that are due for deletion.
+    pub(super) listed: Mutex<Option<Instant>>,
     /// What the Python agent has left was looked for.
     pub(super) leftovers: tokio::sync::OnceCell<()>,
 }
@@ -85,6 +88,7 @@ impl Offering {
             people: tokio::sync::Mutex::default(),
             pass: Mutex::default(),
             said_once: Mutex::default(),
+            listed: Mutex::default(),
             leftovers: tokio::sync::OnceCell::new(),
         }
     }

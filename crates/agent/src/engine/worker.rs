@@ -10,7 +10,7 @@ use planner::desired::{self, Desired, Facts, Goal};
 use planner::model::{self, OrderKind, OrderState};
 use planner::observed::{Lookup, Observed};
 use planner::outcome::{self, Failure, Next};
-use planner::plan::{self, Plan};
+use planner::plan::{self, LookInto, Plan};
 use planner::queue::Ended;
 use tracing::Instrument as _;
 use uuid::Uuid;
@@ -83,7 +83,14 @@ impl Engine {
         let policy = offering.policy(&surroundings);
         let desired = desired::desired(&policy, &offering_model, facts, Timestamp::now());
         let backend_id = facts.resource.as_ref().map_or("", |resource| resource.backend_id.as_str());
-        let mut observed = offering.cluster.observe(key.resource, backend_id, !seen.by_pass).await?;
+        let mut observed = match &desired.goal {
+            // What is waited for is a namespace that goes away, and one look at it is enough.
+            Goal::Left(_) => offering.cluster.observe_leaving(key.resource, backend_id).await?,
+            Goal::Removed(removal) if !removal.termination.locks() => {
+                offering.cluster.observe_leaving(key.resource, backend_id).await?
+            }
+            _ => offering.cluster.observe(key.resource, backend_id, !seen.by_pass).await?,
+        };
         for name in names {
             observed.by_name.insert(name.clone(), offering.cluster.look_up(name).await?);
         }
@@ -149,7 +156,7 @@ async fn look_at_orders(offering: &Offering, key: Key, first: bool) -> Result<Se
     // A look without an order comes after a create: usernames may have been given since.
     let max_age = if orders.is_empty() { PEOPLE_AFTER_CREATE } else { PEOPLE_KEPT };
     let team = match &resource {
-        Some(resource) if offering.options.membership && makes => {
+        Some(resource) if offering.options.membership && makes && !resource.is_terminated_for(&orders) => {
             team_of(offering, resource, max_age).await?
         }
         _ => None,
@@ -161,7 +168,8 @@ async fn look_at_orders(offering: &Offering, key: Key, first: bool) -> Result<Se
             order.plan_quotas = offering.waldur.plan_quotas(plan).await?;
         }
     }
-    Ok(Seen { facts: Facts { resource, orders, team, ..Facts::default() }, by_pass })
+    let facts = Facts { resource, orders, orders_read: true, team, ..Facts::default() };
+    Ok(Seen { facts, by_pass })
 }
 
 /// The team of a project that is being made. One that this token may not read holds up no order (contract §3.4):
@@ -228,7 +236,13 @@ async fn plan_with_lookups(
                 }
                 observed.by_name.insert(name.clone(), found);
             }
-            None => return Ok(plan),
+            None => match &plan.look_into {
+                Some(LookInto::Used(name)) => observed.used = Some(offering.cluster.used(name).await?),
+                Some(LookInto::Workloads(name)) => {
+                    observed.workloads = Some(offering.cluster.workloads(name).await);
+                }
+                None => return Ok(plan),
+            },
         }
     }
 }
@@ -358,7 +372,9 @@ impl<'a> Execution<'a> {
             | Action::ApplyServiceAccount { .. }
             | Action::DeleteServiceAccount { .. }
             | Action::EnsureIdentity { .. }
-            | Action::DeleteNamespace { .. } => {}
+            | Action::DeleteNamespace { .. }
+            | Action::MarkNamespace { .. }
+            | Action::ChangeWorkload { .. } => {}
         }
         Ok(true)
     }
@@ -367,7 +383,7 @@ impl<'a> Execution<'a> {
     async fn failed(&mut self, plan: &Plan, action: &Action, error: &ApiError) -> Option<Round> {
         match outcome::after(action, &error.failure) {
             Next::Skip => {
-                self.left_out |= action.changes_access();
+                self.left_out |= action.changes_access() || matches!(action, Action::ChangeWorkload { .. });
                 if let Action::ApplyRoleBinding { role, .. } = action {
                     self.refused.insert(role.clone(), "the cluster refuses the grant".to_owned());
                 }

@@ -8,6 +8,8 @@ mod cluster;
 mod crash;
 mod faults;
 mod input;
+mod lifecycle;
+mod lifecycle_terminate;
 mod logs;
 mod members;
 mod membership;

@@ -63,7 +63,7 @@ const STATUS: u8 = 16;
 type Row =
     (&'static str, &'static str, &'static str, &'static str, &'static str, &'static [&'static str], u8);
 
-const ROWS: [Row; 29] = [
+const ROWS: [Row; 30] = [
     ("", "v1", "namespaces", "namespace", "Namespace", &["ns"], CLUSTER | RETURNS | STATUS),
     ("", "v1", "resourcequotas", "resourcequota", "ResourceQuota", &["quota"], RETURNS | STATUS),
     ("", "v1", "limitranges", "limitrange", "LimitRange", &["limits"], UPSERT),
@@ -102,12 +102,15 @@ const ROWS: [Row; 29] = [
     ("", "v1", "nodes", "node", "Node", &["no"], CLUSTER | STATUS),
     // Kept apart from the core group's, unlike on a real server, where both show the same objects.
     ("events.k8s.io", "v1", "events", "event", "Event", &[], UPSERT),
+    (APPS, "v1", "deploymentconfigs", "deploymentconfig", "DeploymentConfig", &["dc"], GENERATION | STATUS),
 ];
 
 /// Group of roles and bindings.
 pub(crate) const RBAC: &str = "rbac.authorization.k8s.io";
 /// Group of OpenShift's projects.
 pub(crate) const PROJECT: &str = "project.openshift.io";
+/// Group of OpenShift's deployments.
+pub(crate) const APPS: &str = "apps.openshift.io";
 /// Group of OpenShift's users.
 pub(crate) const USER: &str = "user.openshift.io";
 

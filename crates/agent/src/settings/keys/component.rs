@@ -29,6 +29,13 @@ pub(crate) const COMPONENT: &[Key] = &[
          cpu, memory, storage and pods have the documented ones.",
     )
     .example("[requests.cpu, {key: limits.cpu, ratio: 2}]"),
+    Key::new(
+        "shrink",
+        Kind::Choice(&["accept", "refuse"]),
+        "What becomes of an Update order that goes below what is in use: `accept`, it is done and Waldur \
+         is told what is over; `refuse`, it is refused with the numbers.",
+    )
+    .default("accept"),
     Key::new("usage", Kind::Any, "Reserved: how its usage is measured.").later(),
     Key::new("description", Kind::Text, "Passed on to Waldur.").example("Cores"),
     Key::new("article_code", Kind::Text, "Passed on to Waldur.").example("OKD-CPU"),

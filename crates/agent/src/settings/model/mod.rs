@@ -8,8 +8,8 @@ mod global;
 mod offering;
 
 pub use cluster::{
-    ClusterSettings, ClusterToken, Lifecycle, LimitRangeSettings, ResourceQuantities, RestoreTo, TlsVerify,
-    UniquenessCheck,
+    ClusterSettings, ClusterToken, HeldQuota, Lifecycle, LimitRangeSettings, ResourceQuantities, RestoreTo,
+    TlsVerify, UniquenessCheck,
 };
 pub use component::{AccountingType, ComponentSettings, LimitPeriod, PortalComponent, QuotaTarget};
 pub use global::{LogLevel, LogShipping, Mode, Monitoring, Periods, Settings};

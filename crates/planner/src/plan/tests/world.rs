@@ -10,13 +10,16 @@ use crate::access::{Abilities, AccessPolicy, Grant, Member, Subject};
 use crate::action::{Action, Expect, Target};
 use crate::amount::Amount;
 use crate::desired::{self, Facts};
+use crate::finding::Finding;
+use crate::lifecycle::{HeldAmount, LifecyclePolicy, Shrink};
 use crate::model::{Limit, Limits, Offering, Order, OrderKind, OrderState, Resource, ResourceState};
 use crate::names;
 use crate::observed::{Lookup, Namespace, Observed, Owned, Ownership, RoleBinding};
-use crate::plan::{Plan, plan};
+use crate::plan::{LookInto, Plan, plan};
 use crate::policy::{ComponentPolicy, Flavour, LimitRangePolicy, Naming, Policy, QuotaTarget};
 use crate::quota::Hard;
 use crate::subjects::identity_name;
+use crate::workloads::Workloads;
 
 pub(super) const RESOURCE: Uuid = Uuid::from_u128(0x7f6e_5d4c_3b2a_1908_0706_0504_0302_0100);
 pub(super) const OTHER: Uuid = Uuid::from_u128(1);
@@ -39,19 +42,25 @@ pub(super) fn policy() -> Policy {
         unit: Amount::of_suffix(unit).unwrap(),
         static_part: Amount::ZERO,
     };
-    let component = |targets| ComponentPolicy { unit_factor: Amount::ONE, fallback_limit: None, targets };
+    let component = |targets| ComponentPolicy {
+        unit_factor: Amount::ONE,
+        fallback_limit: None,
+        targets,
+        shrink: Shrink::Accept,
+    };
     let components = [
         ("cpu", component(vec![target("requests.cpu", 1, ""), target("limits.cpu", 2, "")])),
         ("memory", component(vec![target("requests.memory", 1, "Gi"), target("limits.memory", 2, "Gi")])),
         ("storage", component(vec![target("requests.storage", 1, "Gi")])),
         ("pods", component(vec![target("pods", 1, "")])),
     ];
-    let each =
-        |value: i64| components.iter().map(|(name, _)| ((*name).to_owned(), Amount::whole(value))).collect();
+    let each = |value: i64| {
+        let held = HeldAmount::Fixed(Amount::whole(value));
+        components.iter().map(|(name, _)| ((*name).to_owned(), held)).collect()
+    };
     Policy {
         naming: Naming::default(),
-        paused_limits: each(0),
-        downscaled_limits: each(1),
+        lifecycle: LifecyclePolicy { paused: each(0), downscaled: each(1), ..LifecyclePolicy::default() },
         components: components.into_iter().map(|(name, component)| (name.to_owned(), component)).collect(),
         limit_range: Some(LimitRangePolicy {
             default: BTreeMap::from([
@@ -127,6 +136,9 @@ pub(super) struct Project {
     pub(super) service_accounts: BTreeMap<String, String>,
     /// Service accounts that somebody else made.
     pub(super) foreign_accounts: BTreeSet<String>,
+    pub(super) workloads: Workloads,
+    /// What is in use.
+    pub(super) used: Hard,
 }
 
 /// A group of the cluster.
@@ -153,6 +165,8 @@ impl Project {
             bindings: BTreeMap::new(),
             service_accounts: BTreeMap::new(),
             foreign_accounts: BTreeSet::new(),
+            workloads: Workloads::default(),
+            used: Hard::new(),
         }
     }
 
@@ -191,6 +205,10 @@ pub(super) struct World {
     refused: BTreeMap<Subject, String>,
     pub(super) now: Timestamp,
     pub(super) messages: Vec<String>,
+    /// By the cluster's clock.
+    pub(super) server_time: Option<Timestamp>,
+    /// What was found that is worth telling.
+    pub(super) findings: Vec<Finding>,
     looked_up: BTreeMap<String, Lookup>,
     made: u32,
     refused_requests: bool,
@@ -205,6 +223,7 @@ impl World {
             facts: Facts {
                 resource: Some(resource),
                 orders: order.into_iter().collect(),
+                orders_read: true,
                 ..Facts::default()
             },
             cluster: BTreeMap::new(),
@@ -213,6 +232,8 @@ impl World {
             refused: BTreeMap::new(),
             now: Self::START,
             messages: Vec::new(),
+            server_time: None,
+            findings: Vec::new(),
             looked_up: BTreeMap::new(),
             made: 0,
             refused_requests: false,
@@ -261,6 +282,7 @@ impl World {
                 .collect(),
             identities: self.identities.clone().into(),
             refused: self.refused.clone(),
+            server_time: self.server_time,
             ..Observed::default()
         };
         let primary = observed.primary(&self.resource().backend_id).map(|namespace| namespace.name.clone());
@@ -276,11 +298,17 @@ impl World {
     /// Looks and plans, with the lookups that the plan asks for.
     pub(super) fn plan(&mut self) -> Plan {
         let desired = desired::desired(&self.policy, &Self::offering(), &self.facts, self.now);
-        for _ in 0..4 {
-            let plan = plan(&desired, &self.observed(), self.now);
-            match &plan.look_up {
-                Some(name) => self.look_up(&name.clone()),
-                None => return plan,
+        let (mut used, mut workloads) = (None, None);
+        for _ in 0..6 {
+            let observed = Observed { used: used.clone(), workloads: workloads.clone(), ..self.observed() };
+            let plan = plan(&desired, &observed, self.now);
+            match (&plan.look_up, &plan.look_into) {
+                (Some(name), _) => self.look_up(&name.clone()),
+                (None, Some(LookInto::Used(name))) => used = Some(self.cluster[name].used.clone()),
+                (None, Some(LookInto::Workloads(name))) => {
+                    workloads = Some(self.cluster[name].workloads.clone());
+                }
+                (None, None) => return plan,
             }
         }
         panic!("the plan keeps asking for names")
@@ -297,6 +325,7 @@ impl World {
         for _ in 0..12 {
             self.looked_up.retain(|name, _| self.refused_requests && !name.is_empty());
             let plan = self.plan();
+            self.findings.extend(plan.findings);
             if plan.actions.is_empty() && plan.look_again_at.is_none() {
                 return done;
             }
@@ -354,6 +383,21 @@ impl World {
                 let project = self.target(target);
                 project.namespace.labels = labels(*resource);
                 project.namespace.annotations.extend(annotations.clone());
+            }
+            Action::MarkNamespace { target, marks, .. } => {
+                let annotations = &mut self.target(target).namespace.annotations;
+                for (key, value) in marks {
+                    match value {
+                        Some(value) => drop(annotations.insert((*key).to_owned(), value.clone())),
+                        None => drop(annotations.remove(*key)),
+                    }
+                }
+            }
+            Action::ChangeWorkload { target, change, .. } => {
+                let owners = &mut self.target(target).workloads.owners;
+                let owner = owners.iter_mut().find(|owner| owner.uid == change.uid).unwrap();
+                assert_eq!(owner.state, change.before);
+                (owner.state, owner.remembered) = (change.after, change.remember.clone());
             }
             Action::ApplyQuota { target, expect, hard, .. } => {
                 let project = self.target(target);
