@@ -10,6 +10,7 @@ mod faults;
 mod input;
 mod lifecycle;
 mod lifecycle_terminate;
+mod lifecycle_workloads;
 mod logs;
 mod members;
 mod membership;

@@ -130,12 +130,17 @@ pub(crate) const PODS: &Kind = &KINDS[10];
 pub(crate) const CLAIMS: &Kind = &KINDS[11];
 pub(crate) const SERVICES: &Kind = &KINDS[12];
 pub(crate) const LEASES: &Kind = &KINDS[14];
+pub(crate) const DEPLOYMENTS: &Kind = &KINDS[16];
+pub(crate) const STATEFUL_SETS: &Kind = &KINDS[17];
+pub(crate) const REPLICA_SETS: &Kind = &KINDS[18];
+pub(crate) const JOBS: &Kind = &KINDS[19];
 pub(crate) const PROJECTS: &Kind = &KINDS[21];
 pub(crate) const PROJECT_REQUESTS: &Kind = &KINDS[22];
 pub(crate) const USERS: &Kind = &KINDS[23];
 pub(crate) const GROUPS: &Kind = &KINDS[24];
 pub(crate) const IDENTITIES: &Kind = &KINDS[25];
 pub(crate) const USER_IDENTITY_MAPPINGS: &Kind = &KINDS[26];
+pub(crate) const DEPLOYMENT_CONFIGS: &Kind = &KINDS[29];
 
 const fn table() -> [Kind; ROWS.len()] {
     let mut kinds = [const { row(0) }; ROWS.len()];
