@@ -74,14 +74,6 @@ pub enum Termination {
     Keep,
 }
 
-impl Termination {
-    /// True if a project is locked before anything else, or instead.
-    #[must_use]
-    pub const fn locks(self) -> bool {
-        matches!(self, Self::Grace(_) | Self::Keep)
-    }
-}
-
 /// What becomes of an Update order that goes below what is in use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Shrink {

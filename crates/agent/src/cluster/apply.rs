@@ -179,7 +179,7 @@ impl<'a> Writes<'a> {
         }
         match self.cluster.http.delete(&path, &kinds::delete_options(uid)).await {
             Err(error) if error.is_not_found() => Ok(()),
-            other => other.map(drop),
+            other => other.map(|_| self.cluster.write_store(|store| store.namespace_leaves(name))),
         }
     }
 

@@ -111,16 +111,18 @@ impl Cluster {
         Ok(observed)
     }
 
-    /// What is there of a resource whose project is to go, or is going: one look at its namespace. What else is of it
-    /// was listed by the pass, and is looked at once more before it is deleted.
+    /// What is there of a resource whose project is to go. One that is going away is waited for, which takes one look
+    /// at its namespace: what else is of it was listed before.
     pub(crate) async fn observe_leaving(
         &self,
         resource: Uuid,
         backend_id: &str,
+        fresh: bool,
     ) -> Result<Observed, ApiError> {
         let known = self.observe(resource, backend_id, false).await?;
-        let Some(name) = known.primary(backend_id).map(|namespace| namespace.name.clone()) else {
-            return self.observe(resource, backend_id, true).await;
+        let leaving = known.primary(backend_id).filter(|namespace| namespace.terminating);
+        let Some(name) = leaving.map(|namespace| namespace.name.clone()) else {
+            return self.observe(resource, backend_id, fresh).await;
         };
         if self.read_state(|state| state.live.contains(&Kind::Namespace)) {
             return Ok(known);

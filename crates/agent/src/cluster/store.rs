@@ -246,6 +246,14 @@ impl Store {
         }
     }
 
+    /// Takes in that a namespace has begun to go away, before it is seen.
+    pub(crate) fn namespace_leaves(&mut self, name: &str) {
+        let seen = self.namespaces.0.get_mut(name).into_iter().flatten();
+        for (_, seen) in seen {
+            seen.value.bare.terminating = true;
+        }
+    }
+
     /// Takes in that there is no namespace of this name.
     pub(crate) fn namespace_gone(&mut self, name: &str) {
         self.forget_namespace(name, u64::MAX);

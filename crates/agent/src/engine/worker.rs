@@ -84,10 +84,8 @@ impl Engine {
         let desired = desired::desired(&policy, &offering_model, facts, Timestamp::now());
         let backend_id = facts.resource.as_ref().map_or("", |resource| resource.backend_id.as_str());
         let mut observed = match &desired.goal {
-            // What is waited for is a namespace that goes away, and one look at it is enough.
-            Goal::Left(_) => offering.cluster.observe_leaving(key.resource, backend_id).await?,
-            Goal::Removed(removal) if !removal.termination.locks() => {
-                offering.cluster.observe_leaving(key.resource, backend_id).await?
+            Goal::Removed(_) | Goal::Left(_) => {
+                offering.cluster.observe_leaving(key.resource, backend_id, !seen.by_pass).await?
             }
             _ => offering.cluster.observe(key.resource, backend_id, !seen.by_pass).await?,
         };
