@@ -18,6 +18,7 @@ mod retry;
 pub mod settings;
 pub mod setup;
 pub mod telemetry;
+pub mod usage;
 pub mod waldur;
 
 /// Runs the command line of this process.

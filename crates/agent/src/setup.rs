@@ -11,6 +11,7 @@ use anyhow::{Context as _, bail};
 use planner::access::{Abilities, AccessPolicy, AccountRule, RemovalGuard, SubjectRule};
 use planner::amount::Amount;
 use planner::policy::{ComponentPolicy, Flavour, LimitRangePolicy, Policy, QuotaTarget};
+use planner::usage::rule::Rule;
 use secrecy::ExposeSecret as _;
 
 use crate::cluster::{Cluster, ClusterOptions, Needs};
@@ -20,6 +21,7 @@ use crate::settings::{
     self, ClusterToken, ComponentSettings, ExactDecimal, LimitRangeSettings, Mode, OfferingSettings,
     Settings, TlsVerify,
 };
+use crate::usage::{ReportOptions, Reported, Reports};
 use crate::waldur::http::Verify;
 use crate::waldur::{Waldur, WaldurOptions};
 
@@ -42,6 +44,83 @@ pub fn engine(settings: &Settings, mode: Mode, options: EngineOptions) -> anyhow
         );
     }
     Ok(Engine::new(offerings, options))
+}
+
+/// Puts together what reports usage. Nothing is sent.
+///
+/// # Errors
+/// As [`engine`].
+pub fn usage(settings: &Settings, options: EngineOptions) -> anyhow::Result<Reports> {
+    let mut reported = Vec::new();
+    for offering in settings.offerings.iter().filter(|offering| offering.reporting) {
+        let built = self::offering(settings, offering, Mode::Report, options).and_then(|built| {
+            let mut rules = Vec::new();
+            for component in &offering.components {
+                let rule = usage_rule(component);
+                rules.extend(rule.with_context(|| format!("component `{}` cannot be used", component.name))?);
+            }
+            Ok(Reported { offering: built, rules, omit_anomalous: offering.omit_anomalous_usage_components })
+        });
+        reported.push(built.with_context(|| format!("offering `{}` cannot be served", offering.name))?);
+    }
+    if reported.is_empty() {
+        bail!("no offering of the configuration reports usage; switch it on with `reporting_backend: okd`");
+    }
+    let (zone, periods) = (settings.timezone.clone(), settings.reporting_periods);
+    Ok(Reports::new(reported, ReportOptions { zone, periods, dry_run: options.dry_run }))
+}
+
+fn usage_rule(component: &ComponentSettings) -> anyhow::Result<Option<Rule>> {
+    let Some(usage) = &component.usage else { return Ok(None) };
+    let target = component.quota.first();
+    Ok(Some(Rule {
+        component: component.name.clone(),
+        measure: usage.measure,
+        thing: usage.thing.clone(),
+        quota_key: target.map(|target| target.key.to_string()),
+        ratio: target.map_or(Ok(Amount::ONE), |target| amount(target.ratio))?,
+        unit: Amount::of_suffix(&usage.unit).with_context(|| format!("unknown unit `{}`", usage.unit))?,
+        factor: amount(component.unit_factor_reporting)?,
+    }))
+}
+
+/// Puts together what a command of the operator needs: all offerings, whatever drives them. Nothing is sent.
+///
+/// # Errors
+/// As [`engine`].
+pub fn commanded(
+    settings: &Settings,
+    scope: CommandScope,
+    options: EngineOptions,
+) -> anyhow::Result<Option<Arc<Engine>>> {
+    let mode = match scope {
+        CommandScope::Orders => Mode::OrderProcess,
+        CommandScope::Members | CommandScope::All => Mode::MembershipSync,
+    };
+    let mut offerings = Vec::new();
+    for offering in &settings.offerings {
+        let served = match scope {
+            CommandScope::Orders => offering.order_processing,
+            CommandScope::Members => offering.membership_sync,
+            CommandScope::All => offering.order_processing || offering.membership_sync,
+        };
+        if served {
+            let built = self::offering(settings, offering, mode, options);
+            offerings.push(built.with_context(|| format!("offering `{}` cannot be served", offering.name))?);
+        }
+    }
+    Ok((!offerings.is_empty()).then(|| Engine::new(offerings, options)))
+}
+
+/// What a command is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommandScope {
+    /// Open orders.
+    Orders,
+    /// Resources whose members, quotas and flags are kept.
+    Members,
+    /// Resources of every offering that is worked at all.
+    All,
 }
 
 /// What a mode works on.

@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::{FmtSpan, Writer};
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
@@ -37,12 +38,21 @@ const HELD_BACK: [&str; 12] = [
     "tower=warn",
 ];
 
+/// Where lines go besides the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Console {
+    /// Standard output, as the Python agent does.
+    Output,
+    /// Standard error: the output is a command's answer.
+    Error,
+}
+
 /// Sets up logging for this process. The level is taken from `RUST_LOG`, else `WALDUR_LOG_LEVEL`, else the
 /// configuration.
 ///
 /// # Errors
 /// A log file that cannot be opened, or logging that is set up already.
-pub fn init(configured: LogLevel, file: Option<&Path>) -> anyhow::Result<()> {
+pub fn init(configured: LogLevel, file: Option<&Path>, console: Console) -> anyhow::Result<()> {
     let variable = |name| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
     let from_variable = variable("WALDUR_LOG_LEVEL").and_then(|name| LogLevel::from_name(name.trim()));
     let level = level_name(from_variable.unwrap_or(configured));
@@ -51,8 +61,11 @@ pub fn init(configured: LogLevel, file: Option<&Path>) -> anyhow::Result<()> {
         let held_back = HELD_BACK.iter().filter_map(|directive| directive.parse().ok());
         held_back.fold(EnvFilter::builder().parse_lossy(&filter), EnvFilter::add_directive)
     };
-    let terminal = io::stdout().is_terminal();
-    let console = tracing_subscriber::fmt::layer().with_span_events(FmtSpan::NONE).with_writer(io::stdout);
+    let (terminal, writer) = match console {
+        Console::Output => (io::stdout().is_terminal(), BoxMakeWriter::new(io::stdout)),
+        Console::Error => (io::stderr().is_terminal(), BoxMakeWriter::new(io::stderr)),
+    };
+    let console = tracing_subscriber::fmt::layer().with_span_events(FmtSpan::NONE).with_writer(writer);
     let console = if terminal {
         console.with_target(false).compact().boxed()
     } else {

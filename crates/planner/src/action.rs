@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::access::{GrantStatus, Subject};
 use crate::names;
+use crate::observed::PythonBinding;
 use crate::policy::LimitRangePolicy;
 use crate::quota::{self, Hard};
 use crate::workloads::WorkloadChange;
@@ -32,6 +33,38 @@ pub struct Target {
     pub name: String,
     /// Its uid; `None` for the one that this plan makes.
     pub uid: Option<String>,
+}
+
+/// The kinds of objects that carry our labels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnedKind {
+    /// The project itself.
+    Namespace,
+    /// Kubernetes: ResourceQuota.
+    Quota,
+    /// Kubernetes: LimitRange.
+    LimitRange,
+    /// Kubernetes: RoleBinding.
+    RoleBinding,
+    /// OpenShift: Group, which is in no namespace.
+    Group,
+    /// Kubernetes: ServiceAccount.
+    ServiceAccount,
+}
+
+impl OwnedKind {
+    /// The word for it.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Namespace => "namespace",
+            Self::Quota => "quota",
+            Self::LimitRange => "limit range",
+            Self::RoleBinding => "role binding",
+            Self::Group => "group",
+            Self::ServiceAccount => "service account",
+        }
+    }
 }
 
 /// One effect.
@@ -82,6 +115,39 @@ pub enum Action {
         resource: Uuid,
         /// Annotations of ours, all of them.
         annotations: BTreeMap<String, String>,
+    },
+    /// Put labels and annotations on a namespace of somebody else, as the operator wants.
+    AdoptNamespace {
+        /// Which; its uid is known.
+        target: Target,
+        /// The resource that it is for.
+        resource: Uuid,
+        /// Only this state of it (Kubernetes: resourceVersion).
+        resource_version: String,
+        /// Annotations of ours, all of them.
+        annotations: BTreeMap<String, String>,
+    },
+    /// Delete a role binding that the Python agent has made and ours has replaced.
+    DeletePythonBinding {
+        /// Where.
+        namespace: String,
+        /// The resource whose the namespace is.
+        resource: Uuid,
+        /// The binding; only this one, not another of the same name.
+        binding: PythonBinding,
+    },
+    /// Take our labels off an object, which stays as it is otherwise.
+    Release {
+        /// What it is.
+        kind: OwnedKind,
+        /// Where; empty for what is in no namespace.
+        namespace: String,
+        /// The resource whose it must be.
+        resource: Uuid,
+        /// Name of the object.
+        name: String,
+        /// Only this one, not another of the same name.
+        uid: String,
     },
     /// Make or change our quota.
     ApplyQuota {
@@ -276,6 +342,26 @@ impl Action {
         matches!(self, Self::DeleteNamespace { .. })
     }
 
+    /// The namespace that it changes something in, if that is there before and afterwards.
+    #[must_use]
+    pub fn within(&self) -> Option<&str> {
+        match self {
+            Self::ApplyNamespace { target, .. }
+            | Self::AdoptNamespace { target, .. }
+            | Self::ApplyQuota { target, .. }
+            | Self::ChangeWorkload { target, .. }
+            | Self::ApplyLimitRange { target, .. }
+            | Self::ApplyRoleBinding { target, .. }
+            | Self::ApplyServiceAccount { target, .. } => Some(&target.name),
+            Self::DeleteRoleBinding { namespace, .. }
+            | Self::DeletePythonBinding { namespace, .. }
+            | Self::DeleteServiceAccount { namespace, .. } => Some(namespace),
+            Self::Release { kind: OwnedKind::Namespace, name, .. } => Some(name),
+            Self::Release { namespace, .. } if !namespace.is_empty() => Some(namespace),
+            _ => None,
+        }
+    }
+
     /// True if Waldur itself has to take this for the order to go on. A refusal keeps the order open: to err it would
     /// be the same Waldur's to take, and would leave a project behind of which Waldur knows nothing.
     #[must_use]
@@ -314,7 +400,14 @@ impl Action {
                 | Self::DeleteGroup { .. }
                 | Self::ApplyServiceAccount { .. }
                 | Self::DeleteServiceAccount { .. }
+                | Self::DeletePythonBinding { .. }
         )
+    }
+
+    /// True if the action takes access that others before it replace: it must not happen if those did not.
+    #[must_use]
+    pub const fn follows_grants(&self) -> bool {
+        matches!(self, Self::DeletePythonBinding { .. })
     }
 
     /// True if the plan goes on when the cluster forbids this action.
@@ -351,6 +444,17 @@ impl fmt::Display for Action {
             Self::ChangeWorkload { target, change, .. } => write!(f, "~ {} {change}", target.name),
             Self::MarkNamespace { target, marks, .. } => {
                 write!(f, "~ namespace {}:{}", target.name, marks_text(marks))
+            }
+            Self::AdoptNamespace { target, .. } => write!(f, "~ namespace {}: adopted", target.name),
+            Self::DeletePythonBinding { namespace, binding, .. } => write!(
+                f,
+                "- role binding {namespace}/{} of the Python agent: {}",
+                names::one_line(&binding.name),
+                binding.role
+            ),
+            Self::Release { kind, namespace, name, .. } => {
+                let slash = if namespace.is_empty() { "" } else { "/" };
+                write!(f, "~ {} {namespace}{slash}{name}: labels removed", kind.label())
             }
             Self::ApplyQuota { target, hard, before, .. } => {
                 let sign = if before.is_empty() { '+' } else { '~' };

@@ -73,6 +73,12 @@ impl Amount {
         SUFFIXES.iter().find(|(text, _)| *text == suffix).map(|(_, nano)| Self(*nano))
     }
 
+    /// The nano units that it is made of.
+    #[must_use]
+    pub const fn nano(self) -> i128 {
+        self.0
+    }
+
     /// True if it is below zero.
     #[must_use]
     pub const fn is_negative(self) -> bool {

@@ -36,6 +36,17 @@ pub struct Facts {
     pub removal_confirmed: bool,
     /// The pass as a whole would remove too much access at once.
     pub removal_held: bool,
+    /// The operator wants something of it that neither an order nor the team says.
+    pub command: Option<Command>,
+}
+
+/// What an operator orders about whose a project is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Take over the namespace that Waldur names, though it carries no labels of ours.
+    Adopt,
+    /// Give up the project without deleting anything.
+    Abandon,
 }
 
 /// What should be the case, and what is needed to decide how to get there.
@@ -94,6 +105,13 @@ pub enum Goal {
     Removed(Removal),
     /// The resource was terminated before. A project that was locked then is deleted when its time has come.
     Left(Removal),
+    /// It is nobody's that this agent knows; what is there stays.
+    Abandoned {
+        /// Waldur's id of the resource.
+        resource: Uuid,
+        /// Name that Waldur has for it.
+        backend_id: String,
+    },
 }
 
 /// The project as it should be.
@@ -147,6 +165,8 @@ pub struct Project {
     pub removal_confirmed: bool,
     /// See [`Facts::removal_held`].
     pub removal_held: bool,
+    /// See [`Command::Adopt`].
+    pub adopt: bool,
     /// Waldur wants to hear what became of each grant, and was told this last; `None` if it does not want to.
     pub told_statuses: Option<Option<Vec<GrantStatus>>>,
 }
@@ -210,6 +230,10 @@ fn goal(
             "the resource of this order does not exist in Waldur, or this agent may not see it".to_owned()
         );
     };
+    if facts.command == Some(Command::Abandon) {
+        let backend_id = resource.backend_id.clone();
+        return Ok(Goal::Abandoned { resource: resource.uuid, backend_id });
+    }
     match order.map(|order| order.kind) {
         Some(OrderKind::Terminate) => removal(policy, offering, resource).map(Goal::Removed),
         Some(OrderKind::Update) if changes_nothing(order) => Ok(Goal::Acknowledged),
@@ -317,6 +341,7 @@ fn project(
         guard: policy.access.guard.clone(),
         removal_confirmed: facts.removal_confirmed,
         removal_held: facts.removal_held,
+        adopt: facts.command == Some(Command::Adopt),
         told_statuses: offering.wants_statuses.then(|| facts.told_statuses.clone()),
     })))
 }

@@ -14,8 +14,10 @@
 //! | what Waldur asks for | [`desired`], [`quota`], [`access`], [`subjects`], [`usernames`], [`lifecycle`] |
 //! | what the shell saw on the cluster | [`observed`], [`workloads`] |
 //! | what to do | [`plan`], [`action`], [`finding`] |
+//! | what a person is told | [`change`], [`render`], [`repair`] |
 //! | what a failure means | [`outcome`] |
 //! | what comes next | [`queue`] |
+//! | what was used, and what Waldur is told of it | [`usage`] |
 //!
 //! This crate knows no HTTP, no Kubernetes client, no clock, no randomness and no environment: `now` is an
 //! argument. A decision that cannot be made without I/O stands in the wrong place.
@@ -23,6 +25,7 @@
 pub mod access;
 pub mod action;
 pub mod amount;
+pub mod change;
 pub mod desired;
 pub mod finding;
 pub mod lifecycle;
@@ -34,6 +37,9 @@ pub mod plan;
 pub mod policy;
 pub mod queue;
 pub mod quota;
+pub mod render;
+pub mod repair;
 pub mod subjects;
+pub mod usage;
 pub mod usernames;
 pub mod workloads;

@@ -109,6 +109,34 @@ pub struct RoleBinding {
     pub subjects: BTreeSet<Subject>,
 }
 
+/// A role binding that the Python agent has made: named after its one user, without our labels (contract §7.1).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PythonBinding {
+    /// `waldur-<username>`.
+    pub name: String,
+    /// Kubernetes' uid.
+    pub uid: String,
+    /// Whom it lets in.
+    pub user: String,
+    /// Name of the ClusterRole, which need not exist: by default the Python agent names one that does not.
+    pub role: String,
+}
+
+/// What is in a namespace that is to be adopted and does not carry our labels.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Survey {
+    /// The namespace's version (Kubernetes: resourceVersion): what follows was decided by this state of it.
+    pub resource_version: String,
+    /// A quota of our name.
+    pub quota: Option<Owned<Hard>>,
+    /// A limit range of our name.
+    pub limit_range: Option<Owned<LimitRangePolicy>>,
+    /// Role bindings of our names, for the ClusterRole that the name tells.
+    pub bindings: BTreeMap<String, Owned<RoleBinding>>,
+    /// See [`PythonBinding`].
+    pub python: Vec<PythonBinding>,
+}
+
 /// Everything seen about one resource.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observed {
@@ -139,4 +167,6 @@ pub struct Observed {
     pub workloads: Option<Workloads>,
     /// The cluster's clock, if it has told the time.
     pub server_time: Option<Timestamp>,
+    /// What an adoption takes over; `None` where nothing is adopted.
+    pub survey: Option<Survey>,
 }

@@ -1,8 +1,9 @@
-//! Simulated Waldur and OKD API servers on one clock and seed, with faults.
+//! Simulated Waldur, its event broker and OKD API servers on one clock and seed, with faults.
 //!
 //! For the demo, the tests and the benchmarks. This crate shares nothing with the agent: a type that is wrong must
 //! not be wrong on both sides.
 
+pub mod broker;
 pub mod clock;
 pub mod faults;
 pub mod okd;

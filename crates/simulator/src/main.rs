@@ -1,7 +1,7 @@
-//! `waldur-okd-simulator`: a simulated Waldur and a simulated OKD on loopback ports, until the process is stopped.
+//! `waldur-okd-simulator`: a simulated Waldur, its event broker and a simulated OKD on loopback ports, until the process is stopped.
 //!
-//! The first line on standard output is one JSON object with URLs, tokens and file names. A third port serves
-//! `GET /traffic` and `DELETE /traffic` for benchmarks.
+//! The first line on standard output is one JSON object with URLs, tokens and file names. One more port serves
+//! `GET /traffic` and `DELETE /traffic` for benchmarks, and the event broker's numbers and faults below `/broker`.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -13,6 +13,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use clap::{Parser, ValueEnum};
 use serde_json::{Value, json};
+use simulator::broker::control_routes;
 use simulator::okd::{self, Flavour, OkdOptions};
 use simulator::server::{self, ServeOptions};
 use simulator::simulation::{Simulation, SimulationOptions};
@@ -121,7 +122,7 @@ fn control_router(simulation: &Arc<Simulation>) -> Router {
         reset.reset_traffic();
         Json(Value::Null)
     });
-    Router::new().route("/traffic", get_traffic)
+    Router::new().route("/traffic", get_traffic).merge(control_routes(simulation.broker.clone()))
 }
 
 async fn stopped() {

@@ -269,14 +269,15 @@ async fn truncate(response: Response<Body>) -> Response<Body> {
     Response::from_parts(parts, Body::from_stream(broken))
 }
 
-enum Stream {
+/// An accepted connection, with or without TLS.
+pub(crate) enum Stream {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Stream {
     /// Closing sends RST, as a crashed peer or a dropped firewall entry does, in place of an orderly FIN.
-    fn reset_on_close(&self) {
+    pub(crate) fn reset_on_close(&self) {
         let tcp = match self {
             Self::Plain(tcp) => tcp,
             Self::Tls(tls) => tls.get_ref().0,

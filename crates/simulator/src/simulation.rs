@@ -1,5 +1,5 @@
-//! Both servers together, as a site has them: one Waldur with the demo's people and offering, one cluster with the
-//! agent's service account, on loopback ports.
+//! All servers together, as a site has them: one Waldur with the demo's people and offering, its event broker, one
+//! cluster with the agent's service account, on loopback ports.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
+use crate::broker::{self, Broker, BrokerOptions};
 use crate::clock::Clock;
 use crate::faults::{Fault, Faults, Rule};
 use crate::okd::{self, Okd, OkdOptions};
@@ -17,6 +18,11 @@ use crate::server::{self, ServeOptions, Server};
 use crate::tls::Tls;
 use crate::traffic::Traffic;
 use crate::waldur::{self, Generation, Waldur, WaldurOptions};
+
+/// Name of the user who may do everything in the virtual host `/` of the broker.
+pub const PLAIN_USER: &str = "plain";
+/// Passcode of [`PLAIN_USER`].
+pub const PLAIN_PASSCODE: &str = "plain-passcode";
 
 /// What kind of site is simulated.
 #[derive(Clone, Debug)]
@@ -68,7 +74,9 @@ pub struct Simulation {
     pub waldur_server: Server,
     /// Where the cluster is served, with TLS.
     pub okd_server: Server,
-    /// Certificate that the cluster's is signed by.
+    /// Where Waldur's messages are.
+    pub broker: Broker,
+    /// Certificate that those of the cluster and of the broker are signed by.
     pub ca_pem: String,
     /// The agent's token for the cluster.
     pub okd_token: String,
@@ -77,7 +85,7 @@ pub struct Simulation {
 }
 
 impl Simulation {
-    /// Starts both servers.
+    /// Starts all servers.
     ///
     /// # Errors
     /// A port that is taken, or a seed that contradicts itself.
@@ -107,8 +115,19 @@ impl Simulation {
             ServeOptions { faults, traffic, ..base }
         };
         let waldur_server =
-            server::serve(waldur.router(), listener(options.ports.0).await?, serve(ServeOptions::default()));
+            server::serve(waldur.router(), listener(options.ports.0).await?, serve(Waldur::serve_options()));
         waldur.set_base_url(&waldur_server.url);
+        let broker_tls = Some(tls.server_config());
+        let broker = Broker::start(BrokerOptions {
+            clock: clock.clone(),
+            tls: broker_tls,
+            ..BrokerOptions::default()
+        });
+        let broker = broker.await?;
+        // One who may do everything, as on a broker that knows nothing of Waldur.
+        broker.add_user(PLAIN_USER, [PLAIN_PASSCODE]);
+        broker.allow(PLAIN_USER, broker::DEFAULT_VHOST, broker::Access::Full);
+        waldur.attach_broker(&broker);
         let okd_options = ServeOptions { tls: Some(tls.server_config()), ..serve(Okd::serve_options()) };
         let okd_server = server::serve(okd.router(), listener(options.ports.1).await?, okd_options);
         let ca_pem = tls.ca_pem().to_owned();
@@ -120,6 +139,7 @@ impl Simulation {
             okd,
             waldur_server,
             okd_server,
+            broker,
             ca_pem,
             okd_token,
             okd_admin_token,
@@ -142,6 +162,7 @@ impl Simulation {
         let config = okd::kubeconfig(&self.okd_server.url, &self.ca_pem, &self.okd_admin_token);
         let kubeconfig = write("kubeconfig", &config)?;
         let offering = self.waldur.offering("okd-projects").map(|uuid| uuid.to_string());
+        let ports = self.broker.ports();
         let site = json!({
             "waldur_url": self.waldur_server.url,
             "waldur_agent_token": "agent-token",
@@ -151,6 +172,14 @@ impl Simulation {
             "okd_url": self.okd_server.url,
             "okd_token": self.okd_token,
             "okd_admin_token": self.okd_admin_token,
+            "stomp_host": "localhost",
+            "stomp_port": ports.tcp,
+            "stomp_tls_port": ports.tls,
+            "stomp_ws_port": ports.ws,
+            "stomp_wss_port": ports.wss,
+            "stomp_ws_path": self.broker.path(),
+            "stomp_username": PLAIN_USER,
+            "stomp_password": PLAIN_PASSCODE,
             "ca_file": ca_file,
             "kubeconfig": kubeconfig,
         });

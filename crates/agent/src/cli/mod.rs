@@ -1,8 +1,11 @@
 //! The command line: what is asked, and the exit code that answers it.
 //!
-//! Exit codes: 0 as asked; 1 it failed; 2 the command line or the configuration cannot be used.
+//! Exit codes: 0 as asked; 1 it failed; 2 the command line or the configuration cannot be used. `plan` exits with 2
+//! where something would be changed, and with 1 for everything that failed.
 
+mod adopt;
 mod config;
+mod plan;
 mod run;
 
 use std::path::PathBuf;
@@ -74,6 +77,14 @@ enum Command {
     /// Check a configuration, or print what one may look like
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Show what would be changed, per resource; exit 0 if nothing, 2 if something, 1 if that could not be found out
+    Plan(plan::PlanArgs),
+    /// Do what `plan` shows, for resources and their open orders
+    Apply(plan::ApplyArgs),
+    /// List projects that Waldur knows but that carry no labels, with what is wrong with them; take over those named
+    Adopt(adopt::AdoptArgs),
+    /// Give up projects: labels are removed, everything else stays
+    Abandon(adopt::AbandonArgs),
 }
 
 /// Runs what the command line asks for.
@@ -81,6 +92,10 @@ pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let code = match cli.command {
         Some(Command::Config(command)) => config::run(&command),
+        Some(Command::Plan(args)) => plan::plan(&args),
+        Some(Command::Apply(args)) => plan::apply(&args),
+        Some(Command::Adopt(args)) => adopt::adopt(&args),
+        Some(Command::Abandon(args)) => adopt::abandon(&args),
         None => run::run(&cli.run),
     };
     ExitCode::from(code)

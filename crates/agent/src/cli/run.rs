@@ -6,14 +6,15 @@ use tokio_util::sync::CancellationToken;
 use super::{FAILED, RunArgs, UNUSABLE, load};
 use crate::engine::EngineOptions;
 use crate::settings::{Mode, Settings};
-use crate::{setup, telemetry};
+use crate::telemetry::Console;
+use crate::{setup, telemetry, usage};
 
 pub(super) fn run(args: &RunArgs) -> u8 {
     let Some(loaded) = load(&args.config_file, args.strict) else {
         return UNUSABLE;
     };
     let settings = loaded.settings;
-    if let Err(error) = telemetry::init(settings.log_level, settings.log_file.as_deref()) {
+    if let Err(error) = telemetry::init(settings.log_level, settings.log_file.as_deref(), Console::Output) {
         anstream::eprintln!("{error:#}");
         return UNUSABLE;
     }
@@ -29,7 +30,7 @@ pub(super) fn run(args: &RunArgs) -> u8 {
 
 async fn run_mode(args: &RunArgs, settings: &Settings) -> u8 {
     let mode = args.mode.map(Mode::from).or(settings.agent_mode).unwrap_or(Mode::OrderProcess);
-    if matches!(mode, Mode::Report | Mode::EventProcess) {
+    if matches!(mode, Mode::EventProcess) {
         tracing::error!(mode = mode.as_str(), "this mode is not available yet");
         return UNUSABLE;
     }
@@ -37,6 +38,9 @@ async fn run_mode(args: &RunArgs, settings: &Settings) -> u8 {
     let dry_run = args.dry_run || settings.dry_run;
     tracing::info!(mode = mode.as_str(), version, dry_run, "starting");
     let options = EngineOptions { dry_run, force_removal: args.force, ..EngineOptions::default() };
+    if mode == Mode::Report {
+        return report(args, settings, options).await;
+    }
     let engine = match setup::engine(settings, mode, options) {
         Ok(engine) => engine,
         Err(error) => {
@@ -59,6 +63,24 @@ async fn run_mode(args: &RunArgs, settings: &Settings) -> u8 {
             engine.process_orders(settings.periods.order_process, &stop).await;
         }
     }
+    tracing::info!("stopped");
+    0
+}
+
+async fn report(args: &RunArgs, settings: &Settings, options: EngineOptions) -> u8 {
+    let reports = match setup::usage(settings, options) {
+        Ok(reports) => reports,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            return UNUSABLE;
+        }
+    };
+    if args.once {
+        return if usage::report_once(&reports).await { 0 } else { FAILED };
+    }
+    let stop = CancellationToken::new();
+    stop_on_signals(&stop);
+    usage::run(&reports, settings.periods.report, &stop).await;
     tracing::info!("stopped");
     0
 }

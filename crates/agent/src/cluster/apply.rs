@@ -4,13 +4,13 @@
 //! ago, or by a look that there is nothing of anybody else. Answers feed the store, so that the next look at the
 //! same key sees what was written.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kube::api::DynamicObject;
 use planner::access::Subject;
-use planner::action::{Action, Expect, Target};
+use planner::action::{Action, Expect, OwnedKind, Target};
 use planner::names;
-use planner::observed::Ownership;
+use planner::observed::{Ownership, PythonBinding};
 use planner::outcome::Failure;
 use planner::policy::Flavour;
 use planner::subjects::identity_name;
@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use super::connect::Cluster;
 use super::kinds::{self, Kind};
+use super::leftovers;
 use super::observe::object;
 use super::subjects::{self, USER};
 use super::workloads;
@@ -33,6 +34,18 @@ pub(crate) struct Writes<'a> {
     made: Option<String>,
     /// Uid of the namespace that was found to be ours a moment ago.
     ours: Option<String>,
+}
+
+/// An Event in a namespace, about the namespace (Kubernetes: Event).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Note<'a> {
+    pub(crate) namespace: &'a str,
+    /// `Normal` or `Warning`.
+    pub(crate) kind: &'a str,
+    /// One word.
+    pub(crate) reason: &'a str,
+    /// For people; at most 1024 bytes.
+    pub(crate) message: &'a str,
 }
 
 impl<'a> Writes<'a> {
@@ -71,6 +84,15 @@ impl<'a> Writes<'a> {
                 self.check_ours(target, *resource).await?;
                 let path = workloads::path(change.kind, &target.name, &change.name);
                 self.cluster.http.patch(&path, &workloads::body(change)).await?;
+            }
+            Action::AdoptNamespace { target, resource, resource_version, annotations } => {
+                self.adopt(target, *resource, resource_version, annotations).await?;
+            }
+            Action::DeletePythonBinding { namespace, resource, binding } => {
+                self.delete_python_binding(namespace, *resource, binding).await?;
+            }
+            Action::Release { kind, namespace, resource, name, uid } => {
+                self.release(*kind, namespace, (*resource, name, uid)).await?;
             }
             Action::ApplyQuota { target, resource, expect, hard, .. } => {
                 let path = Kind::Quota.object_path(&target.name, names::QUOTA);
@@ -152,6 +174,89 @@ impl<'a> Writes<'a> {
             ));
         }
         self.ours = Some(uid);
+        Ok(())
+    }
+
+    /// Leaves an Event where the agent may.
+    pub(crate) async fn note(&self, note: &Note<'_>) -> Result<(), ApiError> {
+        let may =
+            self.cluster.read_state(|state| state.surroundings.as_ref().is_some_and(|known| known.events));
+        if !may {
+            return Ok(());
+        }
+        let path = format!("/api/v1/namespaces/{}/events", note.namespace);
+        let body = kinds::event(note, jiff::Timestamp::now());
+        self.cluster.http.post(&path, &body).await.map(drop)
+    }
+
+    /// Labels a namespace of somebody else in the state in which the operator has seen it.
+    async fn adopt(
+        &self,
+        target: &Target,
+        resource: Uuid,
+        version: &str,
+        annotations: &BTreeMap<String, String>,
+    ) -> Result<(), ApiError> {
+        let path = kinds::namespace_path(&target.name);
+        let request = format!("PATCH {path}");
+        names::check_namespace(&target.name).map_err(|error| not_ours(&request, &error.to_string()))?;
+        let uid = self.uid(target)?;
+        let mut body = kinds::namespace(&target.name, Some(&uid), resource, annotations);
+        body["metadata"]["resourceVersion"] = Value::from(version);
+        let seen = self.cluster.http.apply(&path, &body).await?;
+        self.saw(Kind::Namespace, seen);
+        Ok(())
+    }
+
+    /// Deletes a binding that is still what the Python agent made, in a namespace that is ours by now.
+    async fn delete_python_binding(
+        &self,
+        namespace: &str,
+        resource: Uuid,
+        binding: &PythonBinding,
+    ) -> Result<(), ApiError> {
+        let path = Kind::RoleBinding.object_path(namespace, &binding.name);
+        let request = format!("DELETE {path}");
+        let place = self.cluster.namespace(namespace).await?;
+        if !place.is_some_and(|place| place.ownership(resource, self.requester) == Ownership::Ours) {
+            return Err(not_ours(&request, "the namespace does not carry this resource's labels"));
+        }
+        let found = match self.cluster.http.get(&path).await {
+            Err(error) if error.is_not_found() => return Ok(()),
+            found => found?,
+        };
+        if leftovers::python_binding(&found).as_ref() != Some(binding) {
+            return Err(not_ours(&request, "the role binding is not what the Python agent made any more"));
+        }
+        match self.cluster.http.delete(&path, &kinds::delete_options(&binding.uid)).await {
+            Err(error) if error.is_not_found() => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
+    /// Takes our labels off an object of ours.
+    async fn release(
+        &self,
+        kind: OwnedKind,
+        namespace: &str,
+        (resource, name, uid): (Uuid, &str, &str),
+    ) -> Result<(), ApiError> {
+        let kind = kind_of(kind);
+        let path = match kind {
+            Kind::Namespace | Kind::Group | Kind::Identity => kind.cluster_path(name),
+            _ => kind.object_path(namespace, name),
+        };
+        let Some(found) = self.look(&path).await?.filter(|found| kinds::resource_of(found).is_some()) else {
+            return Ok(());
+        };
+        if kinds::resource_of(&found) != Some(resource) || found.metadata.uid.as_deref() != Some(uid) {
+            return Err(not_ours(
+                &format!("PATCH {path}"),
+                "the object is not the one that was to be given up",
+            ));
+        }
+        let seen = self.cluster.http.patch(&path, &kinds::without_labels(uid)).await?;
+        self.saw(kind, seen);
         Ok(())
     }
 
@@ -317,6 +422,17 @@ fn without_role(error: ApiError, role: &str) -> ApiError {
     let message =
         format!("the cluster has no ClusterRole `{role}`; correct `role_map` or `default_role`, or make it");
     ApiError { failure: Failure::Invalid, message, ..error }
+}
+
+const fn kind_of(kind: OwnedKind) -> Kind {
+    match kind {
+        OwnedKind::Namespace => Kind::Namespace,
+        OwnedKind::Quota => Kind::Quota,
+        OwnedKind::LimitRange => Kind::LimitRange,
+        OwnedKind::RoleBinding => Kind::RoleBinding,
+        OwnedKind::Group => Kind::Group,
+        OwnedKind::ServiceAccount => Kind::ServiceAccount,
+    }
 }
 
 fn not_ours(request: &str, message: &str) -> ApiError {

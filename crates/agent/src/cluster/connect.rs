@@ -4,18 +4,16 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use http::header;
-use kube::client::{Body, ClientBuilder};
+use kube::client::ClientBuilder;
 use kube::{Client, Config};
 use planner::access::Abilities;
 use planner::outcome::Failure;
 use planner::policy::Flavour;
 use planner::workloads::WorkloadKind;
-use secrecy::ExposeSecret;
 use serde_json::{Value, json};
-use tower::util::MapRequestLayer;
 use url::Url;
 
+use super::authorize::authorized;
 use super::http::Http;
 use super::kinds::Kind;
 use super::store::Store;
@@ -52,6 +50,8 @@ pub(crate) struct Surroundings {
     pub(crate) watchable: Vec<Kind>,
     /// False where limit ranges may be neither read nor written.
     pub(crate) limit_ranges: bool,
+    /// Events may be left in namespaces.
+    pub(crate) events: bool,
     /// What of [`Needs`] is served and allowed.
     pub(crate) abilities: Abilities,
     /// Kinds of workloads that may be stopped; empty where that is not asked for.
@@ -103,24 +103,12 @@ impl Cluster {
     /// # Errors
     /// A URL, CA file or proxy that cannot be used.
     pub fn new(options: &ClusterOptions, credential: Arc<Credential>) -> anyhow::Result<Self> {
-        let config = config(options)?;
-        let plain =
-            ClientBuilder::try_from(config.clone()).context("cannot set up the client for OKD")?.build();
-        let token = Arc::clone(&credential);
-        let authorize = MapRequestLayer::new(move |mut request: http::Request<Body>| {
-            let value = token.token().ok().and_then(|token| {
-                header::HeaderValue::try_from(format!("Bearer {}", token.expose_secret())).ok()
-            });
-            if let Some(mut value) = value {
-                value.set_sensitive(true);
-                request.headers_mut().insert(header::AUTHORIZATION, value);
-            }
-            request
-        });
-        let builder = ClientBuilder::try_from(config).context("cannot set up the client for OKD")?;
+        let client = ClientBuilder::try_from(config(options)?).context("cannot set up the client for OKD")?;
+        let client = client.build();
+        let watch_client = authorized(client.clone(), Arc::clone(&credential));
         Ok(Self {
-            http: Http::new(plain, credential, options),
-            watch_client: builder.with_layer(&authorize).build(),
+            http: Http::new(client, credential, options),
+            watch_client,
             store: RwLock::default(),
             state: RwLock::default(),
             needs: options.needs,
@@ -140,14 +128,16 @@ impl Cluster {
             Ok::<_, ApiError>((watch && list).then_some(kind))
         }));
         let limit_ranges = self.may_all(&["patch", "list"], Kind::LimitRange);
-        let (user, watchable, limit_ranges, abilities, workloads) = futures::try_join!(
+        let (user, watchable, limit_ranges, events, abilities, workloads) = futures::try_join!(
             self.user_name(flavour),
             watchable,
             limit_ranges,
+            self.may_on("create", "", "events"),
             self.abilities(flavour),
             self.stoppable(flavour)
         )?;
-        let found = Surroundings { flavour, user, watchable: Vec::new(), limit_ranges, abilities, workloads };
+        let found =
+            Surroundings { flavour, user, watchable: Vec::new(), limit_ranges, events, abilities, workloads };
         let watchable = watchable.into_iter().flatten().filter(|kind| found.can_read(*kind)).collect();
         Ok(Surroundings { watchable, ..found })
     }

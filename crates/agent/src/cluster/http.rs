@@ -98,7 +98,7 @@ impl Http {
             .await
     }
 
-    /// A merge patch (RFC 7386) for fields that no apply of ours holds.
+    /// Changes what `body` names and leaves the rest (Kubernetes: merge patch); null removes a key.
     pub(crate) async fn patch(&self, path: &str, body: &Value) -> Result<Value, ApiError> {
         let path = format!("{path}?fieldManager={FIELD_MANAGER}");
         self.send(Call { method: http::Method::PATCH, path: &path, content_type: MERGE, body: Some(body) })

@@ -14,6 +14,7 @@ use planner::quota::{self, Hard};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use super::apply::Note;
 use super::http::FIELD_MANAGER;
 use super::subjects::{USER, path_segment};
 
@@ -73,6 +74,11 @@ impl Kind {
     /// Path of a namespaced object.
     pub(crate) fn object_path(self, namespace: &str, name: &str) -> String {
         format!("{}/namespaces/{namespace}/{}/{}", self.api_root(), self.plural(), path_segment(name))
+    }
+
+    /// Path of the list in one namespace.
+    pub(crate) fn in_namespace(self, namespace: &str) -> String {
+        format!("{}/namespaces/{namespace}/{}", self.api_root(), self.plural())
     }
 
     /// Path of an object that is in no namespace.
@@ -272,6 +278,31 @@ pub(super) fn set_uid(body: &mut Value, uid: Option<&str>) {
     }
 }
 
+/// An Event about a namespace.
+pub(super) fn event(note: &Note<'_>, now: jiff::Timestamp) -> Value {
+    let seconds = now.round(jiff::Unit::Second).unwrap_or(now).to_string();
+    json!({
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"generateName": "waldur-site-agent-", "namespace": note.namespace},
+        "involvedObject": {
+            "apiVersion": "v1", "kind": "Namespace", "name": note.namespace, "namespace": note.namespace,
+        },
+        "type": note.kind,
+        "reason": note.reason,
+        "message": note.message,
+        "source": {"component": FIELD_MANAGER},
+        "firstTimestamp": seconds,
+        "lastTimestamp": seconds,
+        "count": 1,
+    })
+}
+
+/// A merge patch that takes our labels off the object with this uid.
+pub(super) fn without_labels(uid: &str) -> Value {
+    json!({"metadata": {"uid": uid, "labels": {names::MANAGED_BY: null, names::RESOURCE_UUID: null}}})
+}
+
 /// Options of a delete that only takes the object with this uid.
 pub(crate) fn delete_options(uid: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}})
@@ -314,6 +345,14 @@ pub(crate) fn read_quota(object: &DynamicObject) -> Owned<Hard> {
         value: amounts(object.data.pointer("/spec/hard")),
         edited_by: editors(object, "/f:spec/f:hard", &[]),
     }
+}
+
+/// What a quota shows as used (Kubernetes: `status.used`); `None` before its controller has looked at it, and if it
+/// says something that is no quantity: half of it would pass for all of it.
+pub(crate) fn read_used(object: &DynamicObject) -> Option<Hard> {
+    let used = object.data.pointer("/status/used")?.as_object()?;
+    let amounts = amounts(object.data.pointer("/status/used"));
+    (amounts.len() == used.len()).then_some(amounts)
 }
 
 /// What a limit range says about containers.

@@ -4,6 +4,7 @@
 //! fresh, [`observe`] answers what is there, [`apply`] writes. Only [`apply`] writes.
 
 pub(crate) mod apply;
+mod authorize;
 pub(crate) mod connect;
 pub(crate) mod http;
 pub(crate) mod kinds;

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::connect::{Cluster, Surroundings};
 use super::kinds::{self, Kind};
-use super::store::Listing;
+use super::store::{Listing, QuotaUse};
 use super::workloads;
 use crate::error::{ApiError, Peer};
 
@@ -91,6 +91,21 @@ impl Cluster {
             self.write_store(|store| store.listed(kind, &listing));
         }
         Ok(())
+    }
+
+    /// Lists of these kinds what is not watched.
+    pub(crate) async fn refresh_kinds(&self, kinds: &[Kind]) -> Result<(), ApiError> {
+        for kind in self.not_live().into_iter().filter(|kind| kinds.contains(kind)) {
+            let query = format!("&labelSelector={}", encoded(&kinds::our_labels()));
+            let listing = self.read_list(kind, &query).await?;
+            self.write_store(|store| store.listed(kind, &listing));
+        }
+        Ok(())
+    }
+
+    /// Where a resource is, and what its quota allows and shows as used, as last seen.
+    pub(crate) fn use_of(&self, resource: Uuid, backend_id: &str) -> Option<QuotaUse> {
+        self.store.read().unwrap_or_else(std::sync::PoisonError::into_inner).use_of(resource, backend_id)
     }
 
     /// What is there for a resource. With `fresh`, kinds that are not watched are read now.

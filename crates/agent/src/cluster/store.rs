@@ -136,11 +136,25 @@ impl KeptNamespace {
     }
 }
 
+/// What a resource has of the cluster at this moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct QuotaUse {
+    pub(crate) namespace: String,
+    pub(crate) uid: String,
+    pub(crate) created: Option<Timestamp>,
+    /// `None` without a quota.
+    pub(crate) hard: Option<Hard>,
+    /// `None` if the quota has no status yet.
+    pub(crate) used: Option<Hard>,
+}
+
 /// Our objects.
 #[derive(Debug, Default)]
 pub(crate) struct Store {
     namespaces: Shelf<KeptNamespace>,
     quotas: Shelf<Owned<Hard>>,
+    /// What those show as used; only where usage is reported. A change of it changes nobody's view.
+    used: Option<Shelf<Option<Hard>>>,
     limit_ranges: Shelf<Owned<Arc<LimitRangePolicy>>>,
     /// What those say: nearly all say the same.
     ranges: Vec<Arc<LimitRangePolicy>>,
@@ -184,6 +198,9 @@ impl Store {
                 changed
             }
             Kind::Quota => {
+                if let Some(used) = &mut self.used {
+                    used.insert(place, name, Seen { version, resource, value: kinds::read_used(object) });
+                }
                 let value = kinds::read_quota(object);
                 self.quotas.insert(place, name, Seen { version, resource, value })
             }
@@ -237,7 +254,12 @@ impl Store {
     fn take(&mut self, kind: Kind, place: &str, name: &str, version: u64) -> Option<Uuid> {
         match kind {
             Kind::Namespace => self.forget_namespace(name, version),
-            Kind::Quota => self.quotas.take(place, name, version),
+            Kind::Quota => {
+                if let Some(used) = &mut self.used {
+                    used.take(place, name, version);
+                }
+                self.quotas.take(place, name, version)
+            }
             Kind::LimitRange => self.limit_ranges.take(place, name, version),
             Kind::RoleBinding => self.bindings.take(place, name, version),
             Kind::Group => self.groups.take(place, name, version),
@@ -258,6 +280,9 @@ impl Store {
     pub(crate) fn namespace_gone(&mut self, name: &str) {
         self.forget_namespace(name, u64::MAX);
         self.quotas.0.remove(name);
+        if let Some(used) = &mut self.used {
+            used.0.remove(name);
+        }
         self.limit_ranges.0.remove(name);
         self.bindings.0.remove(name);
         self.service_accounts.0.remove(name);
@@ -361,7 +386,12 @@ impl Store {
                     changed.extend(self.forget_namespace(place, u64::MAX));
                 }
                 Kind::Namespace | Kind::Identity => {}
-                Kind::Quota => changed.extend(self.quotas.keep_named(place, named)),
+                Kind::Quota => {
+                    if let Some(used) = &mut self.used {
+                        used.keep_named(place, named);
+                    }
+                    changed.extend(self.quotas.keep_named(place, named));
+                }
                 Kind::LimitRange => changed.extend(self.limit_ranges.keep_named(place, named)),
                 Kind::RoleBinding => changed.extend(self.bindings.keep_named(place, named)),
                 Kind::Group => changed.extend(self.groups.keep_named(place, named)),
@@ -379,6 +409,29 @@ impl Store {
         };
         let namespaces = self.namespaces.0.values().flatten().map(|(_, seen)| seen);
         namespaces.filter(is_due).map(|seen| seen.resource).collect()
+    }
+
+    /// From now on, what quotas show as used is kept as well.
+    pub(crate) fn keep_used(&mut self) {
+        self.used.get_or_insert_default();
+    }
+
+    /// Where a resource is, and what its quota allows and shows as used; `None` for what is not known.
+    pub(crate) fn use_of(&self, resource: Uuid, backend_id: &str) -> Option<QuotaUse> {
+        let names = self.by_resource.get(&resource).into_iter().flatten();
+        let namespaces = names.filter_map(|name| self.namespaces.get(name, name));
+        let mut namespaces = namespaces.filter(|seen| seen.resource == resource).map(|seen| &seen.value.bare);
+        let namespace =
+            namespaces.clone().find(|namespace| namespace.name == backend_id).or(namespaces.next())?;
+        let name = namespace.name.as_str();
+        let used = self.used.as_ref().and_then(|used| used.of(name, resource).next()?.1.clone());
+        Some(QuotaUse {
+            namespace: namespace.name.clone(),
+            uid: namespace.uid.clone(),
+            created: namespace.created,
+            hard: self.quotas.of(name, resource).next().map(|(_, quota)| quota.value.clone()),
+            used,
+        })
     }
 
     /// What is known about a resource. `backend_id` decides between several namespaces.

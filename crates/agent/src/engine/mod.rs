@@ -9,10 +9,12 @@
 //!
 //! A key is one resource of one offering. Waking a key carries no facts: the worker reads them.
 
+mod audit;
 mod expiry;
 mod offering;
 mod passes;
 mod people;
+mod planning;
 mod resources;
 mod worker;
 
@@ -29,6 +31,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 pub use offering::{Offering, OfferingOptions};
+pub use planning::{Considered, Named};
 
 /// What is worked on: a resource of an offering, which is named by its place in the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -72,6 +75,8 @@ pub struct EngineOptions {
     pub dry_run: bool,
     /// Removals of access need no second look.
     pub force_removal: bool,
+    /// Who asks where no order does, for the audit log; empty for the mode itself.
+    pub asked_by: &'static str,
 }
 
 /// What was done about access in earlier looks.
@@ -81,6 +86,8 @@ struct AccessMemory {
     pass: HashMap<usize, u64>,
     /// The pass in which a removal was held back for a key.
     held: HashMap<Key, u64>,
+    /// Keys whose removal was confirmed and could not be carried out.
+    confirmed: HashSet<Key>,
     /// What Waldur was told of a key's grants.
     told: HashMap<Key, Vec<GrantStatus>>,
 }
@@ -97,7 +104,11 @@ pub struct Engine {
     dry_run: bool,
     /// Removals of access need no second look.
     force_removal: bool,
+    /// See [`EngineOptions::asked_by`].
+    asked_by: &'static str,
     access: Mutex<AccessMemory>,
+    /// See [`planning`].
+    commanded: Mutex<HashMap<Key, planning::Commanded>>,
     /// What was said last about a key, so that nothing is said twice.
     said: Mutex<HashMap<Key, Vec<Finding>>>,
 }
@@ -106,7 +117,7 @@ impl Engine {
     /// An engine over these offerings; nothing runs yet.
     #[must_use]
     pub fn new(offerings: Vec<Offering>, options: EngineOptions) -> Arc<Self> {
-        let EngineOptions { bounds, dry_run, force_removal } = options;
+        let EngineOptions { bounds, dry_run, force_removal, asked_by } = options;
         Arc::new(Self {
             offerings: offerings.into_iter().map(Arc::new).collect(),
             queue: Mutex::default(),
@@ -115,7 +126,9 @@ impl Engine {
             bounds,
             dry_run,
             force_removal,
+            asked_by,
             access: Mutex::default(),
+            commanded: Mutex::default(),
             said: Mutex::default(),
         })
     }
@@ -178,9 +191,12 @@ impl Engine {
         self.access.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// True if the pass before this one held back a removal for the key.
+    /// True if the pass before this one held back a removal for the key, or what it confirmed then is still to be done.
     fn was_held_before(&self, key: Key) -> bool {
         let access = self.access();
+        if access.confirmed.contains(&key) {
+            return true;
+        }
         let pass = access.pass.get(&key.offering).copied().unwrap_or_default();
         access.held.get(&key).is_some_and(|held| held + 1 == pass)
     }
@@ -191,12 +207,20 @@ impl Engine {
         *access.pass.entry(offering).or_default() += 1;
         let stays = |key: &Key| key.offering != offering || keys.contains(key);
         access.held.retain(|key, _| stays(key));
+        access.confirmed.retain(|key| stays(key));
         access.told.retain(|key, _| stays(key));
         self.said.lock().unwrap_or_else(PoisonError::into_inner).retain(|key, _| stays(key));
     }
 
-    fn note_held(&self, key: Key, held: bool) {
+    /// Notes what became of a removal: held back, or confirmed and `done` or not.
+    fn note_held(&self, key: Key, held: bool, done: bool) {
+        let confirmed = !held && self.was_held_before(key);
         let mut access = self.access();
+        if confirmed && !done {
+            access.confirmed.insert(key);
+            return;
+        }
+        access.confirmed.remove(&key);
         let pass = access.pass.get(&key.offering).copied().unwrap_or_default();
         if held {
             access.held.insert(key, pass);

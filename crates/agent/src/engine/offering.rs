@@ -10,7 +10,7 @@ use planner::usernames::UsernameRule;
 use uuid::Uuid;
 
 use super::Scope;
-use super::people::People;
+use super::people::{GivenLists, People};
 use crate::cluster::Cluster;
 use crate::cluster::connect::Surroundings;
 use crate::error::ApiError;
@@ -56,6 +56,8 @@ pub struct Offering {
     registered: tokio::sync::OnceCell<()>,
     /// See [`super::people`].
     pub(super) people: tokio::sync::Mutex<Option<Arc<People>>>,
+    /// Lists of people that Waldur has given before.
+    pub(super) given: Mutex<GivenLists>,
     /// What the last pass over all resources has read; each is used once.
     pub(super) pass: Mutex<Option<PassRead>>,
     /// Messages that are said once per start.
@@ -86,6 +88,7 @@ impl Offering {
             model: Mutex::default(),
             registered: tokio::sync::OnceCell::new(),
             people: tokio::sync::Mutex::default(),
+            given: Mutex::default(),
             pass: Mutex::default(),
             said_once: Mutex::default(),
             listed: Mutex::default(),
@@ -115,6 +118,16 @@ impl Offering {
             }
         };
         self.registered.get_or_try_init(register).await.map(drop)
+    }
+
+    /// Finds out which generation of Waldur answers, without making the agent known.
+    pub(crate) async fn learn_generation(&self) -> Result<(), ApiError> {
+        let offering = self.options.uuid_text.as_str();
+        let registration = Registration { offering, mode: "", processor: "", started: "" };
+        match self.waldur.register(self.options.uuid, &registration, true).await {
+            Err(error) if error.is_transient() || error.failure == Failure::Unauthorized => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Reads the offering anew.

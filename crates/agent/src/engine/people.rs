@@ -4,7 +4,7 @@
 //! organization is read once for each. An answer that is not complete is an error here, never a smaller team.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use planner::access::{Attribute, Grant, Member, SubjectRule, Team};
@@ -21,11 +21,27 @@ use crate::waldur::dto;
 /// The role that owners of an organization have in its projects.
 const OWNER: &str = "CUSTOMER.OWNER";
 
+const NO_OWNERS: &str = "Waldur does not let this agent read the owners of organizations; they get access by their \
+                         role in the project only (`grant_organization_owners: false` ends this message)";
+
 /// For how many times the time that they took to read lists serve at least.
 const SERVES_TIMES: u32 = 5;
 
 /// One answer for each project or organization, read by whoever needs it first.
 type Once<T> = Mutex<HashMap<Uuid, Arc<OnceCell<T>>>>;
+
+/// Usernames of accounts in state OK, by project.
+type Accounts = Arc<HashMap<Uuid, Vec<String>>>;
+
+/// Lists that Waldur has given to this process. A list that is refused later does not say that nobody is on it any
+/// more: until it is given again the last one holds.
+#[derive(Debug, Default)]
+pub(crate) struct GivenLists {
+    /// By the name of the list.
+    accounts: HashMap<&'static str, Accounts>,
+    /// By organization.
+    owners: HashMap<Uuid, Arc<Vec<dto::Permission>>>,
+}
 
 /// The people of an offering at one moment.
 #[derive(Debug)]
@@ -36,10 +52,8 @@ pub(crate) struct People {
     took: Duration,
     /// Accounts in the offering, in the order of their users.
     users: Vec<dto::OfferingUser>,
-    /// Usernames of service accounts in state OK, by project.
-    service_accounts: HashMap<Uuid, Vec<String>>,
-    /// The same of course accounts.
-    course_accounts: HashMap<Uuid, Vec<String>>,
+    service_accounts: Accounts,
+    course_accounts: Accounts,
     /// Roles in projects; `None` where the provider's list cannot serve, then teams are read.
     roles: Option<Roles>,
     teams: Once<Arc<Vec<dto::TeamMember>>>,
@@ -83,6 +97,20 @@ impl Offering {
         self.people_if(|people| people.read.elapsed() <= max_age.max(SERVES_TIMES * people.took)).await
     }
 
+    fn given(&self) -> MutexGuard<'_, GivenLists> {
+        self.given.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn say_given(&self, list: &'static str, error: &ApiError) {
+        self.say_once(
+            list,
+            &format!(
+                "a list that Waldur has given before is refused now; who was on it keeps access until it is given \
+                 again or the agent is started anew: {error}"
+            ),
+        );
+    }
+
     async fn people_if(&self, is_recent: impl Fn(&People) -> bool) -> Result<Arc<People>, ApiError> {
         let mut known = self.people.lock().await;
         if let Some(people) = known.as_ref().filter(|people| is_recent(people)) {
@@ -102,13 +130,12 @@ impl People {
         let (waldur, uuid) = (&offering.waldur, offering.options.uuid);
         let model = offering.read_offering().await?;
         let users = waldur.offering_users(uuid);
-        let service_accounts = waldur.accounts(uuid, "list_project_service_accounts");
-        let course_accounts = waldur.accounts(uuid, "list_course_accounts");
+        let service_accounts = accounts(offering, "list_project_service_accounts");
+        let course_accounts = accounts(offering, "list_course_accounts");
         let roles = roles(offering, &model);
-        let (mut users, service, course, roles) =
-            futures::try_join!(users, tolerated(service_accounts), tolerated(course_accounts), roles)?;
+        let (mut users, service_accounts, course_accounts, roles) =
+            futures::try_join!(users, service_accounts, course_accounts, roles)?;
         name_users(offering, &model, &mut users).await?;
-        let (service_accounts, course_accounts) = (by_project(service), by_project(course));
         users.retain(|user| user.user_uuid.is_some());
         users.sort_by_key(|user| user.user_uuid);
         users.shrink_to_fit();
@@ -125,12 +152,13 @@ impl People {
             None => None,
         };
         match roles {
-            Some(roles) => {
+            Some(roles) if !roles.as_slice().is_empty() => {
                 for permission in roles.as_slice() {
                     self.add(&mut members, permission, permission.role.as_deref());
                 }
             }
-            None => {
+            // A project that the list does not have may be one that the list has left out.
+            Some(_) | None => {
                 for member in self.team_of(offering, resource).await?.iter() {
                     self.add_team_member(&mut members, member);
                 }
@@ -230,14 +258,17 @@ impl People {
     ) -> Result<Arc<Vec<dto::Permission>>, ApiError> {
         let cell = once(&self.owners, customer).await;
         let read = async || match offering.waldur.owners(customer).await {
-            Ok(owners) => Ok(Arc::new(owners)),
+            Ok(owners) => {
+                let owners = Arc::new(owners);
+                offering.given().owners.insert(customer, Arc::clone(&owners));
+                Ok(owners)
+            }
             Err(error) if matches!(error.failure, Failure::Forbidden | Failure::NotFound) => {
-                offering.say_once(
-                    "owners",
-                    "Waldur does not let this agent read the owners of organizations; they get access by their role \
-                     in the project only (`grant_organization_owners: false` ends this message)",
-                );
-                Ok(Arc::new(Vec::new()))
+                let given = offering.given().owners.get(&customer).cloned();
+                Ok(given.inspect(|_| offering.say_given("owners given", &error)).unwrap_or_else(|| {
+                    offering.say_once("owners", NO_OWNERS);
+                    Arc::default()
+                }))
             }
             Err(error) => Err(error),
         };
@@ -260,11 +291,22 @@ async fn once<T>(cells: &Once<T>, key: Uuid) -> Arc<OnceCell<T>> {
     Arc::clone(cells.lock().await.entry(key).or_default())
 }
 
-/// A list that this token may not read is an empty one: there is nothing in it for this agent.
-async fn tolerated<T>(list: impl Future<Output = Result<Vec<T>, ApiError>>) -> Result<Vec<T>, ApiError> {
-    match list.await {
-        Err(error) if matches!(error.failure, Failure::Forbidden | Failure::NotFound) => Ok(Vec::new()),
-        other => other,
+/// Accounts that members share. Where the server has no such list, or has never let this token read it, there are
+/// none for this agent.
+async fn accounts(offering: &Offering, list: &'static str) -> Result<Accounts, ApiError> {
+    match offering.waldur.accounts(offering.options.uuid, list).await {
+        Ok(accounts) => {
+            let accounts = Arc::new(by_project(accounts));
+            offering.given().accounts.insert(list, Arc::clone(&accounts));
+            Ok(accounts)
+        }
+        Err(error)
+            if error.unknown_path || matches!(error.failure, Failure::Forbidden | Failure::NotFound) =>
+        {
+            let given = offering.given().accounts.get(list).cloned();
+            Ok(given.inspect(|_| offering.say_given(list, &error)).unwrap_or_default())
+        }
+        Err(error) => Err(error),
     }
 }
 

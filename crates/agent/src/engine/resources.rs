@@ -139,7 +139,7 @@ async fn report_leftovers(offering: &Offering, resources: &[dto::Resource]) {
                 let more = if more > 0 { format!(" and {more} more") } else { String::new() };
                 tracing::warn!(
                     "the Python agent has left {} role bindings, which give access whatever Waldur says; they are not \
-                     touched, delete them when members have their access by this agent: {}{more}",
+                     touched, `waldur_site_agent adopt` replaces them: {}{more}",
                     found.len(),
                     shown.join(", ")
                 );

@@ -6,15 +6,17 @@ use std::time::Duration;
 use jiff::Timestamp;
 use planner::access::{GrantStatus, RoleTable, Team};
 use planner::action::Action;
-use planner::desired::{self, Desired, Facts, Goal};
+use planner::desired::{self, Command, Desired, Facts, Goal};
 use planner::model::{self, OrderKind, OrderState};
 use planner::observed::{Lookup, Observed};
 use planner::outcome::{self, Failure, Next};
 use planner::plan::{self, LookInto, Plan};
+use planner::policy::Policy;
 use planner::queue::Ended;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
+use super::audit::Audit;
 use super::{Engine, Key, Offering, Scope};
 use crate::cluster::apply::Writes;
 use crate::cluster::connect::Surroundings;
@@ -75,7 +77,58 @@ impl Engine {
         round: usize,
         names: &[String],
     ) -> Result<Round, ApiError> {
-        let seen = self.look(key, offering, round == 0).await?;
+        let prepared = self.prepare(key, offering, round == 0, names).await?;
+        let Prepared {
+            by_pass,
+            team_unknown,
+            more_orders,
+            surroundings,
+            policy,
+            desired,
+            observed,
+            plan,
+            ..
+        } = prepared;
+        self.say(key, &plan.findings);
+        if self.dry_run {
+            return Ok(printed(&plan));
+        }
+        if by_pass && offering.options.scope == Scope::Resources && !plan.actions.is_empty() {
+            // What a pass has read at its start is good enough to see that nothing changed, not to act on: an order
+            // may have been done since.
+            return Ok(Round::Again(None));
+        }
+        if !self.is_as_expected(key, &plan) {
+            return Ok(Round::Failed(None));
+        }
+        let surroundings = &surroundings;
+        let roles = &policy.access.roles;
+        let audit = Audit::new(self.asked_by, offering.options.scope, &desired, &observed);
+        let mut execution = Execution::new(offering, &desired, surroundings, roles, audit);
+        execution.left_out = team_unknown.is_some();
+        let round = execution.run(&plan, more_orders).await;
+        if let Some(told) = execution.told {
+            self.note_told(key, told);
+        }
+        self.note_held(key, plan.removal_held, matches!(round, Round::Done { .. }));
+        Ok(match (round, team_unknown) {
+            (Round::Done { .. }, Some(error)) => {
+                tracing::error!(error = %error, "the team cannot be read, nobody's access is changed; will try again");
+                Round::Failed(error.retry_after())
+            }
+            (round, _) => round,
+        })
+    }
+
+    /// What is the case with a key, and what is to be done about it.
+    pub(super) async fn prepare(
+        &self,
+        key: Key,
+        offering: &Offering,
+        first: bool,
+        names: &[String],
+    ) -> Result<Prepared, ApiError> {
+        let seen = self.look(key, offering, first).await?;
         let facts = &seen.facts;
         let more_orders = facts.orders.iter().filter(|order| order.state != OrderState::Settled).count() > 1;
         let surroundings = offering.cluster.surroundings().await?;
@@ -92,25 +145,22 @@ impl Engine {
         for name in names {
             observed.by_name.insert(name.clone(), offering.cluster.look_up(name).await?);
         }
+        if facts.command == Some(Command::Adopt) && planner::names::check_namespace(backend_id).is_ok() {
+            observed.survey = offering.cluster.survey(backend_id).await?;
+        }
         let plan = plan_with_lookups(offering, &desired, &mut observed).await?;
-        self.say(key, &plan.findings);
-        if self.dry_run {
-            return Ok(printed(&plan));
-        }
-        if seen.by_pass && offering.options.scope == Scope::Resources && !plan.actions.is_empty() {
-            // What a pass has read at its start is good enough to see that nothing changed, not to act on: an order
-            // may have been done since.
-            return Ok(Round::Again(None));
-        }
-        self.note_held(key, plan.removal_held);
-        let surroundings = &surroundings;
-        let roles = &policy.access.roles;
-        let mut execution = Execution::new(offering, &desired, surroundings, roles);
-        let round = execution.run(&plan, more_orders).await;
-        if let Some(told) = execution.told {
-            self.note_told(key, told);
-        }
-        Ok(round)
+        let Seen { facts, by_pass, team_unknown } = seen;
+        Ok(Prepared {
+            facts,
+            by_pass,
+            team_unknown,
+            more_orders,
+            surroundings,
+            policy,
+            desired,
+            observed,
+            plan,
+        })
     }
 
     /// What Waldur says about the key: from the pass that has just read it, or read now.
@@ -120,9 +170,25 @@ impl Engine {
             Scope::Resources => look_at_resource(offering, key, first).await?,
         };
         seen.facts.told_statuses = self.told(key);
+        seen.facts.command = self.command(key);
         seen.facts.removal_confirmed = self.force_removal || self.was_held_before(key);
         Ok(seen)
     }
+}
+
+/// A key at one moment.
+pub(super) struct Prepared {
+    pub(super) facts: Facts,
+    /// By the pass that woke the key.
+    by_pass: bool,
+    /// Why it is not known who is to have access.
+    pub(super) team_unknown: Option<ApiError>,
+    more_orders: bool,
+    surroundings: Surroundings,
+    policy: Policy,
+    pub(super) desired: Desired,
+    pub(super) observed: Observed,
+    pub(super) plan: Plan,
 }
 
 /// What was seen of a key in Waldur.
@@ -130,6 +196,8 @@ struct Seen {
     facts: Facts,
     /// By the pass that woke the key.
     by_pass: bool,
+    /// Why it is not known who is to have access.
+    team_unknown: Option<ApiError>,
 }
 
 fn ended(look_again_at: Option<Timestamp>) -> Ended {
@@ -167,7 +235,7 @@ async fn look_at_orders(offering: &Offering, key: Key, first: bool) -> Result<Se
         }
     }
     let facts = Facts { resource, orders, orders_read: true, team, ..Facts::default() };
-    Ok(Seen { facts, by_pass })
+    Ok(Seen { facts, by_pass, team_unknown: None })
 }
 
 /// The team of a project that is being made. One that this token may not read holds up no order (contract §3.4):
@@ -205,13 +273,15 @@ async fn look_at_resource(offering: &Offering, key: Key, first: bool) -> Result<
     };
     // The cluster may tell of the resource of another offering there.
     let resource = resource.filter(|resource| resource.is_of(offering.options.uuid));
+    // Quota and flags are kept also where the team cannot be read.
     let team = match &resource {
-        Some(resource) if offering.options.membership => Some(people.team(offering, resource).await?),
-        _ => None,
+        Some(resource) if offering.options.membership => people.team(offering, resource).await.map(Some),
+        _ => Ok(None),
     };
+    let (team, team_unknown) = team.map_or_else(|error| (None, Some(error)), |team| (team, None));
     let resource = resource.map(|resource| resource.to_model(None));
     let removal_held = offering.removal_held();
-    Ok(Seen { facts: Facts { resource, team, removal_held, ..Facts::default() }, by_pass })
+    Ok(Seen { facts: Facts { resource, team, removal_held, ..Facts::default() }, by_pass, team_unknown })
 }
 
 /// Plans, and looks up the namespaces that the plan asks about.
@@ -230,7 +300,9 @@ async fn plan_with_lookups(
                     && let Some(resource) = desired.standing.as_ref().map(|standing| standing.resource)
                     && namespace.ownership(resource, "") == planner::observed::Ownership::Ours
                 {
+                    let survey = observed.survey.take();
                     *observed = offering.cluster.observe(resource, name, true).await?;
+                    observed.survey = survey;
                 }
                 observed.by_name.insert(name.clone(), found);
             }
@@ -258,6 +330,7 @@ struct Execution<'a> {
     desired: &'a Desired,
     surroundings: &'a Surroundings,
     roles: &'a RoleTable,
+    audit: Audit<'a>,
     /// The order was approved in this very plan.
     approved: bool,
     /// Something was not done and the plan went on: what is told to Waldur afterwards would not be true.
@@ -266,6 +339,8 @@ struct Execution<'a> {
     refused: BTreeMap<String, String>,
     /// What Waldur was told of each grant.
     told: Option<Vec<GrantStatus>>,
+    /// The first failure for good of something that the rest does not depend on.
+    given_up: Option<(Action, ApiError)>,
 }
 
 impl<'a> Execution<'a> {
@@ -274,9 +349,11 @@ impl<'a> Execution<'a> {
         desired: &'a Desired,
         surroundings: &'a Surroundings,
         roles: &'a RoleTable,
+        audit: Audit<'a>,
     ) -> Self {
         let refused = BTreeMap::new();
-        Self { offering, desired, surroundings, roles, approved: false, left_out: false, refused, told: None }
+        let (approved, left_out, told, given_up) = (false, false, None, None);
+        Self { offering, desired, surroundings, roles, audit, approved, left_out, refused, told, given_up }
     }
 
     /// Tells Waldur what became of each grant, unless it knows.
@@ -305,20 +382,23 @@ impl<'a> Execution<'a> {
         let mut writes = Writes::new(&self.offering.cluster, *flavour, user);
         for action in &plan.actions {
             let is_told_apart = matches!(action, Action::SetMembershipStatuses { .. });
-            if self.left_out && action.reports_success() && !is_told_apart {
+            if self.left_out && (action.follows_grants() || action.reports_success() && !is_told_apart) {
                 continue;
             }
             match self.carry_out(&mut writes, action).await {
-                Ok(true) => tracing::info!(target: "audit", "{action}"),
+                Ok(true) => self.audit.done(&writes, action).await,
                 Ok(false) => return Round::Again(None),
                 Err(error) => {
-                    if let Some(round) = self.failed(plan, action, &error).await {
+                    if let Some(round) = self.failed(&writes, plan, action, &error).await {
                         return round;
                     }
                 }
             }
         }
-        Round::Done { look_again_at: plan.look_again_at, more_orders }
+        match self.given_up.take() {
+            Some((action, error)) => self.give_up(plan, &action, &error).await,
+            None => Round::Done { look_again_at: plan.look_again_at, more_orders },
+        }
     }
 
     /// `false` if the rest of the plan no longer fits the world.
@@ -361,6 +441,9 @@ impl<'a> Execution<'a> {
             Action::RequestProject { .. }
             | Action::CreateNamespace { .. }
             | Action::ApplyNamespace { .. }
+            | Action::AdoptNamespace { .. }
+            | Action::DeletePythonBinding { .. }
+            | Action::Release { .. }
             | Action::ApplyQuota { .. }
             | Action::ApplyLimitRange { .. }
             | Action::ApplyRoleBinding { .. }
@@ -378,8 +461,18 @@ impl<'a> Execution<'a> {
     }
 
     /// What follows from a failed action; `None` if the plan goes on without it.
-    async fn failed(&mut self, plan: &Plan, action: &Action, error: &ApiError) -> Option<Round> {
-        match outcome::after(action, &error.failure) {
+    async fn failed(
+        &mut self,
+        writes: &Writes<'_>,
+        plan: &Plan,
+        action: &Action,
+        error: &ApiError,
+    ) -> Option<Round> {
+        let next = outcome::after(action, &error.failure);
+        if matches!(next, Next::Skip | Next::GiveUp) {
+            self.audit.failed(writes, action, error).await;
+        }
+        match next {
             Next::Skip => {
                 self.left_out |= action.changes_access() || matches!(action, Action::ChangeWorkload { .. });
                 if let Action::ApplyRoleBinding { role, .. } = action {
@@ -396,6 +489,12 @@ impl<'a> Execution<'a> {
             Next::Retry(pause) => {
                 tracing::warn!(error = %error, "failed, the order stays open and is tried again: {action}");
                 Some(Round::Failed(pause))
+            }
+            // Without an order nobody waits for the quota, and former members are not to stay because of it.
+            Next::GiveUp if self.desired.order.is_none() && matches!(action, Action::ApplyQuota { .. }) => {
+                self.left_out = true;
+                self.given_up.get_or_insert_with(|| (action.clone(), error.clone()));
+                None
             }
             Next::GiveUp => Some(self.give_up(plan, action, error).await),
         }

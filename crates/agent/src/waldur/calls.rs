@@ -1,11 +1,14 @@
 //! One function per endpoint of Waldur (Waldur contract §8). The only place that writes to Waldur.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use jiff::Timestamp;
 use planner::access::GrantStatus;
 use planner::model::{self, Limits};
 use planner::outcome::Failure;
+use planner::usage::fraction::Hundredths;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -171,6 +174,22 @@ impl Waldur {
         Ok(orders)
     }
 
+    /// What the fulfilled orders about a resource asked for, later ones on top; `None` if none named limits.
+    pub(crate) async fn ordered_limits(
+        &self,
+        offering: Uuid,
+        resource: Uuid,
+    ) -> Result<Option<Limits>, ApiError> {
+        let call = Call::get("/api/marketplace-orders/")
+            .query("offering_uuid", offering.simple().to_string())
+            .query("resource_uuid", resource.simple().to_string())
+            .query("state", "done")
+            .fields(&dto::Order::FIELDS);
+        let mut orders = readable_orders(self.http.list(call).await?);
+        orders.retain(|order| order.marketplace_resource_uuid == Some(resource) && order.state == "done");
+        Ok(dto::ordered(&orders))
+    }
+
     fn orders_call(offering: Uuid) -> Call<'static> {
         Call::get("/api/marketplace-orders/")
             .query("offering_uuid", offering.simple().to_string())
@@ -209,6 +228,57 @@ impl Waldur {
             .query("state", "Erred")
             .fields(&dto::Resource::FIELDS);
         self.http.list(call).await
+    }
+
+    /// Resources of an offering that have usage, whether or not it is taken now.
+    pub(crate) async fn resources_with_usage(
+        &self,
+        offering: Uuid,
+    ) -> Result<Vec<dto::ReportedResource>, ApiError> {
+        let mut call = Call::get("/api/marketplace-provider-resources/")
+            .query("offering_uuid", offering.simple().to_string())
+            .fields(&dto::ReportedResource::FIELDS);
+        for state in ["OK", "Erred", "Updating", "Terminating"] {
+            call = call.query("state", state);
+        }
+        let mut resources: Vec<dto::ReportedResource> = self.http.list(call).await?;
+        resources.retain(|resource| resource.offering_uuid.is_none_or(|of| of == offering));
+        Ok(resources)
+    }
+
+    /// What Waldur has of a month of all resources of an offering, or of one of them; `period` as `2026-11-01`.
+    pub(crate) async fn component_usages(
+        &self,
+        offering: Uuid,
+        resource: Option<Uuid>,
+        period: &str,
+    ) -> Result<Vec<dto::ComponentUsage>, ApiError> {
+        let mut call = Call::get("/api/marketplace-component-usages/")
+            .query("offering_uuid", offering.simple().to_string())
+            .query("billing_period", period)
+            .fields(&dto::ComponentUsage::FIELDS);
+        if let Some(resource) = resource {
+            call = call.query("resource_uuid", resource.simple().to_string());
+        }
+        let mut usages: Vec<dto::ComponentUsage> = self.http.list(call).await?;
+        usages.retain(|usage| usage.billing_period.is_empty() || usage.billing_period == period);
+        Ok(usages)
+    }
+
+    /// Replaces what Waldur has of a resource's month, for the components that are named (contract §5.3).
+    pub(crate) async fn set_usage(
+        &self,
+        resource: Uuid,
+        date: Timestamp,
+        usages: &BTreeMap<String, Hundredths>,
+    ) -> Result<(), ApiError> {
+        let usages: Vec<Value> = usages
+            .iter()
+            .map(|(component, amount)| json!({"type": component, "amount": amount.to_string()}))
+            .collect();
+        let body =
+            json!({"resource": resource.simple().to_string(), "date": date.to_string(), "usages": usages});
+        self.http.done(Call::post("/api/marketplace-component-usages/set_usage/", body)).await
     }
 
     /// Members of the project of a resource (contract §4.4); not paged by the server.
@@ -276,13 +346,10 @@ impl Waldur {
         self.http.list(call).await
     }
 
-    /// Service or course accounts of all projects of an offering; none on servers that have no such thing.
+    /// Service or course accounts of all projects of an offering.
     pub(crate) async fn accounts(&self, offering: Uuid, kind: &str) -> Result<Vec<dto::Account>, ApiError> {
         let path = format!("/api/marketplace-provider-offerings/{}/{kind}/", offering.simple());
-        match self.http.list(Call::get(path)).await {
-            Err(error) if error.unknown_path => Ok(Vec::new()),
-            other => other,
-        }
+        self.http.list(Call::get(path)).await
     }
 
     /// Moves an offering user on (contract §4.3).

@@ -74,6 +74,49 @@ impl Offering {
 pub(crate) struct Component {
     #[serde(rename = "type")]
     pub(crate) kind: String,
+    /// `usage`, `limit`, `one`, `fixed`, …; empty if the server does not say.
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) billing_type: String,
+}
+
+/// A resource whose usage is reported.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct ReportedResource {
+    pub(crate) uuid: Uuid,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) state: String,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) backend_id: String,
+    #[serde(default)]
+    pub(crate) offering_uuid: Option<Uuid>,
+}
+
+impl ReportedResource {
+    pub(crate) const FIELDS: [&'static str; 4] = ["uuid", "state", "backend_id", "offering_uuid"];
+
+    /// Whether the server takes usage of it now (contract §5.3).
+    pub(crate) fn takes_usage(&self) -> bool {
+        matches!(self.state.as_str(), "OK" | "Updating" | "Terminating")
+    }
+}
+
+/// What Waldur has of one component of a resource in a month (contract §9.6).
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct ComponentUsage {
+    #[serde(default)]
+    pub(crate) resource_uuid: Option<Uuid>,
+    #[serde(rename = "type", default, deserialize_with = "nullable")]
+    pub(crate) kind: String,
+    /// A number, or one as text.
+    #[serde(default)]
+    pub(crate) usage: Value,
+    /// Not all servers heed the filter.
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) billing_period: String,
+}
+
+impl ComponentUsage {
+    pub(crate) const FIELDS: [&'static str; 4] = ["resource_uuid", "type", "usage", "billing_period"];
 }
 
 /// An order; the fields named in [`Order::FIELDS`].
@@ -126,6 +169,14 @@ impl Order {
             plan_quotas: Limits::new(),
         })
     }
+}
+
+/// What orders have asked for, later ones on top; `None` if none has named limits.
+pub(crate) fn ordered(orders: &[Order]) -> Option<Limits> {
+    let mut orders: Vec<model::Order> = orders.iter().filter_map(Order::to_model).collect();
+    orders.sort_by(|one, two| one.created.cmp(&two.created));
+    let limits = planner::quota::merged(orders.iter().map(|order| &order.limits));
+    (!limits.is_empty()).then_some(limits)
 }
 
 /// A resource as its provider sees it; the fields named in [`Resource::FIELDS`].

@@ -258,8 +258,9 @@ async fn refused(name: &str, response: Response) -> ApiError {
         _ => words(&body),
     };
     let failure = match status {
-        // Only Waldur itself can say that there is no such thing; what a proxy says about it means nothing.
+        // Only Waldur itself can say that there is no such thing or no such right; what a proxy says means nothing.
         404 if !html && detail(&body).is_none() => Failure::Unavailable { retry_after: None },
+        403 if detail(&body).is_none() => Failure::Unavailable { retry_after: None },
         _ => failure_of_status(status, asked),
     };
     let mut error = ApiError::answered(Peer::Waldur, name, status, failure, &message);

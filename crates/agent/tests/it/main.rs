@@ -4,6 +4,7 @@
 //! and nothing waits for a time: tests wait for what should happen, and fail if it does not.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod adopt;
 mod cluster;
 mod crash;
 mod faults;
@@ -14,13 +15,16 @@ mod lifecycle_workloads;
 mod logs;
 mod members;
 mod membership;
+mod membership_doubt;
 mod membership_faults;
 mod membership_guard;
 mod membership_reports;
 mod membership_usernames;
 mod orders;
 mod ownership;
+mod plan;
 mod process;
+mod python_site;
 mod quotas;
 mod runs;
 mod secrets;
@@ -29,3 +33,4 @@ mod site;
 mod subjects;
 mod tls;
 mod traffic;
+mod usage;

@@ -3,6 +3,7 @@
 //! [`plan`] is total, deterministic and pure. Planning again after its actions were applied gives no actions.
 
 mod access;
+mod adoption;
 mod edits;
 mod marks;
 mod namespace;
@@ -32,6 +33,7 @@ use namespace::Site;
 use shrink::Unfit;
 
 pub use access::losses;
+pub(crate) use adoption::NO_ROLE;
 
 /// How soon to look for usernames after an order is done.
 const WHEN_DONE: SignedDuration = SignedDuration::from_secs(1);
@@ -76,6 +78,7 @@ pub fn plan(desired: &Desired, observed: &Observed, now: Timestamp) -> Plan {
         Goal::Project(project) => plan.for_project(desired, project, observed, now),
         Goal::Removed(removal) => plan.for_removal(desired, removal, observed, now),
         Goal::Left(removal) => plan.for_left(removal, observed, now),
+        Goal::Abandoned { resource, backend_id } => plan.for_abandoned(*resource, backend_id, observed),
     }
     plan
 }
@@ -115,11 +118,14 @@ impl Plan {
                 }
                 self.approve(desired);
                 let target = Target { name: namespace.name.clone(), uid: Some(namespace.uid.clone()) };
-                self.label(project, &target, Some(namespace), &desired.requester);
+                if !self.adopt(project, &target, namespace, observed) {
+                    self.label(project, &target, Some(namespace), &desired.requester);
+                }
                 self.mark((&target, project.resource), Some(namespace), held.marks());
                 self.fill(project, &target, Some(namespace), observed, held.quota(project));
                 self.change_workloads(held.running, (&target, project.resource), observed);
                 self.bind(project, &target, false, observed);
+                self.replace_python_bindings(project, &target, observed);
                 self.name_editors(observed);
                 self.tell_overuse(&namespace.name, overuse.as_ref());
                 self.write_back(desired, project, &namespace.name, overuse);
@@ -244,13 +250,18 @@ impl Plan {
     ) {
         let resource = project.resource;
         let none = if namespace.is_some() { Expect::Absent } else { Expect::Fresh };
+        let survey = observed.survey.as_ref().filter(|_| project.adopt);
         let quota = observed.quota.as_ref().filter(|_| namespace.is_some());
-        self.apply_quota((target, resource), quota, none.clone(), wanted);
+        let taken_quota = survey.and_then(|survey| survey.quota.as_ref()).filter(|_| quota.is_none());
+        let quota = quota.or(taken_quota);
+        self.apply_quota((target, resource), quota, none.clone(), wanted, taken_quota.is_some());
         let Some(wanted) = project.limit_range.as_ref().filter(|_| !observed.limit_range_refused) else {
             return;
         };
         let range = observed.limit_range.as_ref().filter(|_| namespace.is_some());
-        if range.map(|range| &range.value) != Some(wanted) {
+        let taken_range = survey.and_then(|survey| survey.limit_range.as_ref()).filter(|_| range.is_none());
+        let range = range.or(taken_range);
+        if range.map(|range| &range.value) != Some(wanted) || taken_range.is_some() {
             let expect = range.map_or(none, |range| Expect::Uid(range.uid.clone()));
             let (target, value) = (target.clone(), wanted.clone());
             self.actions.push(Action::ApplyLimitRange { target, resource, expect, value });
@@ -263,6 +274,7 @@ impl Plan {
         quota: Option<&Owned<Hard>>,
         none: Expect,
         wanted: &DesiredQuota,
+        taken_over: bool,
     ) {
         let hard = wanted.resolve(quota.map(|quota| &quota.value));
         // A key that only somebody else has put there is theirs: our apply neither changes nor removes it.
@@ -271,7 +283,7 @@ impl Plan {
         };
         let before: Option<Hard> = quota
             .map(|quota| quota.value.iter().filter(ours).map(|(key, value)| (key.clone(), *value)).collect());
-        if before.as_ref() != Some(&hard) {
+        if before.as_ref() != Some(&hard) || taken_over {
             let expect = quota.map_or(none, |quota| Expect::Uid(quota.uid.clone()));
             let before = before.unwrap_or_default();
             self.actions.push(Action::ApplyQuota { target: target.clone(), resource, expect, hard, before });

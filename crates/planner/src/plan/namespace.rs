@@ -77,10 +77,21 @@ impl<'a> Search<'a, '_> {
                 match namespace.ownership(self.project.resource, self.requester) {
                     Ownership::Ours | Ownership::CutShort => usable(namespace, self.now),
                     Ownership::OtherResource => Site::Fail(other_resource(namespace)),
+                    Ownership::Claimed | Ownership::Foreign if self.is_adoptable(namespace) => {
+                        usable(namespace, self.now)
+                    }
                     Ownership::Claimed | Ownership::Foreign => Site::Fail(not_ours(namespace)),
                 }
             }
         }
+    }
+
+    /// One that says that it is another resource's stays that, also where the other label is missing.
+    fn is_adoptable(&self, namespace: &Namespace) -> bool {
+        let resource = namespace.labels.get(crate::names::RESOURCE_UUID);
+        self.project.adopt
+            && self.observed.survey.is_some()
+            && resource.is_none_or(|label| *label == self.project.resource.simple().to_string())
     }
 
     /// A new project: the regular name, or the one with a suffix if somebody else has the regular one. The
@@ -158,7 +169,7 @@ fn usable(namespace: &Namespace, now: Timestamp) -> Site<'_> {
 pub(super) fn not_ours(namespace: &Namespace) -> String {
     format!(
         "namespace `{}` exists, but was not made by this agent (it lacks the label `{}`); it was not touched. \
-         If it is this resource's, the provider has to adopt it; if not, the resource's backend id is wrong",
+         If it is this resource's, the provider has to adopt it (`waldur_site_agent adopt`); if not, the resource's backend id is wrong",
         namespace.name,
         crate::names::RESOURCE_UUID
     )

@@ -192,6 +192,7 @@ impl Plan {
             observed.quota.as_ref(),
             Expect::Absent,
             &removal.quota,
+            false,
         );
         for (name, binding) in &observed.bindings {
             self.actions.push(Action::DeleteRoleBinding {

@@ -68,12 +68,15 @@ impl<'a> Change<'a> {
         role: &'a str,
         after: BTreeSet<Subject>,
         known: &BTreeMap<String, Owned<RoleBinding>>,
+        taken: Option<&BTreeMap<String, Owned<RoleBinding>>>,
     ) -> Self {
         let name = access::binding_name(role);
         let known = known.get(&name);
+        // One without our labels counts as empty, so that it is written whatever it holds.
+        let taken = taken.and_then(|taken| taken.get(&name));
         Self {
             holder: Holder::Binding { role, wrong_role: known.is_some_and(|owned| owned.value.role != role) },
-            uid: known.map(|owned| owned.uid.clone()),
+            uid: known.or(taken).map(|owned| owned.uid.clone()),
             before: known.map(|owned| owned.value.subjects.clone()).unwrap_or_default(),
             after,
             name,
@@ -132,10 +135,11 @@ impl Plan {
         let accounts = self.make_service_accounts(place, &mut wanted, inside, observed);
         let layout = self.laid_out(place, &wanted, observed);
         let groups = layout.groups.into_iter().map(|(name, users)| Change::group(name, users, observed));
+        let taken = inside.survey.as_ref().map(|survey| &survey.bindings);
         let bindings = layout
             .bindings
             .into_iter()
-            .map(|(role, subjects)| Change::binding(role, subjects, &inside.bindings));
+            .map(|(role, subjects)| Change::binding(role, subjects, &inside.bindings, taken));
         let changes: Vec<Change<'_>> = groups.chain(bindings).collect();
         self.write_changes(place, &changes);
 

@@ -4,7 +4,10 @@
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
+use bytes::Bytes;
 use serde_json::{Value, json};
+
+use crate::faults::plain_shaper;
 
 /// The result of one request; both sides are sent.
 pub(crate) type Outcome = Result<Answer, Answer>;
@@ -93,6 +96,19 @@ impl Answer {
 
     pub(crate) fn forbidden() -> Self {
         Self::detail(StatusCode::FORBIDDEN, "You do not have permission to perform this action.")
+    }
+
+    /// The body of an injected error status: what Waldur says to a request that it does not grant. A 404 and what
+    /// servers in trouble answer are plain text as from a proxy: only facts make Waldur say that something is not there.
+    pub(crate) fn injected(status: u16, retry_after: Option<u64>) -> (&'static str, Bytes) {
+        match status {
+            404 | 429 | 500.. => plain_shaper(status, retry_after),
+            403 => (
+                "application/json",
+                Bytes::from_static(br#"{"detail":"You do not have permission to perform this action."}"#),
+            ),
+            _ => ("application/json", Bytes::from_static(br#"{"detail":"This request is refused."}"#)),
+        }
     }
 
     /// 404 of a known route whose object the caller cannot see.

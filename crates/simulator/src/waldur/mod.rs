@@ -15,6 +15,7 @@ mod call;
 mod consumer;
 mod direct;
 mod event;
+mod feed;
 mod fields;
 mod filter;
 mod imports;

@@ -73,6 +73,7 @@ impl Call<'_> {
                 })
             }
         };
+        self.state.set_up_queues();
         let row = self.state.consumers.get(uuid).ok_or_else(Answer::server_error)?;
         let body = self.view().consumer(row);
         Ok(if known.is_some() { Answer::ok(body) } else { Answer::created(body) })
@@ -90,7 +91,7 @@ impl Call<'_> {
             }
             [id] if self.method() == Method::Delete => {
                 let uuid = self.subscription(id)?.uuid;
-                self.state.subscriptions.remove(uuid);
+                self.state.remove_subscription(uuid);
                 Ok(Answer::deleted())
             }
             [id, "create_queue"] if self.posts() => {
@@ -125,6 +126,7 @@ impl Call<'_> {
                 self.state.queues.insert(EventQueue { uuid, subscription, offering, object_type, created })
             }
         };
+        self.state.set_up_queues();
         let row = self.state.queues.get(uuid).ok_or_else(Answer::server_error)?;
         let body = self.view().queue(row, &self.fields());
         Ok(if known.is_some() { Answer::ok(body) } else { Answer::created(body) })

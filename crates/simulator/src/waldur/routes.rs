@@ -13,6 +13,7 @@ use super::answer::{Answer, Outcome};
 use super::call::Call;
 use super::request::{Method, Query, Request};
 use super::state::State;
+use crate::server::ServeOptions;
 
 /// Bodies beyond this are refused; Waldur's own limit is 2.5 MB.
 const LARGEST_BODY: usize = 2_621_440;
@@ -35,6 +36,12 @@ const ABSENT_IN_2024: [&str; 13] = [
 ];
 
 impl Waldur {
+    /// How to serve it: refusals in its format.
+    #[must_use]
+    pub fn serve_options() -> ServeOptions {
+        ServeOptions { shaper: Answer::injected, ..ServeOptions::default() }
+    }
+
     /// The HTTP API, to be served by any listener.
     pub fn router(&self) -> Router {
         Router::new().fallback(handle).with_state(self.clone())

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::Generation;
 use super::event::Event;
+use super::feed::Feed;
 use super::model::{
     Account, AgentIdentity, AgentProcessor, AgentService, BackendResource, BackendResourceRequest,
     ComponentUsage, ComponentUserUsage, ComponentUserUsageLimit, CostPolicy, Customer, EventConsumer,
@@ -26,6 +27,8 @@ pub(crate) struct State {
     pub(crate) generation: Generation,
     pub(crate) rng: Rng,
     pub(crate) events: broadcast::Sender<Event>,
+    /// Where messages and queues go; without one, events only go to those who ask this process for them.
+    pub(crate) feed: Option<Feed>,
     pub(crate) tokens: HashMap<String, Token>,
     pub(crate) users: Table<User>,
     pub(crate) customers: Table<Customer>,
@@ -71,6 +74,7 @@ impl State {
             generation,
             rng: Rng::with_seed(seed),
             events,
+            feed: None,
             tokens: HashMap::new(),
             users: Table::default(),
             customers: Table::default(),
@@ -121,6 +125,9 @@ impl State {
 
     /// Tells the broker; nobody listening is fine.
     pub(crate) fn tell(&self, event: Event) {
+        if let Some(feed) = &self.feed {
+            feed.publish(self, &event);
+        }
         let _ = self.events.send(event);
     }
 

@@ -2,7 +2,7 @@
 
 use planner::lifecycle::Shrink;
 
-use super::Context;
+use super::{Context, usage};
 use crate::settings::keys::{COMPONENT, QUOTA_TARGET};
 use crate::settings::model::{AccountingType, ComponentSettings, LimitPeriod, PortalComponent, QuotaTarget};
 use crate::settings::quantity::{unit_names, unit_value};
@@ -11,8 +11,8 @@ use crate::settings::yaml::{Node, Place, Value};
 use crate::settings::{ExactDecimal, Quantity, QuotaKey};
 
 /// A target with the place it was written at.
-struct Placed {
-    target: QuotaTarget,
+pub(super) struct Placed {
+    pub(super) target: QuotaTarget,
     place: Place,
     path: String,
 }
@@ -68,6 +68,7 @@ fn component(
         portal.is_prepaid = Some(true);
     }
     let unit_factor = view.decimal("unit_factor")?;
+    let usage = usage::settings(name, view, accounting_type?, &targets, context);
     Some(ComponentSettings {
         name: name.to_owned(),
         measured_unit: view.text("measured_unit")?,
@@ -83,6 +84,7 @@ fn component(
         })?,
         portal,
         quota: targets.into_iter().map(|placed| placed.target).collect(),
+        usage,
     })
 }
 

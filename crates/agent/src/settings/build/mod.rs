@@ -9,6 +9,7 @@ mod lifecycle;
 mod offering;
 mod subjects;
 mod template;
+mod usage;
 
 pub(crate) use global::settings;
 pub(crate) use offering::is_ours;

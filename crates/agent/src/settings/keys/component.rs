@@ -36,7 +36,11 @@ pub(crate) const COMPONENT: &[Key] = &[
          is told what is over; `refuse`, it is refused with the numbers.",
     )
     .default("accept"),
-    Key::new("usage", Kind::Any, "Reserved: how its usage is measured.").later(),
+    Key::new(
+        "usage",
+        Kind::Section(USAGE),
+        "How its usage is measured; not needed for cpu, memory, storage and pods.",
+    ),
     Key::new("description", Kind::Text, "Passed on to Waldur.").example("Cores"),
     Key::new("article_code", Kind::Text, "Passed on to Waldur.").example("OKD-CPU"),
     Key::new("min_value", COUNT, "Passed on to Waldur."),
@@ -70,4 +74,35 @@ pub(crate) const QUOTA_TARGET: &[Key] = &[
     .default("1"),
     Key::new("unit", Kind::Text, "Suffix of the amount; `Gi` for bytes and none for the rest if not given."),
     Key::new("static", Kind::Quantity, "Added to the product."),
+];
+
+pub(crate) const USAGE: &[Key] = &[
+    Key::new(
+        "measure",
+        Kind::Choice(&["quota_used", "requests", "usage", "max_requests_usage", "allocation"]),
+        "What counts: quota_used is the quota's use at the moment, the others are hours of the month. quota_used for \
+         components accounted by limit and requests for those by usage, if not given.",
+    )
+    .example("requests"),
+    Key::new(
+        "resource",
+        Kind::Text,
+        "What is measured: cpu, memory, storage, pods, or an extended resource such as nvidia.com/gpu; follows from the \
+         component's name or its quota key if not given.",
+    )
+    .example("nvidia.com/gpu"),
+    Key::new(
+        "model",
+        Kind::Text,
+        "Model of the device, as nodes are labelled with it; `unknown` for nodes without that label; all if not given.",
+    )
+    .example("NVIDIA-A100-SXM4-80GB"),
+    Key::new("storage_class", Kind::Text, "Storage class that is counted; all if not given.").example("fast"),
+    Key::new(
+        "unit",
+        Kind::Text,
+        "Suffix of the unit that is told; follows from measured_unit for hours and from the quota key for quota_used, if \
+         not given.",
+    )
+    .example("Gi"),
 ];

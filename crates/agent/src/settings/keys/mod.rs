@@ -10,7 +10,7 @@ mod offering;
 pub(crate) use cluster::{
     BACKEND_SETTINGS, LIFECYCLE, LIMIT_RANGE, OAUTH, PERIODIC_LIMITS, SUBJECTS, TOKEN_CONFIG, USERNAMES,
 };
-pub(crate) use component::{COMPONENT, QUOTA_TARGET};
+pub(crate) use component::{COMPONENT, QUOTA_TARGET, USAGE};
 pub(crate) use global::{ALERT_THRESHOLDS_KIND, GLOBAL, LOG_SHIPPING, MONITORING};
 pub(crate) use offering::{
     EVENT_PROCESSING, LIMIT_RANGE_ITEM, LIMIT_RANGE_TEMPLATE, OFFERING, PROJECT_TEMPLATE, SERVICE_ACCOUNT,
@@ -199,7 +199,7 @@ mod tests {
     #[test]
     fn each_key_stands_once_in_its_table_and_is_documented() {
         let flat = flat();
-        let tables: [&[Key]; 12] = [
+        let tables: [&[Key]; 13] = [
             &flat,
             GLOBAL,
             OFFERING,
@@ -207,6 +207,7 @@ mod tests {
             TOKEN_CONFIG,
             COMPONENT,
             QUOTA_TARGET,
+            USAGE,
             LIFECYCLE,
             LIMIT_RANGE,
             EVENT_PROCESSING,

@@ -1,6 +1,7 @@
 //! The components of an offering and the quota keys they become. Waldur contract §1.6.
 
 use planner::lifecycle::Shrink;
+use planner::usage::rule::{Measure, Thing};
 
 use crate::settings::{ExactDecimal, Quantity, QuotaKey};
 
@@ -27,6 +28,19 @@ pub struct ComponentSettings {
     pub portal: PortalComponent,
     /// The quota keys it limits; empty for a component without effect on the cluster.
     pub quota: Vec<QuotaTarget>,
+    /// How its usage is measured; `None` for a component whose usage is not reported.
+    pub usage: Option<UsageSettings>,
+}
+
+/// How the usage of a component is measured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsageSettings {
+    /// What counts.
+    pub measure: Measure,
+    /// What is measured; `None` where the quota alone says it.
+    pub thing: Option<Thing>,
+    /// Suffix of the unit that is told: `Gi`, `G`; empty for cores and things.
+    pub unit: String,
 }
 
 /// `billing_type` in Waldur.

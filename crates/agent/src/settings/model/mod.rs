@@ -11,7 +11,9 @@ pub use cluster::{
     ClusterSettings, ClusterToken, HeldQuota, Lifecycle, LimitRangeSettings, ResourceQuantities, RestoreTo,
     TlsVerify, UniquenessCheck,
 };
-pub use component::{AccountingType, ComponentSettings, LimitPeriod, PortalComponent, QuotaTarget};
+pub use component::{
+    AccountingType, ComponentSettings, LimitPeriod, PortalComponent, QuotaTarget, UsageSettings,
+};
 pub use global::{LogLevel, LogShipping, Mode, Monitoring, Periods, Settings};
 pub use offering::{
     BrokerSettings, LimitRangeItem, LimitRangeTemplate, OfferingSettings, ProjectTemplate, StompSettings,

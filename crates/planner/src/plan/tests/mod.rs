@@ -1,6 +1,7 @@
 //! Plans against a world in memory: what is done, and that nothing is left to do afterwards.
 
 mod access;
+mod adoption;
 mod properties;
 mod scenarios;
 mod subjects;

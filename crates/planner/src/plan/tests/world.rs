@@ -7,14 +7,14 @@ use serde_json::Map;
 use uuid::Uuid;
 
 use crate::access::{Abilities, AccessPolicy, Grant, Member, Subject};
-use crate::action::{Action, Expect, Target};
+use crate::action::{Action, Expect, OwnedKind, Target};
 use crate::amount::Amount;
-use crate::desired::{self, Facts};
+use crate::desired::{self, Command, Facts};
 use crate::finding::Finding;
 use crate::lifecycle::{HeldAmount, LifecyclePolicy, Shrink};
 use crate::model::{Limit, Limits, Offering, Order, OrderKind, OrderState, Resource, ResourceState};
 use crate::names;
-use crate::observed::{Lookup, Namespace, Observed, Owned, Ownership, RoleBinding};
+use crate::observed::{Lookup, Namespace, Observed, Owned, Ownership, RoleBinding, Survey};
 use crate::plan::{LookInto, Plan, plan};
 use crate::policy::{ComponentPolicy, Flavour, LimitRangePolicy, Naming, Policy, QuotaTarget};
 use crate::quota::Hard;
@@ -139,6 +139,8 @@ pub(super) struct Project {
     pub(super) workloads: Workloads,
     /// What is in use.
     pub(super) used: Hard,
+    /// What carries no labels.
+    pub(super) left: Survey,
 }
 
 /// A group of the cluster.
@@ -167,6 +169,7 @@ impl Project {
             foreign_accounts: BTreeSet::new(),
             workloads: Workloads::default(),
             used: Hard::new(),
+            left: Survey { resource_version: "7".to_owned(), ..Survey::default() },
         }
     }
 
@@ -285,6 +288,10 @@ impl World {
             server_time: self.server_time,
             ..Observed::default()
         };
+        if self.facts.command == Some(Command::Adopt) {
+            let named = self.cluster.get(&self.resource().backend_id);
+            observed.survey = named.map(|project| project.left.clone());
+        }
         let primary = observed.primary(&self.resource().backend_id).map(|namespace| namespace.name.clone());
         if let Some(project) = primary.and_then(|name| self.cluster.get(&name)) {
             observed.quota = project.quota.clone();
@@ -399,19 +406,37 @@ impl World {
                 assert_eq!(owner.state, change.before);
                 (owner.state, owner.remembered) = (change.after, change.remember.clone());
             }
+            Action::AdoptNamespace { target, resource, resource_version, annotations } => {
+                assert_eq!(resource_version, "7");
+                let project = self.target(target);
+                project.namespace.labels = labels(*resource);
+                project.namespace.annotations.extend(annotations.clone());
+            }
+            Action::DeletePythonBinding { namespace, binding, .. } => {
+                let project = self.cluster.get_mut(namespace).unwrap();
+                assert_eq!(project.namespace.labels, labels(RESOURCE));
+                project.left.python.retain(|known| known != binding);
+            }
+            Action::Release { kind, namespace, name, .. } => self.release(*kind, namespace, name),
             Action::ApplyQuota { target, expect, hard, .. } => {
                 let project = self.target(target);
-                check_expectation(expect, project.quota.as_ref().map(|quota| quota.uid.as_str()));
+                let taken = project.left.quota.take();
+                let known = project.quota.as_ref().or(taken.as_ref());
+                check_expectation(expect, known.map(|quota| quota.uid.as_str()));
                 project.quota = Some(Owned::new("quota".to_owned(), hard.clone()));
             }
             Action::ApplyLimitRange { target, expect, value, .. } => {
                 let project = self.target(target);
-                check_expectation(expect, project.limit_range.as_ref().map(|range| range.uid.as_str()));
+                let taken = project.left.limit_range.take();
+                let known = project.limit_range.as_ref().or(taken.as_ref());
+                check_expectation(expect, known.map(|range| range.uid.as_str()));
                 project.limit_range = Some(Owned::new("range".to_owned(), value.clone()));
             }
             Action::ApplyRoleBinding { target, expect, name, role, subjects, .. } => {
                 let project = self.target(target);
-                check_expectation(expect, project.bindings.get(name).map(|binding| binding.uid.as_str()));
+                let taken = project.left.bindings.remove(name);
+                let known = project.bindings.get(name).or(taken.as_ref());
+                check_expectation(expect, known.map(|binding| binding.uid.as_str()));
                 if let Some(binding) = project.bindings.get(name) {
                     assert_eq!(binding.value.role, *role, "a role cannot be changed");
                 }
@@ -470,6 +495,21 @@ impl World {
             }
         }
         true
+    }
+
+    fn release(&mut self, kind: OwnedKind, namespace: &str, name: &str) {
+        let place = if kind == OwnedKind::Namespace { name } else { namespace };
+        let project = self.cluster.get_mut(place).unwrap();
+        match kind {
+            OwnedKind::Namespace => project.namespace.labels.clear(),
+            OwnedKind::Quota => project.left.quota = project.quota.take(),
+            OwnedKind::LimitRange => project.left.limit_range = project.limit_range.take(),
+            OwnedKind::RoleBinding => {
+                let binding = project.bindings.remove(name).unwrap();
+                project.left.bindings.insert(name.to_owned(), binding);
+            }
+            OwnedKind::Group | OwnedKind::ServiceAccount => panic!("not in this world: {name}"),
+        }
     }
 
     fn refuse(&mut self, subject: Subject) -> bool {

@@ -6,7 +6,6 @@ use uuid::Uuid;
 use crate::waldur::Waldur;
 use crate::waldur::fields::Fields;
 use crate::waldur::render::View;
-use crate::waldur::request::hex;
 use crate::waldur::wire::{OrderState, ResourceState};
 
 /// A queue of the event broker, with the one who may read it.
@@ -124,31 +123,7 @@ impl Waldur {
     /// Every queue that the broker has to hold.
     #[must_use]
     pub fn listeners(&self) -> Vec<Listener> {
-        self.with(|state| {
-            let unified = state.consumers.iter().map(|row| Listener {
-                vhost: hex(row.user),
-                login: row.rmq_username.clone(),
-                passcodes: vec![row.passcode.clone()],
-                queue: row.queue_name(),
-                offering: row.offering,
-                object_types: row.object_types.clone(),
-                legacy: false,
-            });
-            let legacy = state.queues.iter().filter_map(|row| {
-                let user = state.subscriptions.get(row.subscription)?.user;
-                let tokens = state.tokens.iter().filter(|(_, token)| token.user == user);
-                Some(Listener {
-                    vhost: hex(user),
-                    login: hex(row.subscription),
-                    passcodes: tokens.map(|(key, _)| key.clone()).collect(),
-                    queue: row.name(),
-                    offering: row.offering,
-                    object_types: vec![row.object_type.clone()],
-                    legacy: true,
-                })
-            });
-            unified.chain(legacy).collect()
-        })
+        self.with(|state| state.listeners())
     }
 
     fn view<R>(&self, look: impl FnOnce(&View<'_>) -> R) -> R {

@@ -1,0 +1,182 @@
+//! One look at an offering: what was used, what Waldur has, and the difference sent.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use futures::StreamExt as _;
+use jiff::Timestamp;
+use planner::usage::fraction::Hundredths;
+use planner::usage::month::{self, Month};
+use planner::usage::report::{self, Decision, Reading};
+use planner::usage::rule::{Measure, Rule};
+use uuid::Uuid;
+
+use super::{KINDS, Reported, Reports, send};
+use crate::engine::Offering;
+use crate::error::ApiError;
+use crate::heartbeat;
+use crate::waldur::dto;
+
+/// Reports that are sent at the same time.
+const SENT_AT_ONCE: usize = 8;
+
+/// What Waldur has of a month, by resource.
+type Known = HashMap<Uuid, KnownMonth>;
+
+/// What Waldur has of a resource's month.
+#[derive(Debug, Default)]
+pub(super) struct KnownMonth {
+    pub(super) values: BTreeMap<String, Hundredths>,
+    /// Components with more than one row, or with one that cannot be read.
+    pub(super) doubtful: BTreeSet<String>,
+}
+
+/// Looks at one offering and sends what has changed. An error means that not everything could be said.
+pub(super) async fn pass(reports: &Reports, reported: &Reported, now: Timestamp) -> Result<(), ApiError> {
+    let result = look(reports, reported, now).await;
+    match &result {
+        Ok(counts) => tracing::info!(resources = counts.resources, sent = counts.sent, "usage reported"),
+        Err(error) => tracing::error!(error = %error, "usage cannot be reported; will try again"),
+    }
+    result.map(drop)
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    resources: usize,
+    sent: usize,
+}
+
+async fn look(reports: &Reports, reported: &Reported, now: Timestamp) -> Result<Counts, ApiError> {
+    heartbeat::beat();
+    let offering = &reported.offering;
+    offering.register("report", "OfferingReportProcessor").await?;
+    let components = offering.read_offering().await?.components;
+    let rules = taken(reports, reported, &components);
+    offering.cluster.surroundings().await?;
+    let (resources, ()) = futures::try_join!(
+        offering.waldur.resources_with_usage(offering.options.uuid),
+        offering.cluster.refresh_kinds(&KINDS)
+    )?;
+    let mut counts = Counts { resources: resources.len(), sent: 0 };
+    let mut failure = None;
+    for month in months(reports, reported, now) {
+        let known = known(offering, None, month).await?;
+        let sending = resources.iter().filter(|resource| resource.takes_usage()).filter_map(|resource| {
+            let readings = readings(offering, &rules, resource, month, reports, now);
+            let decision = decide(reported, resource, &readings, known.get(&resource.uuid));
+            (!decision.send.is_empty()).then_some((resource, decision))
+        });
+        let sending: Vec<_> = sending.collect();
+        let sent = futures::stream::iter(sending).map(|(resource, decision)| async move {
+            send::send(reports, reported, resource, month, decision.send).await
+        });
+        let mut sent = sent.buffer_unordered(SENT_AT_ONCE);
+        while let Some(sent) = sent.next().await {
+            match sent {
+                Ok(count) => counts.sent += usize::from(count),
+                Err(error) => failure = Some(error),
+            }
+        }
+    }
+    match failure {
+        Some(error) => Err(error),
+        None => Ok(counts),
+    }
+}
+
+/// The months that are looked at. A server of 2024 heeds no date, so that it takes the month in which it is itself.
+fn months(reports: &Reports, reported: &Reported, now: Timestamp) -> Vec<Month> {
+    let options = &reports.options;
+    let mut months = month::reported(now, &options.zone, options.periods);
+    if reported.offering.waldur.is_legacy() {
+        let servers = Month::of(now, &jiff::tz::TimeZone::UTC);
+        months.retain(|month| *month == servers);
+    }
+    let hours = reported.rules.iter().any(|rule| rule.measure.is_hours());
+    months.retain(|month| hours || *month == Month::of(now, &options.zone));
+    months.retain(|month| !reports.is_closed(reported.offering.options.uuid, *month));
+    months
+}
+
+/// The rules of components of which Waldur takes usage.
+fn taken(reports: &Reports, reported: &Reported, components: &[dto::Component]) -> Vec<Rule> {
+    let name = &reported.offering.options.name;
+    let rules = reported.rules.iter().filter(|rule| {
+        let Some(component) = components.iter().find(|component| component.kind == rule.component) else {
+            reports.say_once(format!(
+                "offering `{name}` has no component `{}` in Waldur; its usage is not reported",
+                rule.component
+            ));
+            return false;
+        };
+        let billed = component.billing_type.as_str();
+        let takes = matches!(billed, "usage" | "limit" | "");
+        if !takes {
+            reports.say_once(format!(
+                "component `{}` of offering `{name}` is billed as `{billed}`, of which Waldur takes no usage",
+                rule.component
+            ));
+        }
+        takes
+    });
+    rules.cloned().collect()
+}
+
+/// What Waldur has of a month.
+async fn known(offering: &Offering, resource: Option<Uuid>, month: Month) -> Result<Known, ApiError> {
+    let rows =
+        offering.waldur.component_usages(offering.options.uuid, resource, &month.billing_period()).await?;
+    let mut known = Known::new();
+    for row in rows {
+        let Some(resource) = row.resource_uuid else { continue };
+        let month = known.entry(resource).or_default();
+        let text = row.usage.as_str().map_or_else(|| row.usage.to_string(), str::to_owned);
+        match Hundredths::parse(&text) {
+            Some(value) if !month.values.contains_key(&row.kind) => {
+                month.values.insert(row.kind, value);
+            }
+            _ => {
+                month.doubtful.insert(row.kind);
+            }
+        }
+    }
+    Ok(known)
+}
+
+/// What is known of a resource's month. What is not known is not there.
+fn readings(
+    offering: &Offering,
+    rules: &[Rule],
+    resource: &dto::ReportedResource,
+    month: Month,
+    reports: &Reports,
+    now: Timestamp,
+) -> Vec<Reading> {
+    let is_now = month == Month::of(now, &reports.options.zone);
+    let seen = offering.cluster.use_of(resource.uuid, resource.backend_id.trim());
+    let used = seen.and_then(|seen| seen.used).filter(|_| is_now);
+    let gauges = rules.iter().filter(|rule| rule.measure == Measure::QuotaUsed).filter_map(|rule| {
+        let value = rule.gauge(used.as_ref()?)?;
+        Some(Reading { component: rule.component.clone(), value, is_hours: false })
+    });
+    gauges.collect()
+}
+
+fn decide(
+    reported: &Reported,
+    resource: &dto::ReportedResource,
+    readings: &[Reading],
+    known: Option<&KnownMonth>,
+) -> Decision {
+    let nothing = KnownMonth::default();
+    let known = known.unwrap_or(&nothing);
+    let decision = report::decide(readings, &known.values, &known.doubtful, reported.omit_anomalous);
+    for (component, (before, now)) in &decision.anomalies {
+        let what = if reported.omit_anomalous { "left out of the report" } else { "the report is held back" };
+        tracing::warn!(
+            resource = %resource.uuid.simple(), component,
+            "Waldur has {before} hours of this month and {now} were measured; hours never go down: {what}"
+        );
+    }
+    decision
+}
