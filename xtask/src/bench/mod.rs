@@ -4,6 +4,7 @@
 
 mod figures;
 mod floor;
+mod lifecycle;
 mod membership;
 mod orders;
 mod record;
@@ -24,6 +25,8 @@ enum Benchmark {
     Orders(orders::Arguments),
     /// Passes over all resources and their members: seconds, requests and memory
     Membership(membership::Arguments),
+    /// All resources paused by flag and restored: seconds, requests per transition and memory
+    Lifecycle(lifecycle::Arguments),
     /// The bare client that `orders` is compared with, as a process of its own
     #[command(hide = true)]
     Floor(floor::Arguments),
@@ -37,6 +40,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     match &arguments.benchmark {
         Benchmark::Orders(arguments) => orders::run(arguments),
         Benchmark::Membership(arguments) => membership::run(arguments),
+        Benchmark::Lifecycle(arguments) => lifecycle::run(arguments),
         Benchmark::Floor(arguments) => floor::run(arguments),
     }
 }

@@ -5,7 +5,7 @@
 //! of an agent that is started anew. After each the role bindings on the cluster are held against the teams.
 
 mod figures;
-mod people;
+pub(super) mod people;
 
 use std::io::Write as _;
 use std::path::Path;
