@@ -55,7 +55,7 @@ pub(crate) fn furnish(site: &Site, name: &str) {
 }
 
 /// `replicas` or `suspend` of every workload, by kind and name; ReplicaSets of Deployments left out.
-fn state(site: &Site, namespace: &str) -> BTreeMap<String, Value> {
+pub(crate) fn state(site: &Site, namespace: &str) -> BTreeMap<String, Value> {
     let mut state = BTreeMap::new();
     for (kind, plural, version) in KINDS {
         let group = version.split_once('/').unwrap().0;
@@ -96,7 +96,7 @@ fn remembered(site: &Site, namespace: &str) -> Vec<String> {
     marked.collect()
 }
 
-fn pods(site: &Site, namespace: &str) -> usize {
+pub(crate) fn pods(site: &Site, namespace: &str) -> usize {
     site.sim.okd.list("pods", Some(namespace)).len()
 }
 

@@ -10,6 +10,7 @@ mod crash;
 mod faults;
 mod input;
 mod lifecycle;
+mod lifecycle_crash;
 mod lifecycle_terminate;
 mod lifecycle_workloads;
 mod logs;

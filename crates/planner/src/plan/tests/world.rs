@@ -256,14 +256,14 @@ impl World {
         self.facts.orders[0].state
     }
 
-    fn offering() -> Offering {
+    pub(super) fn offering() -> Offering {
         Offering {
             components: ["cpu", "memory", "storage", "pods"].map(str::to_owned).to_vec(),
             wants_statuses: true,
         }
     }
 
-    fn observed(&self) -> Observed {
+    pub(super) fn observed(&self) -> Observed {
         let ours = |project: &&Project| project.namespace.ownership(RESOURCE, AGENT) == Ownership::Ours;
         let owned: Vec<_> =
             self.cluster.values().filter(ours).map(|project| project.namespace.clone()).collect();
