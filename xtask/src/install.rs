@@ -29,15 +29,21 @@ const DENY: [&str; 10] = [
 ];
 
 /// From Debian: the package, and a command that succeeds where it, or its like, is installed.
-const DEBIAN: [(&str, &[&str]); 2] = [
+const DEBIAN: [(&str, &[&str]); 4] = [
     ("kubernetes-client", &["kubectl", "version", "--client"]),
+    ("prometheus", &["promtool", "--version"]),
     ("python3-venv", &["python3", "-c", "import ensurepip, venv"]),
+    ("rabbitmq-server", &["test", "-x", "/usr/lib/rabbitmq/bin/rabbitmq-server"]),
 ];
 
 /// From PyPI: clients that the tests hold against the simulators. What these need in turn is fixed by
 /// [`PYTHON_CONSTRAINTS`], so that a release of some other package cannot change a test.
-const PYTHON: [&str; 3] =
-    ["waldur-api-client==8.1.2", "waldur-site-agent==1.0.7", "waldur-site-agent-okd==1.0.7"];
+const PYTHON: [&str; 4] = [
+    "stomp.py==8.2.0",
+    "waldur-api-client==8.1.2",
+    "waldur-site-agent==1.0.7",
+    "waldur-site-agent-okd==1.0.7",
+];
 
 const PYTHON_CONSTRAINTS: (&str, &str) =
     ("xtask/python-constraints.txt", include_str!("../python-constraints.txt"));
@@ -103,7 +109,8 @@ fn debian() -> Result<()> {
 
 fn apt_get<'a, A: AsRef<str> + ?Sized + 'a>(arguments: impl IntoIterator<Item = &'a A>) -> Program {
     let is_root = program("id", ["-u"]).text().is_ok_and(|id| id.trim_end() == "0");
-    let words = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--quiet"].into_iter();
+    // At run level 1 a package starts no service; the tests start what they need themselves.
+    let words = ["env", "DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1", "apt-get", "--quiet"].into_iter();
     let words = words.chain(arguments.into_iter().map(AsRef::as_ref));
     if is_root { program("env", words.skip(1)) } else { program("sudo", words) }
 }

@@ -50,7 +50,7 @@ enum Step {
     Drift,
     /// All tests that need nothing but this repository
     Tests,
-    /// Tests with clients that nobody here wrote, from Debian and PyPI
+    /// Tests with clients and a broker that nobody here wrote, from Debian and PyPI
     Foreign,
 }
 
@@ -72,9 +72,12 @@ impl Step {
             Self::Tests => tests(&[]).run(),
             // The whole workspace with one test picked, and not `--package simulator`: the packages chosen
             // decide on the features of the dependencies, and other features are another build of all of them.
-            Self::Foreign => tests(&["--features", "simulator/foreign-clients", "--test", "foreign"])
-                .env("FOREIGN_PYTHON", install::foreign_clients()?)
-                .run(),
+            Self::Foreign => {
+                let python = install::foreign_clients()?;
+                let with = ["--features", "agent/foreign-clients", "--test"];
+                tests(&[&with[..], &["foreign"]].concat()).env("FOREIGN_PYTHON", python).run()?;
+                tests(&[&with[..], &["it", "rabbitmq::"]].concat()).run()
+            }
         }
     }
 

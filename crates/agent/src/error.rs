@@ -9,6 +9,8 @@ use std::time::Duration;
 use planner::names::clipped;
 use planner::outcome::Failure;
 
+use crate::unreachable::{self, Keys};
+
 /// Longest part of a server's message that is kept; an escalation check answers with up to 20 KB.
 const MAX_MESSAGE: usize = 800;
 
@@ -36,6 +38,19 @@ pub enum Peer {
     Waldur,
     /// The cluster.
     Cluster,
+    /// Where usage is measured.
+    Prometheus,
+}
+
+impl Peer {
+    /// The keys that say how it is reached.
+    const fn keys(self) -> Keys {
+        match self {
+            Self::Waldur => unreachable::WALDUR,
+            Self::Cluster => unreachable::CLUSTER,
+            Self::Prometheus => unreachable::PROMETHEUS,
+        }
+    }
 }
 
 impl fmt::Display for Peer {
@@ -43,6 +58,7 @@ impl fmt::Display for Peer {
         f.write_str(match self {
             Self::Waldur => "Waldur",
             Self::Cluster => "OKD",
+            Self::Prometheus => "Prometheus",
         })
     }
 }
@@ -50,7 +66,10 @@ impl fmt::Display for Peer {
 impl ApiError {
     /// An answer with a status that is no success. Its words are whole, until [`ApiError::without`] shortens them.
     pub(crate) fn answered(peer: Peer, request: &str, status: u16, failure: Failure, message: &str) -> Self {
-        let message = without_authorization(message).trim().to_owned();
+        let mut message = without_authorization(message).trim().to_owned();
+        if status == 407 {
+            message = format!("{}: {message}", unreachable::proxy_advice(peer.keys()));
+        }
         Self {
             peer,
             request: request.to_owned(),
@@ -69,10 +88,13 @@ impl ApiError {
     }
 
     /// No answer at all. `server` is the scheme, host and port that were called.
-    pub(crate) fn unanswered(peer: Peer, request: &str, server: &str, error: &dyn std::error::Error) -> Self {
-        let reasons = reasons(error);
-        let hint = hint(peer, &reasons);
-        Self::unavailable(peer, request, &format!("no answer from {server}: {reasons}{hint}"))
+    pub(crate) fn unanswered(
+        peer: Peer,
+        request: &str,
+        server: &str,
+        error: &(dyn std::error::Error + 'static),
+    ) -> Self {
+        Self::unavailable(peer, request, &unreachable::no_answer(server, error, peer.keys()))
     }
 
     /// No answer within the deadline.
@@ -158,39 +180,6 @@ fn without_authorization(text: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The chain of reasons, each once: the innermost is the one that helps. A URL in them is left to the caller to name,
-/// since it may hold a password.
-fn reasons(error: &dyn std::error::Error) -> String {
-    let mut texts: Vec<String> = Vec::new();
-    let mut source = Some(error);
-    while let Some(reason) = source {
-        let text = reason.to_string();
-        if !text.contains("://") && !texts.iter().any(|known| known.contains(&text)) {
-            texts.push(text);
-        }
-        source = reason.source();
-    }
-    texts.join(": ")
-}
-
-/// What can be done about a connection that fails for a reason which does not pass.
-fn hint(peer: Peer, reasons: &str) -> String {
-    let (ca, url) = match peer {
-        Peer::Waldur => ("`verify_ssl` of the offering", "waldur_api_url"),
-        Peer::Cluster => ("`ca_file` of `backend_settings`", "api_url"),
-    };
-    // A CA that was made anew under its old name shows as a bad signature.
-    if reasons.contains("UnknownIssuer") || reasons.contains("BadSignature") {
-        format!("; no trusted CA has signed the server's certificate: name the file with its CA in {ca}")
-    } else if reasons.contains("not valid for name") {
-        format!("; the certificate is for other names: correct `{url}`")
-    } else if reasons.contains("InvalidContentType") {
-        format!("; the server does not speak TLS there: correct `{url}`")
-    } else {
-        String::new()
-    }
-}
-
 /// What a status means for the planner. 409 is a conflict unless the caller knows better.
 pub(crate) fn failure_of_status(status: u16, retry_after: Option<Duration>) -> Failure {
     match status {
@@ -198,7 +187,8 @@ pub(crate) fn failure_of_status(status: u16, retry_after: Option<Duration>) -> F
         403 => Failure::Forbidden,
         404 | 410 => Failure::NotFound,
         409 => Failure::Conflict,
-        408 | 425 | 429 | 500..=599 => Failure::Unavailable { retry_after },
+        // A proxy speaks; nothing is known of the server.
+        407 | 408 | 425 | 429 | 500..=599 => Failure::Unavailable { retry_after },
         _ => Failure::Invalid,
     }
 }

@@ -4,8 +4,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio_util::sync::CancellationToken;
 
+use crate::health::Health;
+
 /// Where the Python agent has it; its content is the unix time in seconds.
-const PATH: &str = "/tmp/waldur-site-agent-heartbeat";
+pub(crate) const PATH: &str = "/tmp/waldur-site-agent-heartbeat";
 const PERIOD: Duration = Duration::from_secs(60);
 
 /// Notes that the agent is alive. A file that cannot be written is no reason to stop working.
@@ -16,10 +18,15 @@ pub(crate) fn beat() {
     }
 }
 
-/// Notes it each minute.
-pub(crate) async fn beat_until(stop: &CancellationToken) {
+/// Notes it each minute in which every loop makes progress.
+pub(crate) async fn beat_until(health: &Health, stop: &CancellationToken) {
     loop {
-        beat();
+        match health.stuck() {
+            stuck if stuck.is_empty() => beat(),
+            stuck => {
+                tracing::error!(loops = stuck.join(", "), "no progress; the heartbeat file is left alone")
+            }
+        }
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(PERIOD) => {}

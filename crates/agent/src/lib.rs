@@ -9,23 +9,38 @@
 
 mod ca_file;
 pub mod cli;
+mod client_certificate;
 pub mod cluster;
+mod commands;
 pub mod credentials;
+pub mod diagnose;
 pub mod engine;
 pub mod error;
+pub mod events;
+pub mod health;
 mod heartbeat;
+pub mod rbac;
 mod retry;
 pub mod settings;
 pub mod setup;
 pub mod telemetry;
+mod tls;
+mod unreachable;
 pub mod usage;
 pub mod waldur;
 
-/// Runs the command line of this process.
+/// Runs the command line of this process, under the name that it was started by, be it a link.
 #[must_use]
 pub fn main() -> std::process::ExitCode {
+    let name = std::env::args_os().next().map(std::path::PathBuf::from).unwrap_or_default();
+    main_as(&name.file_name().unwrap_or_default().to_string_lossy())
+}
+
+/// Runs the command line of this process as the program of this name.
+#[must_use]
+pub fn main_as(program: &str) -> std::process::ExitCode {
     install_crypto();
-    cli::run()
+    cli::run(program)
 }
 
 /// Makes ring the TLS cryptography of this process; without it no HTTP client can be set up.

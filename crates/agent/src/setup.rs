@@ -1,29 +1,33 @@
 //! From settings to a running engine: the one place where all parts are put together.
 
 mod lifecycle;
+mod usage;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use planner::access::{Abilities, AccessPolicy, AccountRule, RemovalGuard, SubjectRule};
 use planner::amount::Amount;
+use planner::event;
 use planner::policy::{ComponentPolicy, Flavour, LimitRangePolicy, Policy, QuotaTarget};
-use planner::usage::rule::Rule;
-use secrecy::ExposeSecret as _;
 
+use crate::client_certificate;
 use crate::cluster::{Cluster, ClusterOptions, Needs};
-use crate::credentials::{Credential, TokenSource};
-use crate::engine::{Engine, EngineOptions, Offering, OfferingOptions, Scope};
+use crate::credentials;
+use crate::engine::{Engine, EngineOptions, Offering, OfferingOptions, Rhythm, Scope};
+use crate::events::{EventOptions, Transport, TransportOptions, Way};
 use crate::settings::{
-    self, ClusterToken, ComponentSettings, ExactDecimal, LimitRangeSettings, Mode, OfferingSettings,
-    Settings, TlsVerify,
+    self, ComponentSettings, ExactDecimal, LimitRangeSettings, Mode, OfferingSettings, Settings,
 };
-use crate::usage::{ReportOptions, Reported, Reports};
 use crate::waldur::http::Verify;
 use crate::waldur::{Waldur, WaldurOptions};
+
+pub use usage::usage;
+
+/// Heart-beats at Waldur's broker, both ways (Waldur contract §6.3).
+const HEART_BEAT_MS: u64 = 10_000;
 
 /// Puts together what this mode needs. Nothing is sent.
 ///
@@ -32,56 +36,37 @@ use crate::waldur::{Waldur, WaldurOptions};
 /// for this mode.
 pub fn engine(settings: &Settings, mode: Mode, options: EngineOptions) -> anyhow::Result<Arc<Engine>> {
     let mut offerings = Vec::new();
-    for offering in settings.offerings.iter().filter(|offering| is_served(offering, mode)) {
-        let built = self::offering(settings, offering, mode, options);
+    for offering in &settings.offerings {
+        let Some(service) = service(settings, offering, mode, options.dry_run) else {
+            continue;
+        };
+        let built = self::offering(settings, offering, &service, mode.as_str(), options);
         offerings.push(built.with_context(|| format!("offering `{}` cannot be served", offering.name))?);
     }
-    if offerings.is_empty() {
+    let reports = mode == Mode::All && settings.offerings.iter().any(|offering| offering.reporting);
+    if offerings.is_empty() && mode != Mode::Report && !reports {
         bail!(
             "no offering of the configuration is served by mode `{}`; switch its work on with \
-             `order_processing_backend: okd` or `membership_sync_backend: okd`",
-            mode.as_str()
+             `order_processing_backend: okd` or `membership_sync_backend: okd`{}",
+            mode.as_str(),
+            if mode == Mode::EventProcess { ", and events with `stomp_enabled: true`" } else { "" }
         );
     }
     Ok(Engine::new(offerings, options))
 }
 
-/// Puts together what reports usage. Nothing is sent.
+/// An engine that brings quotas to what Waldur says, of all offerings whatever mode serves them, and leaves access as
+/// it is.
 ///
 /// # Errors
-/// As [`engine`].
-pub fn usage(settings: &Settings, options: EngineOptions) -> anyhow::Result<Reports> {
-    let mut reported = Vec::new();
-    for offering in settings.offerings.iter().filter(|offering| offering.reporting) {
-        let built = self::offering(settings, offering, Mode::Report, options).and_then(|built| {
-            let mut rules = Vec::new();
-            for component in &offering.components {
-                let rule = usage_rule(component);
-                rules.extend(rule.with_context(|| format!("component `{}` cannot be used", component.name))?);
-            }
-            Ok(Reported { offering: built, rules, omit_anomalous: offering.omit_anomalous_usage_components })
-        });
-        reported.push(built.with_context(|| format!("offering `{}` cannot be served", offering.name))?);
-    }
-    if reported.is_empty() {
-        bail!("no offering of the configuration reports usage; switch it on with `reporting_backend: okd`");
-    }
-    let (zone, periods) = (settings.timezone.clone(), settings.reporting_periods);
-    Ok(Reports::new(reported, ReportOptions { zone, periods, dry_run: options.dry_run }))
-}
-
-fn usage_rule(component: &ComponentSettings) -> anyhow::Result<Option<Rule>> {
-    let Some(usage) = &component.usage else { return Ok(None) };
-    let target = component.quota.first();
-    Ok(Some(Rule {
-        component: component.name.clone(),
-        measure: usage.measure,
-        thing: usage.thing.clone(),
-        quota_key: target.map(|target| target.key.to_string()),
-        ratio: target.map_or(Ok(Amount::ONE), |target| amount(target.ratio))?,
-        unit: Amount::of_suffix(&usage.unit).with_context(|| format!("unknown unit `{}`", usage.unit))?,
-        factor: amount(component.unit_factor_reporting)?,
-    }))
+/// See [`engine`].
+pub fn limits_engine(settings: &Settings, options: EngineOptions) -> anyhow::Result<Arc<Engine>> {
+    let built = settings.offerings.iter().map(|offering| {
+        let without_members = OfferingSettings { membership_sync: false, ..offering.clone() };
+        let built = tool(settings, &without_members, "sync_resource_limits", options);
+        built.with_context(|| format!("offering `{}` cannot be served", offering.name))
+    });
+    Ok(Engine::new(built.collect::<anyhow::Result<_>>()?, options))
 }
 
 /// Puts together what a command of the operator needs: all offerings, whatever drives them. Nothing is sent.
@@ -93,9 +78,9 @@ pub fn commanded(
     scope: CommandScope,
     options: EngineOptions,
 ) -> anyhow::Result<Option<Arc<Engine>>> {
-    let mode = match scope {
-        CommandScope::Orders => Mode::OrderProcess,
-        CommandScope::Members | CommandScope::All => Mode::MembershipSync,
+    let (mode, kept) = match scope {
+        CommandScope::Orders => (Mode::OrderProcess, Scope::Orders),
+        CommandScope::Members | CommandScope::All => (Mode::MembershipSync, Scope::Resources),
     };
     let mut offerings = Vec::new();
     for offering in &settings.offerings {
@@ -105,7 +90,7 @@ pub fn commanded(
             CommandScope::All => offering.order_processing || offering.membership_sync,
         };
         if served {
-            let built = self::offering(settings, offering, mode, options);
+            let built = self::offering(settings, offering, &Service::of(kept), mode.as_str(), options);
             offerings.push(built.with_context(|| format!("offering `{}` cannot be served", offering.name))?);
         }
     }
@@ -123,58 +108,179 @@ pub enum CommandScope {
     All,
 }
 
-/// What a mode works on.
-fn scope(mode: Mode) -> Scope {
-    match mode {
-        Mode::OrderProcess | Mode::EventProcess => Scope::Orders,
-        Mode::MembershipSync | Mode::Report => Scope::Resources,
+/// What an offering is served with.
+struct Service {
+    scope: Scope,
+    rhythm: Rhythm,
+    /// Messages come as well.
+    events: bool,
+}
+
+impl Service {
+    /// Without passes and messages of its own.
+    fn of(scope: Scope) -> Self {
+        Self { scope, rhythm: Rhythm::default(), events: false }
     }
 }
 
-/// The polling modes leave offerings that are driven by events alone (Waldur contract §1.3).
-fn is_served(offering: &OfferingSettings, mode: Mode) -> bool {
-    match mode {
+/// What a mode does for an offering; `None` if it does not serve it. The polling modes leave offerings that are driven by
+/// events alone (Waldur contract §1.3); `all` serves everything once.
+fn service(settings: &Settings, offering: &OfferingSettings, mode: Mode, dry_run: bool) -> Option<Service> {
+    let stomp = &offering.stomp;
+    let by_events = stomp.enabled || stomp.broker.is_some();
+    // With a broker of its own, an offering that no `stomp_…` key is given for gets everything from there.
+    let membership_by_events = stomp.membership_sync || stomp.broker.is_some() && !stomp.enabled;
+    let left = |key: &str| tracing::info!(offering = %offering.name, "left to event_process (`{key}`)");
+    let (orders, resources) = match mode {
         Mode::OrderProcess => {
-            if offering.order_processing && offering.stomp.enabled {
-                tracing::info!(offering = %offering.name, "left to event_process (`stomp_enabled`)");
+            if offering.order_processing && stomp.enabled {
+                left("stomp_enabled");
             }
-            offering.order_processing && !offering.stomp.enabled
+            (offering.order_processing && !stomp.enabled, false)
         }
         Mode::MembershipSync => {
-            if offering.membership_sync && offering.stomp.membership_sync {
-                tracing::info!(offering = %offering.name, "left to event_process (`stomp_membership_sync_enabled`)");
+            if offering.membership_sync && stomp.membership_sync {
+                left("stomp_membership_sync_enabled");
             }
-            offering.membership_sync && !offering.stomp.membership_sync
+            (false, offering.membership_sync && !stomp.membership_sync)
         }
-        Mode::Report | Mode::EventProcess => false,
+        Mode::EventProcess => (
+            by_events && offering.order_processing,
+            by_events && membership_by_events && offering.membership_sync,
+        ),
+        Mode::All => (offering.order_processing, offering.membership_sync),
+        Mode::Report => (false, false),
+    };
+    let scope = match (orders, resources) {
+        (true, true) => Scope::Both,
+        (true, false) => Scope::Orders,
+        (false, true) => Scope::Resources,
+        (false, false) => return None,
+    };
+    let events = by_events && matches!(mode, Mode::EventProcess | Mode::All);
+    if events && dry_run {
+        tracing::info!(offering = %offering.name, "a dry run takes no messages, and polls instead");
     }
+    let events = events && !dry_run;
+    let periods = &settings.periods;
+    let period = |driven: bool, polled| if events && driven { periods.reconciliation } else { polled };
+    let rhythm = Rhythm {
+        orders: orders.then(|| period(true, periods.order_process)),
+        resources: resources.then(|| period(membership_by_events, periods.membership_sync)),
+        without_events: events.then(|| periods.order_process.min(periods.membership_sync)),
+    };
+    Some(Service { scope, rhythm, events })
 }
 
+/// How messages reach an offering: by the broker that it names, else by Waldur's.
+fn events(
+    settings: &Settings,
+    offering: &OfferingSettings,
+    scope: Scope,
+    rhythm: &Rhythm,
+) -> anyhow::Result<EventOptions> {
+    let verify = Verify::from(&offering.verify_ssl);
+    let proxy = settings.global_proxy.as_ref().map(|proxy| proxy.expose().clone());
+    let stomp = &offering.stomp;
+    let (way, transport, heart_beat_ms) = match &stomp.broker {
+        Some(broker) => {
+            let destination = broker.destination.clone();
+            let destination = destination.context("`event_processing.stomp_destination` is not given")?;
+            let (username, password) = (broker.username.clone(), broker.password.clone());
+            let transport = TransportOptions {
+                host: &broker.host,
+                port: broker.port,
+                tls: broker.ssl.then_some(&verify),
+                path: None,
+                proxy: proxy.as_ref(),
+            };
+            (Way::Broker { username, password, destination }, transport, u64::from(broker.heartbeat_ms))
+        }
+        None => {
+            let transport = TransportOptions {
+                host: &stomp.ws_host,
+                port: stomp.ws_port,
+                tls: stomp.websocket_use_tls.then_some(&verify),
+                path: Some(&stomp.ws_path),
+                proxy: proxy.as_ref(),
+            };
+            (Way::Waldur, transport, HEART_BEAT_MS)
+        }
+    };
+    let naming = &offering.naming;
+    Ok(EventOptions {
+        way,
+        transport: Transport::new(&transport)?,
+        object_types: object_types(
+            offering,
+            scope,
+            rhythm.resources == Some(settings.periods.reconciliation),
+        ),
+        heart_beat_ms,
+        parent_prefix: format!("{}{}", naming.namespace_prefix, naming.project_prefix),
+    })
+}
+
+/// What is subscribed to (Waldur contract §6.4).
+fn object_types(offering: &OfferingSettings, scope: Scope, members: bool) -> Vec<&'static str> {
+    let mut types = Vec::new();
+    if scope != Scope::Resources {
+        types.push(event::ORDER);
+    }
+    if scope != Scope::Orders && members {
+        types.extend([
+            event::USER_ROLE,
+            event::RESOURCE,
+            event::SERVICE_ACCOUNT,
+            event::COURSE_ACCOUNT,
+            event::OFFERING_USER,
+        ]);
+    }
+    types.push(event::OFFERING_RESOURCES_SYNC);
+    if offering.resource_import_enabled {
+        types.push(event::IMPORTABLE_RESOURCES);
+    }
+    if offering.periodic_limits {
+        types.push(event::RESOURCE_PERIODIC_LIMITS);
+    }
+    types
+}
+
+/// One offering with its Waldur and its cluster for a tool, whatever mode serves it. `label` names the tool to Waldur.
+///
+/// # Errors
+/// As [`engine`].
+pub(crate) fn tool(
+    settings: &Settings,
+    offering: &OfferingSettings,
+    label: &str,
+    engine: EngineOptions,
+) -> anyhow::Result<Offering> {
+    self::offering(settings, offering, &Service::of(Scope::Resources), label, engine)
+}
+
+/// One offering with its Waldur and its cluster. `label` names this process to Waldur.
 fn offering(
     settings: &Settings,
     offering: &OfferingSettings,
-    mode: Mode,
+    service: &Service,
+    label: &str,
     engine: EngineOptions,
 ) -> anyhow::Result<Offering> {
-    let (source, scheme) = match &offering.waldur_api_token {
-        settings::TokenSource::Static(token) => (TokenSource::Static(token.expose_secret().into()), "Token"),
-        settings::TokenSource::File(path) => (TokenSource::File(path.clone()), "Token"),
-        settings::TokenSource::Oidc { .. } => {
-            bail!("tokens by OIDC client credentials are not supported yet")
-        }
-    };
+    let Service { scope, rhythm, events } = *service;
+    let (credential, scheme) = credentials::waldur(settings, offering)?;
     let options = WaldurOptions {
         root: offering.waldur_api_url.clone(),
-        verify: verify(&offering.verify_ssl),
+        verify: Verify::from(&offering.verify_ssl),
         proxy: settings.global_proxy.as_ref().map(|proxy| proxy.expose().clone()),
         scheme,
-        user_agent: format!("waldur-site-agent-{}/{}", mode.as_str(), env!("CARGO_PKG_VERSION")),
+        user_agent: format!("waldur-site-agent-{label}/{}", env!("CARGO_PKG_VERSION")),
         timeout: engine.bounds.request,
     };
     if options.verify == Verify::Off {
         tracing::warn!(offering = %offering.name, "Waldur's certificate is not verified (`verify_ssl: false`)");
     }
-    let waldur = Waldur::new(&options, Arc::new(Credential::new(source)))?;
+    let waldur = Waldur::new(&options, credential)?;
     let cluster = cluster(offering, engine.bounds.request)?;
     let options = OfferingOptions {
         name: offering.name.clone(),
@@ -184,7 +290,9 @@ fn offering(
         grant_owners: offering.grant_organization_owners,
         usernames: offering.usernames.clone(),
         dry_run: engine.dry_run,
-        scope: scope(mode),
+        scope,
+        rhythm,
+        events: events.then(|| self::events(settings, offering, scope, &rhythm)).transpose()?,
         expose_details: settings.expose_backend_error_details,
         policy: policy(offering)?,
     };
@@ -193,44 +301,36 @@ fn offering(
 
 fn cluster(offering: &OfferingSettings, timeout: Duration) -> anyhow::Result<Cluster> {
     let cluster = &offering.cluster;
-    let source = match &cluster.token {
-        ClusterToken::Static(token) => TokenSource::Static(token.expose_secret().into()),
-        ClusterToken::ServiceAccount { directory } => TokenSource::File(directory.join("token")),
-        ClusterToken::File { path } => TokenSource::File(path.clone()),
-        ClusterToken::OAuth { .. } => bail!("cluster tokens by OAuth are not supported yet"),
-    };
     let options = ClusterOptions {
         api_url: cluster.api_url.clone(),
-        verify: verify(&cluster.tls),
+        verify: Verify::from(&cluster.tls),
+        server_name: cluster.server_name.clone(),
+        client_certificate: cluster.client_certificate.as_ref().map(client_certificate::read).transpose()?,
         proxy: cluster.proxy.as_ref().map(|proxy| proxy.expose().clone()),
         timeout,
         needs: needs(offering),
+        roles: offering.roles.cluster_roles(),
     };
     if options.verify == Verify::Off {
         tracing::warn!(offering = %offering.name, "the cluster's certificate is not verified (`verify_cert: false`)");
     }
-    Cluster::new(&options, Arc::new(Credential::new(source)))
+    Cluster::new(&options, credentials::cluster(offering)?)
 }
 
 /// Without members to keep, nothing of theirs is looked at.
-fn needs(offering: &OfferingSettings) -> Needs {
+pub(crate) fn needs(offering: &OfferingSettings) -> Needs {
+    let limit_ranges = offering.limit_range.enabled;
     let workloads = offering.lifecycle.stop_workloads;
     if !offering.membership_sync {
-        return Needs { workloads, ..Needs::default() };
+        return Needs { limit_ranges, workloads, ..Needs::default() };
     }
     Needs {
+        limit_ranges,
         workloads,
+        access: true,
         groups: matches!(offering.subjects, SubjectRule::Group(_)),
         service_accounts: offering.service_accounts == AccountRule::ServiceAccount,
         identities: offering.identity_provider.is_some(),
-    }
-}
-
-fn verify(tls: &TlsVerify) -> Verify {
-    match tls {
-        TlsVerify::System => Verify::System,
-        TlsVerify::CaFile(path) => Verify::CaFile(PathBuf::clone(path)),
-        TlsVerify::Off => Verify::Off,
     }
 }
 

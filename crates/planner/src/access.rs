@@ -51,6 +51,15 @@ impl RoleTable {
         }
     }
 
+    /// All ClusterRoles that this table can give, each once, in the order of their names.
+    #[must_use]
+    pub fn cluster_roles(&self) -> Vec<String> {
+        let documented = DOCUMENTED_ROLES.iter().filter_map(|(role, _)| self.cluster_role(Some(role)));
+        let configured = self.configured.iter().filter_map(|(_, role)| role.as_deref());
+        let all: BTreeSet<&str> = documented.chain(configured).chain(self.default_role.as_deref()).collect();
+        all.into_iter().map(str::to_owned).collect()
+    }
+
     /// False for a role that takes the default because nobody mapped it.
     #[must_use]
     pub fn knows(&self, waldur_role: &str) -> bool {

@@ -376,6 +376,25 @@ impl Action {
         )
     }
 
+    /// False for what is told to Waldur.
+    #[must_use]
+    pub const fn is_for_cluster(&self) -> bool {
+        !matches!(
+            self,
+            Self::Approve { .. }
+                | Self::Reject { .. }
+                | Self::SetAllocationOk { .. }
+                | Self::SetBackendId { .. }
+                | Self::SetBackendMetadata { .. }
+                | Self::SetMembershipStatuses { .. }
+                | Self::SetResourceOk { .. }
+                | Self::SetResourceErred { .. }
+                | Self::RefreshLastSync { .. }
+                | Self::MarkDone { .. }
+                | Self::MarkErred { .. }
+        )
+    }
+
     /// True if the action tells Waldur that everything is as it should be.
     #[must_use]
     pub const fn reports_success(&self) -> bool {

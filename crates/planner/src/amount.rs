@@ -109,6 +109,12 @@ impl Amount {
         self.0.checked_add(other.0).map(Self).filter(|sum| sum.in_range())
     }
 
+    /// The difference; `None` beyond [`Amount::MAX`].
+    #[must_use]
+    pub fn minus(self, other: Self) -> Option<Self> {
+        self.plus(Self(-other.0))
+    }
+
     /// The product with a factor, rounded up to whole nano units as Kubernetes does; `None` beyond
     /// [`Amount::MAX`].
     #[must_use]
@@ -118,6 +124,14 @@ impl Amount {
         let fraction = rest.checked_mul(factor.0)?;
         let rounded = fraction.div_euclid(NANO) + i128::from(fraction.rem_euclid(NANO) > 0);
         product.checked_add(rounded).map(Self).filter(|value| value.in_range())
+    }
+
+    /// The other factor of a product: `self = factor × other`; `None` where there is none that is exact.
+    #[must_use]
+    pub fn over(self, factor: Self) -> Option<Self> {
+        let dividend = self.0.checked_mul(NANO)?;
+        let exact = factor.0 != 0 && dividend % factor.0 == 0;
+        exact.then(|| Self(dividend / factor.0)).filter(|value| value.in_range())
     }
 
     const fn in_range(self) -> bool {

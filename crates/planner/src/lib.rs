@@ -18,6 +18,7 @@
 //! | what a failure means | [`outcome`] |
 //! | what comes next | [`queue`] |
 //! | what was used, and what Waldur is told of it | [`usage`] |
+//! | where a message says to look | [`event`] |
 //!
 //! This crate knows no HTTP, no Kubernetes client, no clock, no randomness and no environment: `now` is an
 //! argument. A decision that cannot be made without I/O stands in the wrong place.
@@ -27,6 +28,7 @@ pub mod action;
 pub mod amount;
 pub mod change;
 pub mod desired;
+pub mod event;
 pub mod finding;
 pub mod lifecycle;
 pub mod model;

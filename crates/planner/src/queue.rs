@@ -49,9 +49,14 @@ impl<K: Clone + Eq + Ord + Hash> Queue<K> {
     /// be older than what woke it. The pause after a failure is not shortened: a burst of events must not hammer
     /// a server that is in trouble.
     pub fn wake(&mut self, key: &K, now: Duration) {
+        self.wake_at(key, now);
+    }
+
+    /// The same with another time than now, unless the key is due before it.
+    pub fn wake_at(&mut self, key: &K, due: Duration) {
         let pausing = self.entries.get(key).is_some_and(|entry| entry.failures > 0 && entry.due.is_some());
         if !pausing {
-            self.set_due(key, now);
+            self.set_due(key, due);
         }
     }
 
@@ -113,6 +118,12 @@ impl<K: Clone + Eq + Ord + Hash> Queue<K> {
     #[must_use]
     pub fn is_working(&self, key: &K) -> bool {
         self.entries.get(key).is_some_and(|entry| entry.working)
+    }
+
+    /// True if the key failed the last time it was worked.
+    #[must_use]
+    pub fn has_failed(&self, key: &K) -> bool {
+        self.entries.get(key).is_some_and(|entry| entry.failures > 0)
     }
 
     /// True if the key waits for its time.

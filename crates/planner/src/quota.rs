@@ -146,6 +146,34 @@ pub fn desired(policy: &Policy, offering: &Offering, limits: &Limits) -> Result<
     Ok(quota)
 }
 
+/// The limits of which a quota is made, one for each component of the offering that owns a key of it: what
+/// [`desired`] is the reverse of. `Limit::Invalid` where no limit gives exactly this value.
+#[must_use]
+pub fn exact_limits_of(policy: &Policy, offering: &Offering, hard: &Hard) -> Limits {
+    let mut limits = Limits::new();
+    let sold = policy.components.iter().filter(|(component, _)| offering.components.contains(component));
+    for (component, settings) in sold {
+        let target = settings.targets.iter().find(|target| hard.contains_key(&target.key));
+        let Some((target, value)) = target.and_then(|target| Some((target, *hard.get(&target.key)?))) else {
+            continue;
+        };
+        let limit = target
+            .static_part
+            .times(Amount::whole(-1))
+            .and_then(|part| value.plus(part))
+            .and_then(|value| value.over(target.ratio))
+            .and_then(|value| value.over(target.unit))
+            .and_then(|value| value.over(settings.unit_factor))
+            .filter(|limit| !limit.is_negative());
+        let limit = limit.map_or_else(
+            || Limit::Invalid(format!("no limit gives `{}: {}`", target.key, quantity(&target.key, value))),
+            Limit::Amount,
+        );
+        limits.insert(component.clone(), limit);
+    }
+    limits
+}
+
 fn target_value(
     component: &str,
     settings: &ComponentPolicy,
@@ -228,4 +256,31 @@ pub fn limit_range(policy: &LimitRangePolicy, bought: &Hard) -> LimitRangePolicy
         }
     }
     LimitRangePolicy { default, default_request, max: policy.max.clone(), min: policy.min.clone() }
+}
+
+/// Largest limit that is looked for.
+const LARGEST: i64 = 1 << 40;
+
+/// The limits that a quota comes to: for each component of the offering the largest whole number that its first quota
+/// key has room for. A component whose key is not there has none.
+#[must_use]
+pub fn whole_limits_of(policy: &Policy, offering: &Offering, hard: &Hard) -> BTreeMap<String, i64> {
+    let limits = offering.components.iter().filter_map(|component| {
+        let rule = policy.components.get(component)?;
+        let target = rule.targets.first()?;
+        let room = *hard.get(&target.key)?;
+        let fits = |units: i64| {
+            let amount =
+                Amount::whole(units).times(rule.unit_factor)?.times(target.ratio)?.times(target.unit)?;
+            Some(amount.plus(target.static_part)? <= room)
+        };
+        let (mut low, mut high) = (0, LARGEST);
+        while low < high {
+            let middle = low + (high - low + 1) / 2;
+            // What is beyond an amount does not fit either.
+            if fits(middle) == Some(true) { low = middle } else { high = middle - 1 }
+        }
+        Some((component.clone(), low))
+    });
+    limits.collect()
 }

@@ -26,6 +26,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+use crate::clock::Clock;
 use crate::faults::{Fault, Faults, Shaper, plain_shaper};
 use crate::traffic::{self, Traffic};
 
@@ -47,6 +48,8 @@ pub struct ServeOptions {
     pub shaper: Shaper,
     /// Turns a path into the shape that requests are counted by.
     pub shape: fn(&str) -> String,
+    /// What the `Date` of answers is read from.
+    pub clock: Clock,
 }
 
 impl Default for ServeOptions {
@@ -57,6 +60,7 @@ impl Default for ServeOptions {
             traffic: Traffic::counting(),
             shaper: plain_shaper,
             shape: traffic::generic_shape,
+            clock: Clock::new(),
         }
     }
 }
@@ -149,7 +153,13 @@ async fn connection(tcp: TcpStream, site: Arc<Site>, stop: CancellationToken) {
             }
         },
     };
-    let service = hyper::service::service_fn(|request| answer(Arc::clone(&site), request));
+    let peer = stream.peer_certificate();
+    let service = hyper::service::service_fn(|mut request| {
+        if let Some(peer) = &peer {
+            request.extensions_mut().insert(peer.clone());
+        }
+        answer(Arc::clone(&site), request)
+    });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new());
     let mut served = http.serve_connection(TokioIo::new(stream), service);
@@ -197,10 +207,21 @@ async fn answer(site: Arc<Site>, request: Request<Incoming>) -> Result<Response<
     }
     options.traffic.add(seen, shape, arrived);
     match outcome {
-        Outcome::Answer(response) => Ok(*response),
+        Outcome::Answer(mut response) => {
+            if let Some(date) = date(&options.clock) {
+                response.headers_mut().insert(header::DATE, date);
+            }
+            Ok(*response)
+        }
         Outcome::Reset => Err(Reset),
         Outcome::Stall => std::future::pending().await,
     }
+}
+
+/// The time as HTTP writes it (RFC 9110 §5.6.7).
+fn date(clock: &Clock) -> Option<HeaderValue> {
+    let text = clock.now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    HeaderValue::try_from(text).ok()
 }
 
 enum Outcome {
@@ -275,7 +296,21 @@ pub(crate) enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
+/// The certificate that a client showed, in DER; an extension of each of its requests.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PeerCertificate(pub Vec<u8>);
+
 impl Stream {
+    fn peer_certificate(&self) -> Option<PeerCertificate> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(tls) => {
+                let shown = tls.get_ref().1.peer_certificates()?.first()?;
+                Some(PeerCertificate(shown.to_vec()))
+            }
+        }
+    }
+
     /// Closing sends RST, as a crashed peer or a dropped firewall entry does, in place of an orderly FIN.
     pub(crate) fn reset_on_close(&self) {
         let tcp = match self {

@@ -112,7 +112,7 @@ impl Simulation {
                 faults.add(Rule::all(Fault::Latency { fixed: options.latency, jitter: Duration::ZERO }));
             }
             let traffic = if options.record { Traffic::recording() } else { Traffic::counting() };
-            ServeOptions { faults, traffic, ..base }
+            ServeOptions { faults, traffic, clock: clock.clone(), ..base }
         };
         let waldur_server =
             server::serve(waldur.router(), listener(options.ports.0).await?, serve(Waldur::serve_options()));

@@ -2,6 +2,7 @@
 //!
 //! Everything is measured from outside, by the simulators' record of requests, on the optimised build.
 
+mod events;
 mod figures;
 mod floor;
 mod lifecycle;
@@ -27,6 +28,8 @@ enum Benchmark {
     Membership(membership::Arguments),
     /// All resources paused by flag and restored: seconds, requests per transition and memory
     Lifecycle(lifecycle::Arguments),
+    /// Messages of orders and roles: milliseconds to finished work, looks per change, losses through disconnects and kills
+    Events(events::Arguments),
     /// The bare client that `orders` is compared with, as a process of its own
     #[command(hide = true)]
     Floor(floor::Arguments),
@@ -41,6 +44,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         Benchmark::Orders(arguments) => orders::run(arguments),
         Benchmark::Membership(arguments) => membership::run(arguments),
         Benchmark::Lifecycle(arguments) => lifecycle::run(arguments),
+        Benchmark::Events(arguments) => events::run(arguments),
         Benchmark::Floor(arguments) => floor::run(arguments),
     }
 }

@@ -19,6 +19,9 @@ const WATCHED: &str = "GET /api/v1/limitranges";
 /// The request that a pass over all resources lists them with.
 const RESOURCES: &str = "GET /api/marketplace-provider-resources/";
 
+/// The request that a look at one resource begins with.
+const LOOKED: &str = "GET /api/marketplace-provider-resources/{}/";
+
 /// Requests to both servers since the last reset.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Traffic {
@@ -76,6 +79,11 @@ impl Traffic {
     /// Somebody has looked for orders, and watches what is on the cluster.
     pub(crate) fn is_watched(&self) -> bool {
         self.is_looked_at() && self.okd.count(WATCHED) > 1
+    }
+
+    /// Looks at single resources.
+    pub(crate) fn looks(&self) -> u64 {
+        self.waldur.count(LOOKED)
     }
 
     /// Pages of resources that were listed.

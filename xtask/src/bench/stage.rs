@@ -20,7 +20,7 @@ const IDLE: Duration = Duration::from_millis(20);
 pub(crate) struct Stage {
     simulators: Server,
     pub(crate) place: Place,
-    control: Api,
+    pub(crate) control: Api,
     pub(crate) customer: Api,
     pub(crate) cluster: Api,
     patience: Duration,
@@ -60,12 +60,17 @@ impl Stage {
         self.control.delete("/traffic").await.map(drop)
     }
 
+    /// When whatever begins now has taken too long.
+    pub(crate) fn deadline(&self) -> Instant {
+        Instant::now() + self.patience
+    }
+
     /// Waits until the record of requests says so.
     ///
     /// # Errors
     /// It takes too long, or a process has ended.
     pub(crate) async fn wait(&mut self, worker: &mut Server, done: impl Fn(&Traffic) -> bool) -> Result<()> {
-        let deadline = Instant::now() + self.patience;
+        let deadline = self.deadline();
         while !done(&self.traffic().await?) {
             self.pause(worker, LOOK_EVERY, deadline).await?;
         }
@@ -77,7 +82,7 @@ impl Stage {
     /// # Errors
     /// As [`Stage::wait`].
     pub(crate) async fn settle(&mut self, worker: &mut Server) -> Result<Traffic> {
-        let deadline = Instant::now() + self.patience;
+        let deadline = self.deadline();
         let mut last = (self.traffic().await?, worker.cpu_time()?);
         loop {
             self.pause(worker, QUIET, deadline).await?;
@@ -90,7 +95,16 @@ impl Stage {
         }
     }
 
-    async fn pause(&mut self, worker: &mut Server, pause: Duration, deadline: Instant) -> Result<()> {
+    /// Lets time pass, unless it is up.
+    ///
+    /// # Errors
+    /// As [`Stage::wait`].
+    pub(crate) async fn pause(
+        &mut self,
+        worker: &mut Server,
+        pause: Duration,
+        deadline: Instant,
+    ) -> Result<()> {
         worker.still_runs()?;
         self.simulators.still_runs()?;
         ensure!(Instant::now() < deadline, "not finished in time{}", worker.tail());

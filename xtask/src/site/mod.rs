@@ -100,8 +100,10 @@ pub(crate) struct Place {
     pub(crate) kubeconfig: PathBuf,
     /// The offering that the agent serves.
     pub(crate) offering_uuid: String,
-    /// Serves the record of requests.
+    /// Serves the record of requests, and the event broker's numbers and faults.
     pub(crate) control_url: String,
+    /// Where the event broker has its plain WebSocket.
+    pub(crate) stomp_ws_port: u16,
 }
 
 /// Starts the simulators and waits until they answer.
@@ -130,6 +132,8 @@ pub(crate) enum Mode {
     OrderProcess,
     /// Members' access.
     MembershipSync,
+    /// Both, by events.
+    EventProcess,
 }
 
 impl Mode {
@@ -138,14 +142,31 @@ impl Mode {
         match self {
             Self::OrderProcess => "order_process",
             Self::MembershipSync => "membership_sync",
+            Self::EventProcess => "event_process",
         }
     }
 
-    /// Key of the configuration that names the backend.
-    const fn backend_key(self) -> &'static str {
+    /// What the variable for its period is named after.
+    const fn period(self) -> &'static str {
         match self {
-            Self::OrderProcess => "order_processing_backend",
-            Self::MembershipSync => "membership_sync_backend",
+            Self::OrderProcess => "ORDER_PROCESS",
+            Self::MembershipSync => "MEMBERSHIP_SYNC",
+            Self::EventProcess => "RECONCILIATION",
+        }
+    }
+
+    /// Keys of the configuration that switch it on.
+    fn keys(self, place: &Place) -> Vec<String> {
+        const ORDERS: &str = "order_processing_backend: okd";
+        const MEMBERS: &str = "membership_sync_backend: okd";
+        match self {
+            Self::OrderProcess => vec![ORDERS.to_owned()],
+            Self::MembershipSync => vec![MEMBERS.to_owned()],
+            Self::EventProcess => {
+                let port = format!("stomp_ws_port: {}", place.stomp_ws_port);
+                let stomp = ["stomp_enabled: true", "websocket_use_tls: false", "stomp_ws_host: localhost"];
+                [ORDERS, MEMBERS].iter().chain(&stomp).map(|key| (*key).to_owned()).chain([port]).collect()
+            }
         }
     }
 }
@@ -163,7 +184,7 @@ pub(crate) fn start_agent(
 ) -> Result<Server> {
     let arguments = ["-m".as_ref(), mode.name().as_ref(), "-c".as_ref(), configuration.as_os_str()];
     let minutes = (period.as_secs_f64() / 60.0).to_string();
-    let variable = format!("WALDUR_SITE_AGENT_{}_PERIOD_MINUTES", mode.name().to_uppercase());
+    let variable = format!("WALDUR_SITE_AGENT_{}_PERIOD_MINUTES", mode.period());
     let variables = [(variable.as_str(), minutes)];
     Server::start(&binaries.path(AGENT), arguments, &variables, &folder.join("agent.log"))
 }
@@ -181,7 +202,7 @@ pub(crate) fn write_configuration(folder: &Path, place: &Place, mode: Mode) -> R
 
 fn configuration(place: &Place, mode: Mode) -> String {
     let Place { waldur_url, waldur_agent_token, offering_uuid, okd_url, okd_token, .. } = place;
-    let (ca_file, backend_key) = (place.ca_file.display(), mode.backend_key());
+    let (ca_file, keys) = (place.ca_file.display(), mode.keys(place).join("\n    "));
     format!(
         r#"offerings:
   - name: OKD projects
@@ -189,7 +210,7 @@ fn configuration(place: &Place, mode: Mode) -> String {
     waldur_api_token: {waldur_agent_token}
     waldur_offering_uuid: {offering_uuid}
     backend_type: okd
-    {backend_key}: okd
+    {keys}
     backend_settings:
       api_url: {okd_url}
       token: "{okd_token}"

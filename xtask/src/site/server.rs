@@ -153,6 +153,16 @@ impl Server {
         }
     }
 
+    /// Kills it at once and waits for its end.
+    ///
+    /// # Errors
+    /// It cannot be killed.
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        self.child.kill().with_context(|| format!("cannot kill {}", self.name))?;
+        self.child.wait().with_context(|| format!("cannot wait for {}", self.name))?;
+        Ok(())
+    }
+
     /// Leaves the process running for good.
     pub(crate) fn keep(mut self) {
         self.kept = true;

@@ -1,4 +1,5 @@
-//! Invariant: only `cluster/apply.rs` and `waldur/calls.rs` write.
+//! Invariant: only `cluster/apply.rs` and `waldur/calls.rs` write, and `cluster/refresh_token.rs` the one Secret that
+//! the operator named for it.
 //!
 //! What sends is told by the name of the method called: those below write, wherever they are, but for the exceptions,
 //! each with its reason. kube's `Api`, whose methods have more names, is for the watches alone.
@@ -27,8 +28,15 @@ const API: &str = "crates/agent/src/cluster/watch.rs";
 const CLUSTER: &str = "crates/agent/src/cluster/apply.rs";
 /// Where writing to Waldur belongs.
 const WALDUR: &str = "crates/agent/src/waldur/calls.rs";
-/// Where a method's name is turned into a request, and nowhere else.
-const SENDERS: [&str; 2] = ["crates/agent/src/cluster/http.rs", "crates/agent/src/waldur/http.rs"];
+/// Where the refresh token of an OAuth server is kept, in a Secret with our label.
+const REFRESH_TOKEN: &str = "crates/agent/src/cluster/refresh_token.rs";
+/// Where a method's name is turned into a request, and nowhere else. The last of them asks identity providers for tokens,
+/// which is done by POST and changes nothing but the client's standing there.
+const SENDERS: [&str; 3] = [
+    "crates/agent/src/cluster/http.rs",
+    "crates/agent/src/waldur/http.rs",
+    "crates/agent/src/credentials/token_http.rs",
+];
 
 /// A call that looks like a write and is none.
 struct Exception {
@@ -41,7 +49,7 @@ struct Exception {
     with: Option<&'static str>,
 }
 
-const EXCEPTIONS: [Exception; 5] = [
+const EXCEPTIONS: [Exception; 7] = [
     // Questions about the agent's own rights, asked by POST; they leave nothing behind.
     Exception {
         path: "crates/agent/src/cluster/connect.rs",
@@ -54,6 +62,19 @@ const EXCEPTIONS: [Exception; 5] = [
         receiver: "http",
         methods: &["post"],
         with: Some("/selfsubjectaccessreviews"),
+    },
+    Exception {
+        path: REFRESH_TOKEN,
+        receiver: "http",
+        methods: &["apply"],
+        with: Some("http.apply(&path, &secret)"),
+    },
+    // A request for a token; see the senders.
+    Exception {
+        path: "crates/agent/src/credentials/token_http.rs",
+        receiver: "self",
+        methods: &["post"],
+        with: None,
     },
     // The store of what was seen, a value in memory.
     Exception {
@@ -136,6 +157,10 @@ fn the_two_files_are_those_that_write() {
     };
     assert!(!find(&tokens(CLUSTER), &["http", ".", "apply", "("]).is_empty(), "{CLUSTER} has moved");
     assert!(!find(&tokens(WALDUR), &["Call", ":", ":", "post", "("]).is_empty(), "{WALDUR} has moved");
+    assert!(
+        !find(&tokens(REFRESH_TOKEN), &["http", ".", "apply", "("]).is_empty(),
+        "{REFRESH_TOKEN} has moved"
+    );
     for path in SENDERS {
         assert!(tokens(path).iter().any(|token| token.text == "POST"), "{path} has moved");
     }
@@ -152,6 +177,9 @@ fn a_write_elsewhere_is_found() {
         (API, "api.replace(name, &parameters, &object).await?;"),
         ("crates/agent/src/cluster/connect.rs", "self.http.post(\"/api/v1/namespaces\", &body).await?;"),
         (API, "let method = Method::DELETE;"),
+        (REFRESH_TOKEN, "http.apply(&other, &body).await?;"),
+        (REFRESH_TOKEN, "self.http.delete(&path, &options).await?;"),
+        ("crates/agent/src/credentials/oauth.rs", "self.http.post(&url, &form).await"),
         (CLUSTER, "http.done(Call::put(path, body)).await?;"),
         (WALDUR, "cluster.http.delete(path, &options).await?;"),
     ] {
@@ -159,6 +187,7 @@ fn a_write_elsewhere_is_found() {
     }
     for (path, text) in [
         (CLUSTER, "self.cluster.http.apply(&path, body).await?;"),
+        (REFRESH_TOKEN, "http.apply(&path, &secret).await.map(drop)"),
         (WALDUR, "self.http.done(Call::post(path, body)).await"),
         ("crates/agent/src/cluster/kinds.rs", "let name = name.replace('/', \"-\");"),
         (API, "cluster.write_store(|store| store.apply(kind, &object));"),

@@ -4,8 +4,12 @@
 //! where something would be changed, and with 1 for everything that failed.
 
 mod adopt;
+mod commands;
 mod config;
+mod diagnose;
 mod plan;
+mod program;
+mod rbac;
 mod run;
 
 use std::path::PathBuf;
@@ -59,6 +63,7 @@ enum ModeArg {
     Report,
     MembershipSync,
     EventProcess,
+    All,
 }
 
 impl From<ModeArg> for Mode {
@@ -68,6 +73,7 @@ impl From<ModeArg> for Mode {
             ModeArg::Report => Self::Report,
             ModeArg::MembershipSync => Self::MembershipSync,
             ModeArg::EventProcess => Self::EventProcess,
+            ModeArg::All => Self::All,
         }
     }
 }
@@ -77,6 +83,32 @@ enum Command {
     /// Check a configuration, or print what one may look like
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Print the manifests that give the agent the rights on the cluster which this configuration needs
+    Rbac(rbac::RbacArgs),
+    /// Look at everything that the agent depends on, and say what to do about what is wrong
+    #[command(visible_alias = "waldur_site_diagnostics", after_help = diagnose::EXIT_CODES)]
+    Diagnose(diagnose::DiagnoseArgs),
+    /// Bring the components of the offerings in Waldur to what the configuration says
+    #[command(name = "load_components", visible_alias = "waldur_site_load_components", after_help = commands::EXIT_CODES)]
+    LoadComponents(commands::CommonArgs),
+    /// Bring the quotas on the cluster to the limits in Waldur
+    #[command(name = "sync_resource_limits", visible_alias = "waldur_sync_resource_limits", after_help = commands::EXIT_CODES)]
+    SyncResourceLimits(commands::LimitsArgs),
+    /// Give usernames to the offering users who wait for one
+    #[command(name = "sync_offering_users", visible_alias = "waldur_sync_offering_users", after_help = commands::EXIT_CODES)]
+    SyncOfferingUsers(commands::CommonArgs),
+    /// Say whether the agent on this machine is alive and Waldur answers
+    #[command(name = "healthz", visible_alias = "waldur_site_healthz", after_help = commands::HEALTH_EXIT_CODES)]
+    Healthz(commands::HealthArgs),
+    /// Do nothing: projects have no home directories
+    #[command(name = "create_homedirs", visible_alias = "waldur_site_create_homedirs")]
+    CreateHomedirs(commands::IgnoredArgs),
+    /// Do nothing: the cluster keeps no usage of the past
+    #[command(name = "load_historical_usage", visible_alias = "waldur_site_load_historical_usage")]
+    LoadHistoricalUsage(commands::IgnoredArgs),
+    /// Do nothing: orders are not simulated
+    #[command(name = "test_order", visible_alias = "waldur_site_test_order")]
+    TestOrder(commands::IgnoredArgs),
     /// Show what would be changed, per resource; exit 0 if nothing, 2 if something, 1 if that could not be found out
     Plan(plan::PlanArgs),
     /// Do what `plan` shows, for resources and their open orders
@@ -87,15 +119,33 @@ enum Command {
     Abandon(adopt::AbandonArgs),
 }
 
-/// Runs what the command line asks for.
-pub fn run() -> ExitCode {
-    let cli = Cli::parse();
+impl Command {
+    fn run(&self) -> u8 {
+        match self {
+            Self::Config(command) => config::run(command),
+            Self::Rbac(args) => rbac::run(args),
+            Self::Plan(args) => plan::plan(args),
+            Self::Apply(args) => plan::apply(args),
+            Self::Adopt(args) => adopt::adopt(args),
+            Self::Abandon(args) => adopt::abandon(args),
+            Self::Diagnose(args) => diagnose::run(args),
+            Self::LoadComponents(args) => commands::load_components(args),
+            Self::SyncResourceLimits(args) => commands::sync_resource_limits(args),
+            Self::SyncOfferingUsers(args) => commands::sync_offering_users(args),
+            Self::Healthz(args) => commands::health(args),
+            Self::CreateHomedirs(args) => commands::nothing(args, commands::NO_HOMEDIRS),
+            Self::LoadHistoricalUsage(args) => commands::nothing(args, commands::NO_HISTORY),
+            Self::TestOrder(args) => commands::nothing(args, commands::NO_TEST_ORDER),
+        }
+    }
+}
+
+/// Runs what the command line asks for. `program` is the name under which the process was started: the commands of the
+/// Python agent are also names of this program.
+pub fn run(program: &str) -> ExitCode {
+    let cli = program::parse(program);
     let code = match cli.command {
-        Some(Command::Config(command)) => config::run(&command),
-        Some(Command::Plan(args)) => plan::plan(&args),
-        Some(Command::Apply(args)) => plan::apply(&args),
-        Some(Command::Adopt(args)) => adopt::adopt(&args),
-        Some(Command::Abandon(args)) => adopt::abandon(&args),
+        Some(command) => command.run(),
         None => run::run(&cli.run),
     };
     ExitCode::from(code)

@@ -1,13 +1,15 @@
 //! `waldur_site_agent -m MODE -c FILE`: runs a mode until it is told to stop.
 
+use std::sync::Arc;
+
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::{FAILED, RunArgs, UNUSABLE, load};
-use crate::engine::EngineOptions;
+use crate::engine::{Engine, EngineOptions};
 use crate::settings::{Mode, Settings};
 use crate::telemetry::Console;
-use crate::{setup, telemetry, usage};
+use crate::{health, setup, telemetry, usage};
 
 pub(super) fn run(args: &RunArgs) -> u8 {
     let Some(loaded) = load(&args.config_file, args.strict) else {
@@ -30,59 +32,74 @@ pub(super) fn run(args: &RunArgs) -> u8 {
 
 async fn run_mode(args: &RunArgs, settings: &Settings) -> u8 {
     let mode = args.mode.map(Mode::from).or(settings.agent_mode).unwrap_or(Mode::OrderProcess);
-    if matches!(mode, Mode::EventProcess) {
-        tracing::error!(mode = mode.as_str(), "this mode is not available yet");
-        return UNUSABLE;
-    }
     let version = env!("CARGO_PKG_VERSION");
     let dry_run = args.dry_run || settings.dry_run;
     tracing::info!(mode = mode.as_str(), version, dry_run, "starting");
     let options = EngineOptions { dry_run, force_removal: args.force, ..EngineOptions::default() };
-    if mode == Mode::Report {
-        return report(args, settings, options).await;
-    }
-    let engine = match setup::engine(settings, mode, options) {
-        Ok(engine) => engine,
-        Err(error) => {
-            tracing::error!("{error:#}");
-            return UNUSABLE;
-        }
-    };
-    if args.once {
-        let done = match mode {
-            Mode::MembershipSync => engine.keep_resources_once().await,
-            Mode::OrderProcess | Mode::Report | Mode::EventProcess => engine.process_orders_once().await,
-        };
-        return if done { 0 } else { FAILED };
-    }
     let stop = CancellationToken::new();
     stop_on_signals(&stop);
-    match mode {
-        Mode::MembershipSync => engine.keep_resources(settings.periods.membership_sync, &stop).await,
-        Mode::OrderProcess | Mode::Report | Mode::EventProcess => {
-            engine.process_orders(settings.periods.order_process, &stop).await;
+    match start(args, settings, mode, options, &stop).await {
+        Ok(code) => code,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            UNUSABLE
         }
     }
-    tracing::info!("stopped");
-    0
 }
 
-async fn report(args: &RunArgs, settings: &Settings, options: EngineOptions) -> u8 {
-    let reports = match setup::usage(settings, options) {
-        Ok(reports) => reports,
-        Err(error) => {
-            tracing::error!("{error:#}");
-            return UNUSABLE;
+/// Runs to the end; an error is one of the configuration.
+async fn start(
+    args: &RunArgs,
+    settings: &Settings,
+    mode: Mode,
+    options: EngineOptions,
+    stop: &CancellationToken,
+) -> anyhow::Result<u8> {
+    let engine = setup::engine(settings, mode, options)?;
+    // Without any, `report` has nothing to do, while `all` has.
+    let reports = match mode {
+        Mode::Report => Some(setup::usage(settings, options, Some(&engine))?),
+        Mode::All if settings.offerings.iter().any(|offering| offering.reporting) => {
+            Some(setup::usage(settings, options, Some(&engine))?)
         }
+        Mode::All | Mode::OrderProcess | Mode::MembershipSync | Mode::EventProcess => None,
     };
     if args.once {
-        return if usage::report_once(&reports).await { 0 } else { FAILED };
+        let mut done = engine.run_once(stop).await;
+        if let Some(reports) = &reports {
+            done &= tokio::select! {
+                done = usage::report_once(reports) => done,
+                () = stop.cancelled() => false,
+            };
+        }
+        return Ok(if done { 0 } else { FAILED });
     }
-    let stop = CancellationToken::new();
-    stop_on_signals(&stop);
-    usage::run(&reports, settings.periods.report, &stop).await;
+    let health = health(settings, &engine, stop).await?;
+    let report = async {
+        if let Some(reports) = &reports {
+            usage::run(reports, settings.periods.report, engine.health(), stop).await;
+        }
+    };
+    tokio::join!(engine.run(stop), report, health);
     tracing::info!("stopped");
-    0
+    Ok(0)
+}
+
+/// Tells health where the configuration asks for it.
+async fn health(
+    settings: &Settings,
+    engine: &Arc<Engine>,
+    stop: &CancellationToken,
+) -> anyhow::Result<impl Future<Output = ()> + use<>> {
+    let served = match settings.monitoring.health_listen {
+        Some(address) => Some(health::serve(address, Arc::clone(engine), stop.clone()).await?),
+        None => None,
+    };
+    Ok(async move {
+        if let Some(served) = served {
+            served.await;
+        }
+    })
 }
 
 /// The first SIGTERM or SIGINT stops taking work; the second ends the process at once.

@@ -411,6 +411,30 @@ impl<'a> Writes<'a> {
     }
 }
 
+/// Writes an object of the ledger of usage, in the agent's own namespace: a new one where `seen` is `None`, else the
+/// one of which `seen` gives uid and version. A conflict means that another agent has written in between, and that the
+/// object is to be read again.
+pub(crate) async fn write_ledger(
+    cluster: &Cluster,
+    namespace: &str,
+    name: &str,
+    seen: Option<(&str, &str)>,
+    mut body: Value,
+) -> Result<(), ApiError> {
+    let objects = kinds::ledger_path(namespace);
+    match seen {
+        None => {
+            let path = format!("{objects}?fieldManager={}", super::http::FIELD_MANAGER);
+            cluster.http.post(&path, &body).await.map(drop)
+        }
+        Some((uid, version)) => {
+            kinds::set_uid(&mut body, Some(uid));
+            body["metadata"]["resourceVersion"] = version.into();
+            cluster.http.apply(&format!("{objects}/{name}"), &body).await.map(drop)
+        }
+    }
+}
+
 /// A binding to a role that the cluster does not have is answered like one in a namespace that it does not have
 /// (Kubernetes: the error names the role, and role bindings as its kind). Trying again does not help the former.
 fn without_role(error: ApiError, role: &str) -> ApiError {

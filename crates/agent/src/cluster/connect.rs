@@ -4,20 +4,24 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use kube::client::ClientBuilder;
 use kube::{Client, Config};
 use planner::access::Abilities;
 use planner::outcome::Failure;
 use planner::policy::Flavour;
 use planner::workloads::WorkloadKind;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use url::Url;
 
 use super::authorize::authorized;
 use super::http::Http;
 use super::kinds::Kind;
+use super::rights::{Feature, Right};
 use super::store::Store;
-use super::subjects::{Needs, USER};
+use super::subjects::Needs;
 use super::workloads;
 use crate::ca_file;
 use crate::credentials::Credential;
@@ -31,12 +35,33 @@ pub struct ClusterOptions {
     pub api_url: Url,
     /// How its certificate is verified.
     pub verify: Verify,
+    /// The name that its certificate must be for, where that is not the host of `api_url`.
+    pub server_name: Option<String>,
+    /// What the agent shows of itself in TLS.
+    pub client_certificate: Option<ClientCertificate>,
     /// Proxy for all requests.
     pub proxy: Option<Url>,
     /// Deadline of one attempt.
     pub timeout: Duration,
     /// What is read and written there besides what every project has.
     pub needs: Needs,
+    /// ClusterRoles that members get.
+    pub roles: Vec<String>,
+}
+
+/// A client certificate with its key, in PEM.
+#[derive(Clone)]
+pub struct ClientCertificate {
+    /// The certificate and what comes between it and its CA.
+    pub certificate: String,
+    /// The key.
+    pub key: SecretString,
+}
+
+impl std::fmt::Debug for ClientCertificate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ClientCertificate")
+    }
 }
 
 /// What the cluster is and what the agent may do there.
@@ -56,9 +81,29 @@ pub(crate) struct Surroundings {
     pub(crate) abilities: Abilities,
     /// Kinds of workloads that may be stopped; empty where that is not asked for.
     pub(crate) workloads: Vec<WorkloadKind>,
+    /// What of the table of rights is not allowed, of what the agent can do without.
+    pub(crate) missing: Vec<Missing>,
+}
+
+/// A right that the agent does not have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Missing {
+    pub(crate) feature: Feature,
+    /// The rule that would grant it.
+    pub(crate) rule: Value,
 }
 
 impl Surroundings {
+    /// Whether a kind may be watched.
+    fn can_watch(&self, kind: Kind) -> bool {
+        let of_kind = |missing: &&Missing| {
+            missing.feature == Feature::Watch
+                && missing.rule["resources"][0] == kind.plural()
+                && missing.rule["apiGroups"][0] == kind.group()
+        };
+        !self.missing.iter().any(|missing| of_kind(&missing))
+    }
+
     /// Whether a kind can be read at all.
     pub(crate) const fn can_read(&self, kind: Kind) -> bool {
         match kind {
@@ -71,16 +116,6 @@ impl Surroundings {
     }
 }
 
-/// What has to be allowed to keep objects of a kind.
-const KEEP: [&str; 5] = ["get", "list", "create", "patch", "delete"];
-/// What has to be allowed to make users known to an identity provider.
-const MAKE_IDENTITIES: [(&str, &str); 4] = [
-    ("list", "identities"),
-    ("create", "identities"),
-    ("create", "users"),
-    ("create", "useridentitymappings"),
-];
-
 /// One cluster.
 pub struct Cluster {
     pub(crate) http: Http,
@@ -89,6 +124,8 @@ pub struct Cluster {
     pub(crate) store: RwLock<Store>,
     pub(crate) state: RwLock<super::observe::State>,
     pub(crate) needs: Needs,
+    /// ClusterRoles that members get.
+    pub(crate) roles: Vec<String>,
 }
 
 impl std::fmt::Debug for Cluster {
@@ -98,13 +135,17 @@ impl std::fmt::Debug for Cluster {
 }
 
 impl Cluster {
+    /// What its requests are authorized with.
+    pub(crate) fn credential(&self) -> Arc<Credential> {
+        self.http.credential()
+    }
+
     /// Sets up the connection; nothing is sent yet.
     ///
     /// # Errors
     /// A URL, CA file or proxy that cannot be used.
     pub fn new(options: &ClusterOptions, credential: Arc<Credential>) -> anyhow::Result<Self> {
-        let client = ClientBuilder::try_from(config(options)?).context("cannot set up the client for OKD")?;
-        let client = client.build();
+        let client = client(options)?;
         let watch_client = authorized(client.clone(), Arc::clone(&credential));
         Ok(Self {
             http: Http::new(client, credential, options),
@@ -112,74 +153,98 @@ impl Cluster {
             store: RwLock::default(),
             state: RwLock::default(),
             needs: options.needs,
+            roles: options.roles.clone(),
         })
     }
 
     /// Finds out what kind of cluster it is, who the agent is there, and what it may do.
     pub(crate) async fn explore(&self) -> Result<Surroundings, ApiError> {
-        let flavour = match self.http.get("/apis/project.openshift.io/v1").await {
-            Ok(_) => Flavour::OpenShift,
-            Err(error) if error.is_not_found() => Flavour::Kubernetes,
-            Err(error) => return Err(error),
+        let flavour = self.flavour().await?;
+        let optional = |feature: Feature| feature != Feature::Diagnostics && feature.without().is_some();
+        let (user, missing) = futures::try_join!(self.user_name(flavour), self.missing(flavour, optional))?;
+        let has = |feature: Feature| !missing.iter().any(|missing| missing.feature == feature);
+        let openshift = flavour == Flavour::OpenShift;
+        let Needs { limit_ranges, groups, service_accounts, identities, .. } = self.needs;
+        let abilities = Abilities {
+            groups: openshift && groups && has(Feature::Groups),
+            service_accounts: service_accounts && has(Feature::ServiceAccounts),
+            identities: openshift && identities && has(Feature::Identities),
         };
-        let kinds = self.needs.kinds().into_iter();
-        let watchable = futures::future::try_join_all(kinds.map(|kind| async move {
-            let (watch, list) = futures::try_join!(self.may("watch", kind), self.may("list", kind))?;
-            Ok::<_, ApiError>((watch && list).then_some(kind))
-        }));
-        let limit_ranges = self.may_all(&["patch", "list"], Kind::LimitRange);
-        let (user, watchable, limit_ranges, events, abilities, workloads) = futures::try_join!(
-            self.user_name(flavour),
-            watchable,
+        let limit_ranges = limit_ranges && has(Feature::LimitRanges);
+        let events = has(Feature::Events);
+        let workloads = self.stoppable(flavour, &missing);
+        let found = Surroundings {
+            flavour,
+            user,
+            watchable: Vec::new(),
             limit_ranges,
-            self.may_on("create", "", "events"),
-            self.abilities(flavour),
-            self.stoppable(flavour)
-        )?;
-        let found =
-            Surroundings { flavour, user, watchable: Vec::new(), limit_ranges, events, abilities, workloads };
-        let watchable = watchable.into_iter().flatten().filter(|kind| found.can_read(*kind)).collect();
-        Ok(Surroundings { watchable, ..found })
+            events,
+            abilities,
+            missing,
+            workloads,
+        };
+        let watchable =
+            self.needs.kinds().into_iter().filter(|kind| found.can_read(*kind) && found.can_watch(*kind));
+        Ok(Surroundings { watchable: watchable.collect(), ..found })
     }
 
-    /// What of the needs is served and allowed. What is not needed is not asked for.
-    async fn abilities(&self, flavour: Flavour) -> Result<Abilities, ApiError> {
-        let openshift = flavour == Flavour::OpenShift;
-        let Needs { groups, service_accounts, identities, workloads: _ } = self.needs;
-        let keep = async |needed: bool, kind: Kind| Ok(needed && self.may_all(&KEEP, kind).await?);
-        let identities = async {
-            let mut allowed = openshift && identities;
-            for (verb, plural) in MAKE_IDENTITIES {
-                allowed = allowed && self.may_on(verb, USER, plural).await?;
-            }
-            Ok(allowed)
-        };
-        let (groups, service_accounts, identities) = futures::try_join!(
-            keep(openshift && groups, Kind::Group),
-            keep(service_accounts, Kind::ServiceAccount),
-            identities
-        )?;
-        Ok(Abilities { groups, service_accounts, identities })
+    /// Whether the cluster has OpenShift's projects.
+    pub(crate) async fn flavour(&self) -> Result<Flavour, ApiError> {
+        match self.http.get("/apis/project.openshift.io/v1").await {
+            Ok(_) => Ok(Flavour::OpenShift),
+            Err(error) if error.is_not_found() => Ok(Flavour::Kubernetes),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What of these features is not allowed, by the server's own answer for each verb and name.
+    pub(crate) async fn missing(
+        &self,
+        flavour: Flavour,
+        of: impl Fn(Feature) -> bool,
+    ) -> Result<Vec<Missing>, ApiError> {
+        let rights = self.needs.rights(flavour, &self.roles);
+        let rights = rights.into_iter().filter(|right| of(right.feature));
+        let asked = rights.map(|right| async move { self.lacking(&right).await });
+        Ok(futures::future::try_join_all(asked).await?.into_iter().flatten().collect())
+    }
+
+    /// The part of a right that the agent does not have.
+    async fn lacking(&self, right: &Right) -> Result<Option<Missing>, ApiError> {
+        let unnamed = [String::new()];
+        let names = if right.names.is_empty() { &unnamed[..] } else { &right.names[..] };
+        let asked = right.verbs.iter().flat_map(|verb| names.iter().map(move |name| (*verb, name)));
+        let asked = asked.map(|(verb, name)| async move {
+            Ok::<_, ApiError>((verb, name, self.may(verb, (right.group, right.resource), name).await?))
+        });
+        let answers = futures::future::try_join_all(asked).await?;
+        let refused: Vec<_> = answers.into_iter().filter(|(_, _, allowed)| !allowed).collect();
+        if refused.is_empty() {
+            return Ok(None);
+        }
+        let verbs =
+            right.verbs.iter().copied().filter(|verb| refused.iter().any(|(asked, ..)| asked == verb));
+        let verbs: Vec<&str> = verbs.collect();
+        let names = names.iter().filter(|name| refused.iter().any(|(_, asked, _)| asked == name)).cloned();
+        let rule = right.only(&verbs, &names.collect::<Vec<_>>());
+        Ok(Some(Missing { feature: right.feature, rule }))
     }
 
     /// Kinds of workloads that may be stopped.
-    async fn stoppable(&self, flavour: Flavour) -> Result<Vec<WorkloadKind>, ApiError> {
-        if !self.needs.workloads {
-            return Ok(Vec::new());
-        }
+    fn stoppable(&self, flavour: Flavour, missing: &[Missing]) -> Vec<WorkloadKind> {
         let served =
             |kind: &WorkloadKind| flavour == Flavour::OpenShift || *kind != WorkloadKind::DeploymentConfig;
-        let kinds = WorkloadKind::ALL.into_iter().filter(served).map(|kind| async move {
-            let (group, plural) = workloads::place(kind);
-            let (list, patch) =
-                futures::try_join!(self.may_on("list", group, plural), self.may_on("patch", group, plural))?;
-            Ok::<_, ApiError>((list && patch).then_some(kind))
-        });
-        Ok(futures::future::try_join_all(kinds).await?.into_iter().flatten().collect())
+        let lacks = |kind: &WorkloadKind| {
+            let (_, plural) = workloads::place(*kind);
+            let mut missing = missing.iter().filter(|missing| missing.feature == Feature::Workloads);
+            missing.any(|missing| missing.rule["resources"][0] == plural)
+        };
+        let kinds = WorkloadKind::ALL.into_iter().filter(|_| self.needs.workloads);
+        kinds.filter(served).filter(|kind| !lacks(kind)).collect()
     }
 
     /// The agent's own user name (Kubernetes: SelfSubjectReview, since 1.28; OpenShift: users/~).
-    async fn user_name(&self, flavour: Flavour) -> Result<String, ApiError> {
+    pub(crate) async fn user_name(&self, flavour: Flavour) -> Result<String, ApiError> {
         let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
         let error = match self.http.post("/apis/authentication.k8s.io/v1/selfsubjectreviews", &review).await {
             Ok(answer) => return Ok(text(&answer, "/status/userInfo/username")),
@@ -198,21 +263,14 @@ impl Cluster {
         }
     }
 
-    /// Whether the agent may do this in all namespaces (Kubernetes: SelfSubjectAccessReview).
-    async fn may(&self, verb: &str, kind: Kind) -> Result<bool, ApiError> {
-        self.may_on(verb, kind.group(), kind.plural()).await
-    }
-
-    async fn may_all(&self, verbs: &[&str], kind: Kind) -> Result<bool, ApiError> {
-        let answers = verbs.iter().map(|verb| self.may(verb, kind));
-        Ok(futures::future::try_join_all(answers).await?.into_iter().all(|allowed| allowed))
-    }
-
-    async fn may_on(&self, verb: &str, group: &str, plural: &str) -> Result<bool, ApiError> {
+    /// Whether the agent may do this in all namespaces (Kubernetes: SelfSubjectAccessReview); `name` empty for all
+    /// objects.
+    async fn may(&self, verb: &str, (group, resource): (&str, &str), name: &str) -> Result<bool, ApiError> {
+        let attributes = json!({"verb": verb, "group": group, "resource": resource, "name": name});
         let review = json!({
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectAccessReview",
-            "spec": {"resourceAttributes": {"verb": verb, "group": group, "resource": plural}},
+            "spec": {"resourceAttributes": attributes},
         });
         let answer =
             self.http.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", &review).await?;
@@ -224,6 +282,16 @@ fn text(value: &Value, pointer: &str) -> String {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
+fn client(options: &ClusterOptions) -> anyhow::Result<Client> {
+    let builder = ClientBuilder::try_from(config(options)?).context("cannot set up the client for OKD")?;
+    Ok(builder.build())
+}
+
+/// A sender of requests to a cluster that is not worked on.
+pub(super) fn http(options: &ClusterOptions, credential: Arc<Credential>) -> anyhow::Result<Http> {
+    Ok(Http::new(client(options)?, credential, options))
+}
+
 fn config(options: &ClusterOptions) -> anyhow::Result<Config> {
     let uri = options.api_url.as_str().trim_end_matches('/').parse().context("the API URL cannot be used")?;
     let mut config = Config::new(uri);
@@ -232,11 +300,20 @@ fn config(options: &ClusterOptions) -> anyhow::Result<Config> {
     match &options.verify {
         Verify::System => {}
         Verify::Off => config.accept_invalid_certs = true,
+        Verify::CaData(pem) => {
+            let name = "`certificate-authority-data` of the kubeconfig";
+            config.root_cert = Some(ca_file::parse(pem.as_bytes(), name)?);
+        }
         Verify::CaFile(path) => {
             config.root_cert = Some(ca_file::read(path)?);
             // Read again from time to time, so that a renewed CA is taken without a restart.
             config.root_cert_file = Some(path.clone());
         }
+    }
+    config.tls_server_name.clone_from(&options.server_name);
+    if let Some(ClientCertificate { certificate, key }) = &options.client_certificate {
+        config.auth_info.client_certificate_data = Some(STANDARD.encode(certificate));
+        config.auth_info.client_key_data = Some(STANDARD.encode(key.expose_secret()).into());
     }
     if let Some(proxy) = &options.proxy {
         config.proxy_url = Some(proxy.as_str().parse().context("the proxy URL cannot be used")?);

@@ -16,7 +16,8 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use super::connect::ClusterOptions;
-use crate::credentials::Credential;
+use super::missing_rule;
+use crate::credentials::{Credential, CredentialStatus};
 use crate::error::{ApiError, Peer, failure_of_status, retry_after};
 use crate::retry::retrying;
 
@@ -72,6 +73,11 @@ struct Call<'a> {
 }
 
 impl Http {
+    /// What requests are authorized with.
+    pub(crate) fn credential(&self) -> Arc<Credential> {
+        Arc::clone(&self.credential)
+    }
+
     pub(crate) fn new(client: Client, credential: Arc<Credential>, options: &ClusterOptions) -> Self {
         let server = options.api_url.origin().ascii_serialization();
         Self { client, credential, timeout: options.timeout, server, clock: Arc::default() }
@@ -81,6 +87,11 @@ impl Http {
     /// clock does not move it. `None` where it says nothing.
     pub(crate) fn server_time(&self) -> Option<Timestamp> {
         self.clock.now()
+    }
+
+    /// What is known of the token.
+    pub(crate) fn token_status(&self) -> CredentialStatus {
+        self.credential.describe()
     }
 
     pub(crate) async fn get(&self, path: &str) -> Result<Value, ApiError> {
@@ -126,11 +137,22 @@ impl Http {
         &self,
         path: &str,
         query: &str,
+        take: impl FnMut(Vec<Value>),
+    ) -> Result<(), ApiError> {
+        self.list_pages_of(500, path, query, take).await
+    }
+
+    /// The same with pages of so many items.
+    pub(crate) async fn list_pages_of(
+        &self,
+        limit: usize,
+        path: &str,
+        query: &str,
         mut take: impl FnMut(Vec<Value>),
     ) -> Result<(), ApiError> {
         let mut token = String::new();
         loop {
-            let page = format!("{path}?limit=500{query}{token}");
+            let page = format!("{path}?limit={limit}{query}{token}");
             let mut answer = self.get(&page).await?;
             match answer.get_mut("items").map(Value::take) {
                 Some(Value::Array(items)) => take(items),
@@ -189,13 +211,15 @@ impl Http {
 }
 
 fn request(call: &Call<'_>, token: &SecretString) -> Result<Request<Body>, http::Error> {
-    let mut authorization = header::HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))?;
-    authorization.set_sensitive(true);
     let body = call.body.map_or_else(Vec::new, |body| body.to_string().into_bytes());
-    Request::builder()
-        .method(call.method.clone())
-        .uri(call.path)
-        .header(header::AUTHORIZATION, authorization)
+    let mut request = Request::builder().method(call.method.clone()).uri(call.path);
+    // Without a token it is the client certificate that says who asks.
+    if !token.expose_secret().is_empty() {
+        let mut authorization = header::HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))?;
+        authorization.set_sensitive(true);
+        request = request.header(header::AUTHORIZATION, authorization);
+    }
+    request
         .header(header::CONTENT_TYPE, call.content_type)
         .header(header::ACCEPT, JSON)
         .body(Body::from(body))
@@ -228,6 +252,10 @@ fn refused(name: &str, code: u16, asked: Option<Duration>, body: &[u8]) -> ApiEr
     };
     let words =
         status.as_ref().and_then(|status| status.get("message")).and_then(Value::as_str).map(str::to_owned);
+    let words = words.map(|words| match missing_rule::of(&words).filter(|_| code == 403) {
+        Some(rule) => format!("{words}; {rule}"),
+        None => words,
+    });
     let words = words.unwrap_or_else(|| match String::from_utf8_lossy(body) {
         text if text.trim_start().starts_with('<') => {
             "an HTML page instead of a Status; is a proxy in between?".to_owned()

@@ -105,6 +105,39 @@ pub(crate) fn namespace_path(name: &str) -> String {
     format!("/api/v1/namespaces/{name}")
 }
 
+/// Path of the objects in which the ledger of usage is kept.
+pub(crate) fn ledger_path(namespace: &str) -> String {
+    format!("/api/v1/namespaces/{namespace}/configmaps")
+}
+
+/// Labels of an object of the ledger: whose it is, and of which day.
+pub(crate) const LEDGER: &str = "waldur/ledger";
+/// See [`LEDGER`].
+pub(crate) const LEDGER_OFFERING: &str = "waldur/offering-uuid";
+/// See [`LEDGER`].
+pub(crate) const LEDGER_DAY: &str = "waldur/day";
+
+/// An object of the ledger (Kubernetes: ConfigMap).
+pub(crate) fn ledger(
+    (namespace, name): (&str, &str),
+    offering: Uuid,
+    day: &str,
+    texts: &BTreeMap<String, String>,
+) -> Value {
+    let labels = json!({
+        names::MANAGED_BY: names::MANAGED_BY_VALUE,
+        LEDGER: "usage",
+        LEDGER_OFFERING: offering.simple().to_string(),
+        LEDGER_DAY: day,
+    });
+    json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name, "namespace": namespace, "labels": labels},
+        "data": texts,
+    })
+}
+
 /// Selects our objects.
 pub(crate) fn our_labels() -> String {
     format!("{}={}", names::MANAGED_BY, names::MANAGED_BY_VALUE)
@@ -270,6 +303,22 @@ fn editors(object: &DynamicObject, path: &str, only: &[&str]) -> BTreeMap<String
     }
     editors.retain(|name, _| !own.contains(name));
     editors
+}
+
+/// Whether the last to write to an object was the agent: in the last second in which anybody did, nobody else did.
+/// Controllers that write a status do not count, nor does who made the object in that very second.
+pub(crate) fn is_written_by_us(object: &DynamicObject) -> bool {
+    let entries = object.metadata.managed_fields.iter().flatten();
+    let entries = entries.filter(|entry| entry.subresource.as_deref().is_none_or(str::is_empty));
+    let entries: Vec<_> =
+        entries.map(|entry| (entry.time.as_ref().map(|time| time.0), &entry.manager)).collect();
+    let Some(last) = entries.iter().map(|(time, _)| *time).max() else {
+        return false;
+    };
+    let is_new = object.metadata.creation_timestamp.as_ref().map(|time| time.0) == last;
+    let ours = |manager: &Option<String>| manager.as_deref() == Some(FIELD_MANAGER);
+    let mut writers = entries.iter().filter(|(time, _)| *time == last).map(|(_, manager)| ours(manager));
+    if is_new { writers.any(|ours| ours) } else { writers.all(|ours| ours) }
 }
 
 pub(super) fn set_uid(body: &mut Value, uid: Option<&str>) {

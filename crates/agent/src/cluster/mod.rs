@@ -1,19 +1,24 @@
 //! The OKD or Kubernetes API, as far as the agent uses it (design: Least privilege, Writes).
 //!
-//! [`connect`] finds out whom it talks to, [`store`] keeps what was seen of our objects, [`watch`] keeps it
+//! [`rights`] is what has to be allowed, [`connect`] finds out whom it talks to, [`store`] keeps what was seen of our objects, [`watch`] keeps it
 //! fresh, [`observe`] answers what is there, [`apply`] writes. Only [`apply`] writes.
 
 pub(crate) mod apply;
 mod authorize;
 pub(crate) mod connect;
 pub(crate) mod http;
+pub(crate) mod importable;
 pub(crate) mod kinds;
 pub(crate) mod leftovers;
+mod missing_rule;
 pub(crate) mod observe;
+mod refresh_token;
+pub(crate) mod rights;
 pub(crate) mod store;
 pub(crate) mod subjects;
 pub(crate) mod watch;
 pub(crate) mod workloads;
 
-pub use connect::{Cluster, ClusterOptions};
+pub use connect::{ClientCertificate, Cluster, ClusterOptions};
+pub use refresh_token::RefreshTokenSecret;
 pub use subjects::Needs;

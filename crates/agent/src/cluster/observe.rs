@@ -10,14 +10,13 @@ use kube::api::DynamicObject;
 use planner::names;
 use planner::observed::{Lookup, Namespace, Observed};
 use planner::policy::Flavour;
-use planner::workloads::WorkloadKind;
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::connect::{Cluster, Surroundings};
 use super::kinds::{self, Kind};
+use super::rights::{self, Feature};
 use super::store::{Listing, QuotaUse};
-use super::workloads;
 use crate::error::{ApiError, Peer};
 
 /// What the agent knows about its own sight of the cluster.
@@ -41,43 +40,35 @@ impl Cluster {
         Ok(found)
     }
 
-    /// Names rights and kinds that the configuration needs and the cluster does not have.
+    /// Names what the configuration needs and the cluster does not have, what is done without, and the rules that
+    /// would grant it.
     fn say_what_is_missing(&self, found: &Surroundings) {
-        let keep = "get, list, create, patch and delete";
-        if self.needs.groups && !found.abilities.groups {
-            if found.flavour == Flavour::Kubernetes {
-                tracing::warn!(
-                    "`subjects.kind` is `group`, but this cluster has no OpenShift groups; users are bound themselves"
-                );
+        if found.flavour == Flavour::Kubernetes && self.needs.groups {
+            tracing::warn!(
+                "`subjects.kind` is `group`, but this cluster has no OpenShift groups; users are bound themselves"
+            );
+        }
+        if found.flavour == Flavour::Kubernetes && self.needs.identities {
+            tracing::warn!(
+                "`subjects.identity_provider` is given, but this cluster has no OpenShift identities; none are made"
+            );
+        }
+        let mut features: Vec<Feature> = found.missing.iter().map(|missing| missing.feature).collect();
+        features.sort_unstable();
+        features.dedup();
+        for feature in features {
+            let rules = found.missing.iter().filter(|missing| missing.feature == feature);
+            let message = format!(
+                "reduced: {} ({}); rules that would allow it: {}",
+                feature.without().unwrap_or_default(),
+                feature.purpose(),
+                rights::rule_texts(rules.map(|missing| &missing.rule))
+            );
+            if feature == Feature::Watch {
+                tracing::info!("{message}");
             } else {
-                tracing::warn!(
-                    "`subjects.kind` is `group`, but the agent lacks rights on groups (user.openshift.io: {keep}); users are bound themselves"
-                );
+                tracing::warn!("{message}");
             }
-        }
-        let stoppable = |kind: &&WorkloadKind| {
-            !found.workloads.contains(kind)
-                && (found.flavour == Flavour::OpenShift || **kind != WorkloadKind::DeploymentConfig)
-        };
-        let missing: Vec<&str> =
-            WorkloadKind::ALL.iter().filter(stoppable).map(|kind| workloads::place(*kind).1).collect();
-        if self.needs.workloads && !missing.is_empty() {
-            tracing::warn!(
-                "`lifecycle.stop_workloads` is on, but the agent lacks rights (list and patch) on {}; those are not stopped",
-                missing.join(", ")
-            );
-        }
-        if self.needs.service_accounts && !found.abilities.service_accounts {
-            tracing::warn!(
-                "`service_accounts` is `service_account`, but the agent lacks rights on serviceaccounts ({keep}); Waldur's get no access"
-            );
-        }
-        if self.needs.identities && !found.abilities.identities {
-            tracing::warn!(
-                "`subjects.identity_provider` is given, but the cluster has no OpenShift identities, or the agent lacks \
-                 rights on them (user.openshift.io: list and create on identities, create on users and \
-                 useridentitymappings); none are made"
-            );
         }
     }
 

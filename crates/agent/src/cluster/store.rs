@@ -262,7 +262,13 @@ impl Store {
             }
             Kind::LimitRange => self.limit_ranges.take(place, name, version),
             Kind::RoleBinding => self.bindings.take(place, name, version),
-            Kind::Group => self.groups.take(place, name, version),
+            Kind::Group => {
+                let taken = self.groups.take(place, name, version);
+                if taken.is_some() {
+                    self.group_places.remove(name);
+                }
+                taken
+            }
             Kind::ServiceAccount => self.service_accounts.take(place, name, version),
             Kind::Identity => None,
         }

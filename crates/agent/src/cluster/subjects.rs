@@ -17,6 +17,10 @@ pub(crate) const USER: &str = "user.openshift.io";
 /// Which kinds of objects the configuration needs besides those that every project has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Needs {
+    /// Limit ranges beside quotas.
+    pub limit_ranges: bool,
+    /// Role bindings for members.
+    pub access: bool,
     /// Groups of our own.
     pub groups: bool,
     /// Service accounts in projects.

@@ -22,8 +22,17 @@ use super::store::Listing;
 /// their managed fields takes a few megabytes.
 const PAGE_SIZE: u32 = 250;
 
+/// Whose change was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// The agent's own field manager wrote last.
+    Ours,
+    /// Somebody else did, or nobody can tell.
+    SomebodyElses,
+}
+
 /// Called with the resource whose objects on the cluster changed.
-pub(crate) type Wake = Arc<dyn Fn(Uuid) + Send + Sync>;
+pub(crate) type Wake = Arc<dyn Fn(Uuid, Change) + Send + Sync>;
 
 /// Starts a watch for each kind that may be watched.
 pub(crate) fn start(
@@ -64,6 +73,10 @@ async fn run(cluster: Arc<Cluster>, kind: Kind, wake: Wake) {
 }
 
 fn take(cluster: &Cluster, kind: Kind, event: Event<DynamicObject>, listing: &mut Listing, wake: &Wake) {
+    let change = match &event {
+        Event::Apply(object) if kinds::is_written_by_us(object) => Change::Ours,
+        _ => Change::SomebodyElses,
+    };
     let changed: Vec<Uuid> = match event {
         Event::Init => {
             cluster.write_state(|state| state.live.remove(&kind));
@@ -87,6 +100,6 @@ fn take(cluster: &Cluster, kind: Kind, event: Event<DynamicObject>, listing: &mu
         }
     };
     for resource in changed {
-        wake(resource);
+        wake(resource, change);
     }
 }

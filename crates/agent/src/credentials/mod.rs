@@ -4,10 +4,18 @@
 //! server refuses it; requests that run at the same time share one renewal. A renewal that fails keeps the token
 //! while that is valid. Tokens leave this module only as [`SecretString`].
 
+mod configured;
+mod exec;
 mod file;
 pub mod jwt;
+pub(crate) mod kubeconfig;
+mod oauth;
+#[cfg(test)]
+mod properties;
 mod schedule;
 mod source;
+mod token_answer;
+mod token_http;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -15,7 +23,8 @@ use jiff::Timestamp;
 use planner::outcome::Failure;
 use secrecy::{ExposeSecret, SecretString};
 
-pub use self::source::TokenSource;
+pub use self::configured::{cluster, waldur};
+pub use self::source::{KubeconfigSource, OAuthSource, TokenSource};
 
 use self::schedule::Renewal;
 use self::source::Fetched;
@@ -220,28 +229,11 @@ impl Credential {
         // A renewal that was begun is ended, whatever becomes of the request: it may have used up a refresh token.
         let renewal = tokio::spawn(async move {
             let _turn = shared.renewing.lock().await;
-            {
-                let held = shared.held();
-                match &held.token {
-                    Some(token) if !held.is(&refused) => return Ok(token.clone()),
-                    _ => {}
-                }
-                if let Some(error) = held.last_error.as_ref().filter(|_| Timestamp::now() < held.next_try) {
-                    return Err(error.clone());
-                }
+            if let Some(decided) = shared.before_renewal(&refused) {
+                return decided;
             }
             shared.renew().await;
-            let mut held = shared.held();
-            match &held.token {
-                Some(token) if !held.is(&refused) => return Ok(token.clone()),
-                _ => {}
-            }
-            if let Some(error) = &held.last_error {
-                return Err(error.clone());
-            }
-            let error = shared.no_other(held.expires);
-            held.last_error = Some(error.clone());
-            Err(error)
+            shared.after_renewal(&refused)
         });
         renewal.await.unwrap_or_else(|_| Err(CredentialError::new("the renewal of the token broke off")))
     }
@@ -288,6 +280,30 @@ impl Credential {
 impl Shared {
     fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is to be done about a refused token without a renewal: somebody else has renewed it, or it is too soon.
+    fn before_renewal(&self, refused: &SecretString) -> Option<Result<SecretString, CredentialError>> {
+        let held = self.held();
+        match (&held.token, &held.last_error) {
+            (Some(token), _) if !held.is(refused) => Some(Ok(token.clone())),
+            (_, Some(error)) if Timestamp::now() < held.next_try => Some(Err(error.clone())),
+            _ => None,
+        }
+    }
+
+    /// The token that a renewal gave in place of a refused one.
+    fn after_renewal(&self, refused: &SecretString) -> Result<SecretString, CredentialError> {
+        let mut held = self.held();
+        match (&held.token, &held.last_error) {
+            (Some(token), _) if !held.is(refused) => Ok(token.clone()),
+            (_, Some(error)) => Err(error.clone()),
+            _ => {
+                let error = self.no_other(held.expires);
+                held.last_error = Some(error.clone());
+                Err(error)
+            }
+        }
     }
 
     fn is_due(&self) -> bool {

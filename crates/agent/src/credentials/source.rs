@@ -1,12 +1,15 @@
 //! Where tokens come from.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use futures::future::BoxFuture;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 
+use super::kubeconfig::{self, User};
+use super::oauth::{self, OAuth};
 use super::schedule::Renewal;
-use super::{CredentialError, file, jwt};
+use super::{CredentialError, exec, file, jwt};
 
 /// A token as it came.
 pub(super) struct Fetched {
@@ -25,10 +28,27 @@ impl Fetched {
 
 /// Where a token comes from.
 pub enum TokenSource {
-    /// Written in the configuration, under this key.
+    /// Written in the configuration.
     Static(SecretString),
     /// The content of a file.
     File(PathBuf),
+    /// An OAuth server.
+    OAuth(Box<OAuthSource>),
+    /// A user of a kubeconfig.
+    Kubeconfig(KubeconfigSource),
+    /// None: the client certificate stands for it, and the token is empty.
+    ClientCertificate,
+}
+
+/// A client of an OAuth server.
+pub struct OAuthSource(pub(super) OAuth);
+
+/// A user of a kubeconfig, which is read again for each token.
+pub struct KubeconfigSource {
+    pub(super) path: PathBuf,
+    pub(super) context: Option<String>,
+    /// Whether a program makes its tokens; it is not run more often than need be.
+    pub(super) runs: bool,
 }
 
 impl std::fmt::Debug for TokenSource {
@@ -43,21 +63,53 @@ impl TokenSource {
         match self {
             Self::Static(_) => "the token in the configuration".to_owned(),
             Self::File(path) => format!("the token file `{}`", path.display()),
+            Self::OAuth(source) => source.0.name(),
+            Self::Kubeconfig(KubeconfigSource { path, .. }) => format!("the kubeconfig `{}`", path.display()),
+            Self::ClientCertificate => "the client certificate".to_owned(),
         }
     }
 
     pub(super) const fn renewal(&self) -> Renewal {
         match self {
-            Self::Static(_) => Renewal::Never,
-            Self::File(_) => Renewal::Reread,
+            Self::Static(_) | Self::ClientCertificate => Renewal::Never,
+            Self::File(_) | Self::Kubeconfig(KubeconfigSource { runs: false, .. }) => Renewal::Reread,
+            Self::OAuth(_) => Renewal::Fetch { unknown: oauth::UNKNOWN },
+            Self::Kubeconfig(_) => Renewal::Fetch { unknown: exec::UNKNOWN },
         }
     }
 
     /// Asks for a token now.
-    pub(super) async fn fetch(&self) -> Result<Fetched, CredentialError> {
+    ///
+    /// In a box, since an OAuth server's refresh token may be in a Secret, which takes another credential to read.
+    pub(super) fn fetch(&self) -> BoxFuture<'_, Result<Fetched, CredentialError>> {
+        Box::pin(self.fetch_now())
+    }
+
+    async fn fetch_now(&self) -> Result<Fetched, CredentialError> {
         match self {
             Self::Static(token) => Ok(Fetched::bare(token.clone())),
             Self::File(path) => Ok(Fetched::bare(file::read(path)?)),
+            Self::OAuth(source) => source.0.fetch().await,
+            Self::Kubeconfig(source) => of_kubeconfig(&source.path, source.context.as_deref()).await,
+            Self::ClientCertificate => Ok(Fetched { token: SecretString::default(), expires: None }),
         }
+    }
+}
+
+async fn of_kubeconfig(path: &Path, context: Option<&str>) -> Result<Fetched, CredentialError> {
+    let text = std::fs::read_to_string(path).map(secrecy::zeroize::Zeroizing::new).map_err(|error| {
+        CredentialError::new(format!("cannot read the kubeconfig `{}`: {error}", path.display()))
+    })?;
+    let resolved = kubeconfig::resolve(&text, path, context).map_err(CredentialError::new)?;
+    match resolved.user {
+        User::Token(token) => {
+            let token = file::word(token.expose_secret()).map_err(|problem| {
+                CredentialError::new(format!("the token in the kubeconfig `{}` {problem}", path.display()))
+            })?;
+            Ok(Fetched::bare(token))
+        }
+        User::TokenFile(file) => Ok(Fetched::bare(file::read(&file)?)),
+        User::Exec(exec) => exec.fetch(path).await,
+        User::Certificate => Ok(Fetched { token: SecretString::default(), expires: None }),
     }
 }

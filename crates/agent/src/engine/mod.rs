@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! passes (polling)  ─┐
+//! events            ─┤
 //! cluster watches   ─┼─▶ queue ─▶ worker: observe → plan → apply → outcome ─┐
 //! pauses, failures  ─┘     ▲                                                │
 //!                          └────────────────────────────────────────────────┘
@@ -15,6 +16,8 @@ mod offering;
 mod passes;
 mod people;
 mod planning;
+mod pledges;
+mod readiness;
 mod resources;
 mod worker;
 
@@ -30,8 +33,23 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-pub use offering::{Offering, OfferingOptions};
+use crate::cluster::watch::Change;
+use crate::health::Health;
+
+pub use offering::{Offering, OfferingOptions, Rhythm};
 pub use planning::{Considered, Named};
+pub(crate) use pledges::Pledge;
+use pledges::Pledges;
+pub(crate) use worker::plan_with_lookups;
+
+/// How long the engine rests at most, also if nothing is due: that it goes on shows that it is alive.
+const QUIET: Duration = Duration::from_secs(30);
+/// Messages about a key that come in quick succession are answered by one look: none begins sooner after another.
+const BETWEEN_EVENTS: Duration = Duration::from_millis(200);
+/// The same of changes on the cluster.
+const BETWEEN_CHANGES: Duration = Duration::from_secs(1);
+/// How late a loop may be before it counts as stuck.
+const LATE: Duration = Duration::from_secs(120);
 
 /// What is worked on: a resource of an offering, which is named by its place in the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,6 +82,8 @@ pub enum Scope {
     Orders,
     /// The resource as it stands, without orders.
     Resources,
+    /// Its open orders; where there are none, the resource as it stands.
+    Both,
 }
 
 /// How the engine behaves.
@@ -97,6 +117,12 @@ struct AccessMemory {
 pub struct Engine {
     offerings: Vec<Arc<Offering>>,
     queue: Mutex<Queue<Key>>,
+    pledges: Mutex<Pledges>,
+    /// When work on keys began that was begun a moment ago.
+    begun: Mutex<HashMap<Key, Duration>>,
+    health: Arc<Health>,
+    /// What was found out about readiness last, and when.
+    troubles: tokio::sync::Mutex<Option<(Instant, Vec<String>)>>,
     /// Something was woken or ended.
     changed: Notify,
     started: Instant,
@@ -121,6 +147,10 @@ impl Engine {
         Arc::new(Self {
             offerings: offerings.into_iter().map(Arc::new).collect(),
             queue: Mutex::default(),
+            pledges: Mutex::default(),
+            begun: Mutex::default(),
+            health: Arc::default(),
+            troubles: tokio::sync::Mutex::default(),
             changed: Notify::new(),
             started: Instant::now(),
             bounds,
@@ -133,16 +163,22 @@ impl Engine {
         })
     }
 
+    /// What is served.
+    pub(crate) fn offerings(&self) -> &[Arc<Offering>] {
+        &self.offerings
+    }
+
     /// Works what is in the queue until `stop`; then lets work in flight finish within the grace period.
     async fn work(self: &Arc<Self>, stop: &CancellationToken) {
         let workers = TaskTracker::new();
         loop {
             let changed = self.changed.notified();
             let pause = self.start_due(&workers);
+            self.health.progress("work", QUIET + LATE);
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = changed => {}
-                () = sleep_for(pause) => {}
+                () = sleep_for(Some(pause.map_or(QUIET, |pause| pause.min(QUIET)))) => {}
             }
         }
         workers.close();
@@ -159,6 +195,8 @@ impl Engine {
             let Some(key) = queue.poll(now) else {
                 return queue.next_due().map(|due| due.saturating_sub(now));
             };
+            self.pledges().begin(key);
+            self.note_begun(key, now);
             let engine = Arc::clone(self);
             workers.spawn(async move {
                 let mut guard = EndedGuard { engine: &engine, key, ended: Ended::Failed(None) };
@@ -174,17 +212,62 @@ impl Engine {
         self.changed.notify_waiters();
     }
 
-    /// The cluster reports a change. While a key is being worked that is mostly the worker's own writing, and its
-    /// outcome says when to look again. Where orders are worked, only keys that wait for something matter: the rest
-    /// is another mode's.
-    pub(crate) fn wake_by_cluster(&self, key: Key, scope: Scope) {
+    /// Makes a key due because of a message, which is acknowledged after the work. What was read of the key before is
+    /// of no use any more.
+    pub(crate) fn wake_by_event(&self, key: Key, pledge: &Arc<Pledge>) {
+        self.offerings[key.offering].note_woken(key.resource);
+        {
+            let mut queue = self.queue();
+            self.pledges().pledge(key, pledge, queue.has_failed(&key));
+            queue.wake_at(&key, self.soonest(key, BETWEEN_EVENTS));
+        }
+        self.changed.notify_waiters();
+    }
+
+    /// The cluster reports a change. What the worker on a key writes itself is no news to it, while a change by
+    /// somebody else may have come after it has looked: then it looks again when it ends. Where only orders are worked,
+    /// only keys that wait for something matter: the rest is another mode's.
+    pub(crate) fn wake_by_cluster(&self, key: Key, scope: Scope, change: Change) {
         let matters = match scope {
             Scope::Orders => self.queue().is_waiting(&key),
-            Scope::Resources => !self.queue().is_working(&key),
+            Scope::Resources | Scope::Both => {
+                change == Change::SomebodyElses || !self.queue().is_working(&key)
+            }
         };
         if matters {
-            self.wake(key);
+            // Somebody who keeps changing what this agent keeps putting back must not keep both busy.
+            self.queue().wake_at(&key, self.soonest(key, BETWEEN_CHANGES));
+            self.changed.notify_waiters();
         }
+    }
+
+    /// Now, or so long after work on the key began last.
+    fn soonest(&self, key: Key, after: Duration) -> Duration {
+        let now = self.started.elapsed();
+        let begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        begun.get(&key).map_or(now, |begun| now.max(*begun + after))
+    }
+
+    fn note_begun(&self, key: Key, now: Duration) {
+        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        if begun.len() >= 2 * self.bounds.workers {
+            begun.retain(|_, begun| *begun + BETWEEN_CHANGES > now);
+        }
+        begun.insert(key, now);
+    }
+
+    /// The offering of this place in the configuration.
+    pub(crate) fn offering(&self, index: usize) -> &Offering {
+        &self.offerings[index]
+    }
+
+    /// The place of an offering.
+    pub(crate) fn offering_of(&self, uuid: Uuid) -> Option<usize> {
+        self.offerings.iter().position(|offering| offering.options.uuid == uuid)
+    }
+
+    fn pledges(&self) -> MutexGuard<'_, Pledges> {
+        self.pledges.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn access(&self) -> MutexGuard<'_, AccessMemory> {
@@ -210,6 +293,21 @@ impl Engine {
         access.confirmed.retain(|key| stays(key));
         access.told.retain(|key, _| stays(key));
         self.said.lock().unwrap_or_else(PoisonError::into_inner).retain(|key, _| stays(key));
+    }
+
+    /// True if the last pass over an offering has held back removals of access.
+    fn holds_anything(&self, offering: usize) -> bool {
+        self.offerings[offering].removal_held()
+            || self.access().held.keys().any(|key| key.offering == offering)
+    }
+
+    /// Forgets what was said and done about a key that no pass will ever name again.
+    fn forget(&self, key: Key) {
+        let mut access = self.access();
+        access.held.remove(&key);
+        access.confirmed.remove(&key);
+        access.told.remove(&key);
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
     }
 
     /// Notes what became of a removal: held back, or confirmed and `done` or not.
@@ -269,9 +367,16 @@ struct EndedGuard<'a> {
 
 impl Drop for EndedGuard<'_> {
     fn drop(&mut self) {
-        let now = self.engine.started.elapsed();
-        self.engine.queue().ended(&self.key, &self.ended, now, fastrand::f64());
-        self.engine.changed.notify_waiters();
+        let (engine, settled) = (self.engine, self.ended == Ended::Settled);
+        {
+            let mut queue = engine.queue();
+            engine.pledges().end(self.key, settled, Instant::now());
+            queue.ended(&self.key, &self.ended, engine.started.elapsed(), fastrand::f64());
+        }
+        if settled && engine.offerings[self.key.offering].options.scope == Scope::Orders {
+            engine.forget(self.key);
+        }
+        engine.changed.notify_waiters();
     }
 }
 

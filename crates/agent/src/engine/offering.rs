@@ -1,12 +1,13 @@
 //! One offering with its Waldur, its cluster and its policy.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use planner::outcome::Failure;
 use planner::policy::Policy;
 use planner::usernames::UsernameRule;
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::Scope;
@@ -14,9 +15,21 @@ use super::people::{GivenLists, People};
 use crate::cluster::Cluster;
 use crate::cluster::connect::Surroundings;
 use crate::error::ApiError;
+use crate::events::EventOptions;
 use crate::waldur::Waldur;
 use crate::waldur::calls::Registration;
 use crate::waldur::dto;
+
+/// Name of the service that offerings with events are registered under (contract §6.2).
+const EVENT_PROCESS: &str = "event_process";
+/// Name of the service of reports, however an offering is driven.
+const REPORT: &str = "report";
+
+/// No pass reads for longer.
+const LONGEST_READING: Duration = Duration::from_secs(1800);
+
+/// Orders remembered as approved; Waldur tells of each within moments, unless its events do not come at all.
+const MOST_APPROVED: usize = 4096;
 
 /// What an offering is made of.
 #[derive(Debug)]
@@ -39,8 +52,48 @@ pub struct OfferingOptions {
     pub dry_run: bool,
     /// What the facts of its keys are.
     pub scope: Scope,
+    /// When passes over it are made.
+    pub rhythm: Rhythm,
+    /// How messages reach it; `None` where it is polled.
+    pub events: Option<EventOptions>,
     /// Policy by settings; what only the cluster and Waldur can tell is filled in later.
     pub policy: Policy,
+}
+
+/// How often passes are made. Without a period no such passes are made.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rhythm {
+    /// Looks for open orders.
+    pub orders: Option<Duration>,
+    /// Looks at all resources in use.
+    pub resources: Option<Duration>,
+    /// The longest pause of both where the server turns out to have no events.
+    pub without_events: Option<Duration>,
+}
+
+impl Rhythm {
+    /// Only looks for orders.
+    #[must_use]
+    pub const fn orders(period: Duration) -> Self {
+        Self { orders: Some(period), resources: None, without_events: None }
+    }
+
+    /// Only looks at resources.
+    #[must_use]
+    pub const fn resources(period: Duration) -> Self {
+        Self { orders: None, resources: Some(period), without_events: None }
+    }
+}
+
+/// What events have told since; facts that were read before it are not good enough.
+#[derive(Debug, Default)]
+struct Told {
+    /// When a key was woken by an event.
+    woken: HashMap<Uuid, Instant>,
+    /// When roles in a project changed.
+    roles: HashMap<Uuid, Instant>,
+    /// When accounts in the offering changed.
+    accounts: Option<Instant>,
 }
 
 /// One offering at work.
@@ -53,7 +106,17 @@ pub struct Offering {
     pub(crate) read: Mutex<HashMap<Uuid, Vec<dto::Order>>>,
     /// What the offering is in Waldur; read by each pass.
     model: Mutex<Option<Arc<planner::model::Offering>>>,
-    registered: tokio::sync::OnceCell<()>,
+    /// Services that are registered, and the agent's identity in Waldur where it has one.
+    registered: tokio::sync::Mutex<(HashSet<&'static str>, Option<Uuid>)>,
+    told: Mutex<Told>,
+    /// Orders that this process has approved and Waldur may not have told of yet.
+    approved: Mutex<HashSet<Uuid>>,
+    /// Made by an order since the last look: usernames may have been given for it.
+    made: Mutex<HashSet<Uuid>>,
+    /// Somebody wants a pass now: over orders, over resources.
+    pub(super) wanted: [Notify; 2],
+    /// Messages come, or did once.
+    pub(crate) subscribed: tokio::sync::watch::Sender<bool>,
     /// See [`super::people`].
     pub(super) people: tokio::sync::Mutex<Option<Arc<People>>>,
     /// Lists of people that Waldur has given before.
@@ -86,7 +149,12 @@ impl Offering {
             cluster,
             read: Mutex::default(),
             model: Mutex::default(),
-            registered: tokio::sync::OnceCell::new(),
+            registered: tokio::sync::Mutex::default(),
+            told: Mutex::default(),
+            approved: Mutex::default(),
+            made: Mutex::default(),
+            wanted: Default::default(),
+            subscribed: tokio::sync::watch::Sender::new(false),
             people: tokio::sync::Mutex::default(),
             given: Mutex::default(),
             pass: Mutex::default(),
@@ -96,28 +164,123 @@ impl Offering {
         }
     }
 
-    /// Makes the agent known to Waldur, once per start. A refusal costs only that the portal does not show the
-    /// agent; without an answer nothing is known of the server and the pass cannot go on.
-    pub(crate) async fn register(&self, mode: &str, processor: &str) -> Result<(), ApiError> {
-        let register = async || {
-            let started = jiff::Timestamp::now().to_string();
-            let offering = self.options.uuid_text.as_str();
-            let registration = Registration { offering, mode, processor, started: &started };
-            match self.waldur.register(self.options.uuid, &registration, self.options.dry_run).await {
-                Err(error) if error.is_transient() || error.failure == Failure::Unauthorized => Err(error),
-                Err(error) => {
-                    tracing::warn!(error = %error, "Waldur does not take this agent's registration; going on without");
-                    Ok(())
-                }
-                Ok(()) => {
-                    if self.waldur.is_legacy() {
-                        tracing::info!("Waldur is a server of 2024: without agent registration and events");
-                    }
-                    Ok(())
-                }
+    /// Makes the agent known to Waldur, once per start and service; gives its identity there. A refusal costs only that
+    /// the portal does not show the agent; without an answer nothing is known of the server and the pass cannot go on.
+    pub(crate) async fn register(
+        &self,
+        service: &'static str,
+        processor: &str,
+    ) -> Result<Option<Uuid>, ApiError> {
+        let mut registered = self.registered.lock().await;
+        let is_driven = self.options.events.is_some() && service != REPORT;
+        let service = if is_driven { EVENT_PROCESS } else { service };
+        if registered.0.contains(service) {
+            return Ok(registered.1);
+        }
+        let started = jiff::Timestamp::now().to_string();
+        let offering = self.options.uuid_text.as_str();
+        let registration = Registration { offering, mode: service, processor, started: &started };
+        match self.waldur.register(self.options.uuid, &registration, self.options.dry_run).await {
+            Err(error) if error.is_transient() || error.failure == Failure::Unauthorized => {
+                return Err(error);
             }
-        };
-        self.registered.get_or_try_init(register).await.map(drop)
+            Err(error) => {
+                tracing::warn!(error = %error, "Waldur does not take this agent's registration; going on without");
+            }
+            Ok(identity) => {
+                if self.waldur.is_legacy() && registered.0.is_empty() {
+                    tracing::info!("Waldur is a server of 2024: without agent registration and events");
+                }
+                registered.1 = registered.1.or(identity);
+            }
+        }
+        registered.0.insert(service);
+        Ok(registered.1)
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An event asks for a resource: what a pass has read of it before is not used.
+    pub(crate) fn note_woken(&self, resource: Uuid) {
+        self.told().woken.insert(resource, Instant::now());
+        self.read.lock().unwrap_or_else(PoisonError::into_inner).remove(&resource);
+        self.take_pass_read(resource);
+    }
+
+    /// Roles in a project have changed.
+    pub(crate) fn note_roles(&self, project: Uuid) {
+        self.told().roles.insert(project, Instant::now());
+    }
+
+    /// Accounts in the offering have changed.
+    pub(crate) fn note_accounts(&self) {
+        self.told().accounts = Some(Instant::now());
+    }
+
+    /// When roles in a project changed, as far as events have told.
+    pub(super) fn roles_changed(&self, project: Uuid) -> Option<Instant> {
+        self.told().roles.get(&project).copied()
+    }
+
+    /// True if accounts have changed since.
+    pub(super) fn accounts_changed_since(&self, read: Instant) -> bool {
+        self.told().accounts.is_some_and(|changed| changed >= read)
+    }
+
+    /// Resources that an event has asked for since a pass began to read; what came long before is forgotten.
+    pub(super) fn woken_since(&self, begun: Instant) -> HashSet<Uuid> {
+        let mut told = self.told();
+        let is_recent = |at: &Instant| begun.saturating_duration_since(*at) < LONGEST_READING;
+        told.woken.retain(|_, at| is_recent(at));
+        told.roles.retain(|_, at| is_recent(at));
+        told.woken.iter().filter(|(_, at)| **at >= begun).map(|(resource, _)| *resource).collect()
+    }
+
+    /// This process approves an order; Waldur will tell that it is being worked.
+    pub(super) fn note_approved(&self, order: Uuid) {
+        let mut approved = self.approved.lock().unwrap_or_else(PoisonError::into_inner);
+        if approved.len() > MOST_APPROVED {
+            approved.clear();
+        }
+        approved.insert(order);
+    }
+
+    /// True, once, for an order that this process has approved.
+    pub(crate) fn take_approved(&self, order: Uuid) -> bool {
+        self.approved.lock().unwrap_or_else(PoisonError::into_inner).remove(&order)
+    }
+
+    /// An order that makes a project is done.
+    pub(super) fn note_made(&self, resource: Uuid) {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).insert(resource);
+    }
+
+    /// True, once, after an order has made the project of a resource.
+    pub(super) fn take_made(&self, resource: Uuid) -> bool {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).remove(&resource)
+    }
+
+    /// True if what is known of the people does not have an account of this user.
+    pub(crate) fn lacks_account(&self, user: Uuid) -> bool {
+        let people = self.people.try_lock();
+        people.is_ok_and(|people| people.as_ref().is_some_and(|people| !people.knows(user)))
+    }
+
+    /// Reads the people anew, which gives usernames to those who wait for one where that is the provider's task.
+    pub(crate) async fn name_waiting_users(&self) -> Result<(), ApiError> {
+        self.people_to_act_on(Duration::from_secs(1)).await.map(drop)
+    }
+
+    /// The next call registers again.
+    pub(crate) async fn forget_registration(&self) {
+        *self.registered.lock().await = Default::default();
+    }
+
+    /// Asks for passes now.
+    pub(crate) fn want_passes(&self) {
+        self.wanted.iter().for_each(Notify::notify_one);
     }
 
     /// Finds out which generation of Waldur answers, without making the agent known.
@@ -175,6 +338,12 @@ impl Offering {
         Some(taken)
     }
 
+    /// True if the last pass has read a resource and nobody has used that yet.
+    pub(crate) fn has_pass_read(&self, resource: Uuid) -> bool {
+        let pass = self.pass.lock().unwrap_or_else(PoisonError::into_inner);
+        pass.as_ref().is_some_and(|pass| pass.resources.contains_key(&resource))
+    }
+
     /// True if the last pass holds back all removals of access, until the next one.
     pub(crate) fn removal_held(&self) -> bool {
         let pass = self.pass.lock().unwrap_or_else(PoisonError::into_inner);
@@ -193,10 +362,25 @@ impl Offering {
         policy
     }
 
-    /// Orders that the last pass has read for a resource, once. An order that was executing then may be finished
-    /// by now, and doing it again could undo what came after: those are read anew.
-    pub(crate) fn take_read(&self, resource: Uuid) -> Option<Vec<dto::Order>> {
-        let orders = self.read.lock().unwrap_or_else(PoisonError::into_inner).remove(&resource)?;
-        orders.iter().all(|order| order.state == "pending-provider").then_some(orders)
+    /// Orders that the last pass has read for a resource, once.
+    pub(crate) fn take_read(&self, resource: Uuid) -> OrdersRead {
+        let Some(orders) = self.read.lock().unwrap_or_else(PoisonError::into_inner).remove(&resource) else {
+            return OrdersRead::No;
+        };
+        if orders.iter().all(|order| order.state == "pending-provider") {
+            OrdersRead::Good(orders)
+        } else {
+            OrdersRead::Old
+        }
     }
+}
+
+/// Orders of a resource as a pass has read them.
+pub(crate) enum OrdersRead {
+    /// No pass has read any.
+    No,
+    /// One was executing then: it may be finished by now, and doing it again could undo what came after.
+    Old,
+    /// Good enough to work.
+    Good(Vec<dto::Order>),
 }

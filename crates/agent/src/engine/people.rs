@@ -27,8 +27,9 @@ const NO_OWNERS: &str = "Waldur does not let this agent read the owners of organ
 /// For how many times the time that they took to read lists serve at least.
 const SERVES_TIMES: u32 = 5;
 
-/// One answer for each project or organization, read by whoever needs it first.
-type Once<T> = Mutex<HashMap<Uuid, Arc<OnceCell<T>>>>;
+/// One answer for each project or organization, read by whoever needs it first, with the moment before which nobody
+/// had asked.
+type Once<T> = Mutex<HashMap<Uuid, (Instant, Arc<OnceCell<T>>)>>;
 
 /// Usernames of accounts in state OK, by project.
 type Accounts = Arc<HashMap<Uuid, Vec<String>>>;
@@ -60,14 +61,25 @@ pub(crate) struct People {
     owners: Once<Arc<Vec<dto::Permission>>>,
 }
 
+/// How much of the roles is read at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// Those of all projects, for a pass over all resources.
+    All,
+    /// Project by project, as they are needed.
+    AsNeeded,
+}
+
 /// The provider's list of roles. A team shows one role of each member (contract §4.4), this shows all.
 #[derive(Debug)]
-enum Roles {
+struct Roles {
+    /// Whose list it is.
+    provider: Uuid,
     /// Read as a whole, in the order of projects. Of a large offering it is long: one list takes less memory than one
-    /// for each project.
-    Listed(Vec<dto::Permission>),
-    /// Of this provider, read project by project.
-    Asked(Uuid, Once<Option<Arc<Vec<dto::Permission>>>>),
+    /// for each project. `None` where projects are asked for one by one.
+    listed: Option<Vec<dto::Permission>>,
+    /// Read project by project; `None` where its team has to tell them.
+    asked: Once<Option<Arc<Vec<dto::Permission>>>>,
 }
 
 /// All roles in one project.
@@ -87,14 +99,20 @@ impl RolesIn<'_> {
 
 impl Offering {
     /// The people, as read at most this long ago.
-    pub(crate) async fn people(&self, max_age: Duration) -> Result<Arc<People>, ApiError> {
-        self.people_if(|people| people.read.elapsed() <= max_age).await
+    pub(crate) async fn people(&self, max_age: Duration, reading: Reading) -> Result<Arc<People>, ApiError> {
+        self.people_if(reading, |people| people.read.elapsed() <= max_age).await
     }
 
     /// The people, recent enough to change something by: read at most this long ago, or, where reading takes long,
     /// a few times as long ago. Otherwise a large offering would be read all the time and never worked.
     pub(crate) async fn people_to_act_on(&self, max_age: Duration) -> Result<Arc<People>, ApiError> {
-        self.people_if(|people| people.read.elapsed() <= max_age.max(SERVES_TIMES * people.took)).await
+        let reading = if self.options.scope == Scope::Resources && self.options.events.is_none() {
+            Reading::All
+        } else {
+            Reading::AsNeeded
+        };
+        self.people_if(reading, |people| people.read.elapsed() <= max_age.max(SERVES_TIMES * people.took))
+            .await
     }
 
     fn given(&self) -> MutexGuard<'_, GivenLists> {
@@ -111,28 +129,33 @@ impl Offering {
         );
     }
 
-    async fn people_if(&self, is_recent: impl Fn(&People) -> bool) -> Result<Arc<People>, ApiError> {
+    async fn people_if(
+        &self,
+        reading: Reading,
+        is_recent: impl Fn(&People) -> bool,
+    ) -> Result<Arc<People>, ApiError> {
         let mut known = self.people.lock().await;
-        if let Some(people) = known.as_ref().filter(|people| is_recent(people)) {
+        let is_good = |people: &People| is_recent(people) && !self.accounts_changed_since(people.read);
+        if let Some(people) = known.as_ref().filter(|people| is_good(people)) {
             return Ok(Arc::clone(people));
         }
         // Two whole sets of people are never in memory, where nobody works with the old one any more.
         *known = None;
-        let people = Arc::new(People::read(self).await?);
+        let people = Arc::new(People::read(self, reading).await?);
         *known = Some(Arc::clone(&people));
         Ok(people)
     }
 }
 
 impl People {
-    async fn read(offering: &Offering) -> Result<Self, ApiError> {
+    async fn read(offering: &Offering, reading: Reading) -> Result<Self, ApiError> {
         let read = Instant::now();
         let (waldur, uuid) = (&offering.waldur, offering.options.uuid);
         let model = offering.read_offering().await?;
         let users = waldur.offering_users(uuid);
         let service_accounts = accounts(offering, "list_project_service_accounts");
         let course_accounts = accounts(offering, "list_course_accounts");
-        let roles = roles(offering, &model);
+        let roles = roles(offering, &model, reading);
         let (mut users, service_accounts, course_accounts, roles) =
             futures::try_join!(users, service_accounts, course_accounts, roles)?;
         name_users(offering, &model, &mut users).await?;
@@ -142,6 +165,11 @@ impl People {
         let (teams, owners) = (Once::default(), Once::default());
         let took = read.elapsed();
         Ok(Self { read, took, users, service_accounts, course_accounts, roles, teams, owners })
+    }
+
+    /// Whether a user has an account in the offering.
+    pub(crate) fn knows(&self, user: Uuid) -> bool {
+        self.account(user).is_some()
     }
 
     /// Everybody who is to have access to a resource.
@@ -215,15 +243,18 @@ impl People {
 
     /// All roles in a project; `None` where only its team tells.
     async fn roles_in(&self, offering: &Offering, project: Uuid) -> Result<Option<RolesIn<'_>>, ApiError> {
-        let (provider, projects) = match &self.roles {
-            None => return Ok(None),
-            Some(Roles::Listed(listed)) => return Ok(Some(RolesIn::Listed(roles_of(listed, project)))),
-            Some(Roles::Asked(provider, projects)) => (*provider, projects),
+        let Some(roles) = &self.roles else {
+            return Ok(None);
         };
-        let cell = once(projects, project).await;
+        let changed = offering.roles_changed(project);
+        let listed = roles.listed.as_ref().filter(|_| changed.is_none_or(|changed| changed < self.read));
+        if let Some(listed) = listed {
+            return Ok(Some(RolesIn::Listed(roles_of(listed, project))));
+        }
+        let cell = once(&roles.asked, project, changed).await;
         let read = async || match offering
             .waldur
-            .project_permissions(provider, Some(project), emails(offering))
+            .project_permissions(roles.provider, Some(project), emails(offering))
             .await
         {
             Ok(roles) => Ok(Some(Arc::new(roles))),
@@ -246,7 +277,8 @@ impl People {
         resource: &dto::Resource,
     ) -> Result<Arc<Vec<dto::TeamMember>>, ApiError> {
         // A team depends on the project alone (contract §10.2).
-        let cell = once(&self.teams, resource.project_uuid.unwrap_or(resource.uuid)).await;
+        let changed = resource.project_uuid.and_then(|project| offering.roles_changed(project));
+        let cell = once(&self.teams, resource.project_uuid.unwrap_or(resource.uuid), changed).await;
         let read = async || offering.waldur.team(resource.uuid).await.map(Arc::new);
         cell.get_or_try_init(read).await.cloned()
     }
@@ -256,7 +288,7 @@ impl People {
         offering: &Offering,
         customer: Uuid,
     ) -> Result<Arc<Vec<dto::Permission>>, ApiError> {
-        let cell = once(&self.owners, customer).await;
+        let cell = once(&self.owners, customer, None).await;
         let read = async || match offering.waldur.owners(customer).await {
             Ok(owners) => {
                 let owners = Arc::new(owners);
@@ -287,8 +319,15 @@ fn by_project(accounts: Vec<dto::Account>) -> HashMap<Uuid, Vec<String>> {
     by_project
 }
 
-async fn once<T>(cells: &Once<T>, key: Uuid) -> Arc<OnceCell<T>> {
-    Arc::clone(cells.lock().await.entry(key).or_default())
+/// The answer for a project or organization; another one than was given before something changed there.
+async fn once<T>(cells: &Once<T>, key: Uuid, changed: Option<Instant>) -> Arc<OnceCell<T>> {
+    let fresh = || (Instant::now(), Arc::default());
+    let mut cells = cells.lock().await;
+    let cell = cells.entry(key).or_insert_with(fresh);
+    if changed.is_some_and(|changed| changed >= cell.0) {
+        *cell = fresh();
+    }
+    Arc::clone(&cell.1)
 }
 
 /// Accounts that members share. Where the server has no such list, or has never let this token read it, there are
@@ -312,7 +351,11 @@ async fn accounts(offering: &Offering, list: &'static str) -> Result<Accounts, A
 
 /// The provider's list of roles. `None` where the token may not read it, or where users may have to consent before
 /// the provider sees them: only the team knows who has.
-async fn roles(offering: &Offering, model: &dto::Offering) -> Result<Option<Roles>, ApiError> {
+async fn roles(
+    offering: &Offering,
+    model: &dto::Offering,
+    reading: Reading,
+) -> Result<Option<Roles>, ApiError> {
     let waldur = &offering.waldur;
     let Some(customer) = model.customer_uuid else {
         return Ok(None);
@@ -324,13 +367,11 @@ async fn roles(offering: &Offering, model: &dto::Offering) -> Result<Option<Role
         let Some(provider) = waldur.service_provider(customer).await? else {
             return Ok(None);
         };
-        match offering.options.scope {
-            Scope::Resources => waldur
-                .project_permissions(provider, None, emails(offering))
-                .await
-                .map(|all| Some(listed(all))),
-            Scope::Orders => Ok(Some(Roles::Asked(provider, Once::default()))),
-        }
+        let listed = match reading {
+            Reading::All => Some(listed(waldur.project_permissions(provider, None, emails(offering)).await?)),
+            Reading::AsNeeded => None,
+        };
+        Ok(Some(Roles { provider, listed, asked: Mutex::default() }))
     };
     match read.await {
         Err(error) if is_refusal(&error) => Ok(None),
@@ -353,11 +394,11 @@ fn emails(offering: &Offering) -> Emails {
     }
 }
 
-fn listed(mut permissions: Vec<dto::Permission>) -> Roles {
+fn listed(mut permissions: Vec<dto::Permission>) -> Vec<dto::Permission> {
     // Stable: a project's roles stay in the order in which Waldur lists them.
     permissions.sort_by_key(|permission| permission.project_uuid);
     permissions.shrink_to_fit();
-    Roles::Listed(permissions)
+    permissions
 }
 
 /// Roles of one project in a list that is in the order of projects.
@@ -369,6 +410,23 @@ fn roles_of(listed: &[dto::Permission], project: Uuid) -> &[dto::Permission] {
 
 /// Gives usernames to those who wait for one, where that is the provider's task (contract §4.3). A user for whom
 /// it fails waits for the next look.
+impl Offering {
+    /// Gives usernames to those of the offering's users who wait for one, where that is left to the agent. How many
+    /// have got one, and how many still wait.
+    pub(crate) async fn name_offering_users(&self) -> Result<(usize, usize), ApiError> {
+        let model = self.read_offering().await?;
+        let mut users = self.waldur.offering_users(self.options.uuid).await?;
+        let unnamed = |users: &[dto::OfferingUser]| {
+            let waiting = users.iter().filter(|user| user.username.is_empty() && !user.is_restricted);
+            waiting.filter(|user| usernames::wants_username(user.state.as_deref())).count()
+        };
+        let before = unnamed(&users);
+        name_users(self, &model, &mut users).await?;
+        let after = unnamed(&users);
+        Ok((before.saturating_sub(after), after))
+    }
+}
+
 async fn name_users(
     offering: &Offering,
     model: &dto::Offering,
@@ -434,7 +492,7 @@ mod tests {
                 json!({"user_uuid": user, "user_username": name, "project_uuid": project(number), "role_name": "X"});
             serde_json::from_value(answer).unwrap()
         });
-        let Roles::Listed(listed) = super::listed(listed.into()) else { panic!("not a list") };
+        let listed = super::listed(listed.into());
         let names = |number| -> Vec<&str> {
             roles_of(&listed, project(number)).iter().map(|role| &*role.user_username).collect()
         };

@@ -12,6 +12,7 @@ use planner::model::Limits;
 use planner::plan::Plan;
 use planner::render::{self, Planned, Title};
 use planner::{names, repair};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{Engine, Key, Offering, Scope};
@@ -144,15 +145,11 @@ impl Engine {
                 }
             }
         }
-        let keys = Arc::new(keys);
-        self.run_once(move |engine, index| {
-            let keys = Arc::clone(&keys);
-            async move {
-                keys.iter().filter(|key| key.offering == index).for_each(|key| engine.wake(*key));
-                Ok(())
-            }
-        })
-        .await
+        let wake = async {
+            keys.into_iter().for_each(|key| self.wake(key));
+            true
+        };
+        self.to_the_end(wake, &CancellationToken::new()).await
     }
 
     /// What the operator has ordered for a key.
@@ -185,7 +182,7 @@ impl Engine {
         offering.read_offering().await?;
         offering.cluster.surroundings().await?;
         let resources = match offering.options.scope {
-            Scope::Resources => {
+            Scope::Resources | Scope::Both => {
                 let mut resources = offering.waldur.resources_in_use(offering.options.uuid).await?;
                 resources.retain(|resource| !resource.backend_id.trim().is_empty());
                 resources

@@ -15,10 +15,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::offering::PassRead;
-use super::people::People;
-use super::{Engine, Key, Offering};
+use super::people::{People, Reading};
+use super::{Engine, Key, Offering, Rhythm};
 use crate::error::ApiError;
-use crate::heartbeat;
 use crate::waldur::dto;
 
 /// How many bindings of the Python agent are named.
@@ -29,15 +28,15 @@ const TEAMS_AT_ONCE: usize = 16;
 impl Engine {
     /// Keeps resources as Waldur has them, period after period, until `stop`.
     pub async fn keep_resources(self: &Arc<Self>, period: Duration, stop: &CancellationToken) {
-        self.run_passes(period, stop, |engine, index| async move { engine.resource_pass(index).await }).await;
+        self.run_with(|_| Rhythm::resources(period), stop).await;
     }
 
     /// Looks at all resources now and returns whether all of them could be worked.
     pub async fn keep_resources_once(self: &Arc<Self>) -> bool {
-        self.run_once(|engine, index| async move { engine.resource_pass(index).await }).await
+        self.once(|_| Rhythm::resources(Duration::ZERO), &CancellationToken::new()).await
     }
 
-    async fn resource_pass(self: Arc<Self>, index: usize) -> Result<(), ApiError> {
+    pub(super) async fn resource_pass(self: Arc<Self>, index: usize) -> Result<(), ApiError> {
         let offering = Arc::clone(&self.offerings[index]);
         let span = tracing::info_span!("pass", offering = %offering.options.name);
         async {
@@ -56,7 +55,7 @@ impl Engine {
     }
 
     async fn wake_resources(&self, index: usize, offering: &Offering) -> Result<usize, ApiError> {
-        heartbeat::beat();
+        let begun = Instant::now();
         offering.register("membership_sync", "OfferingMembershipProcessor").await?;
         let surroundings = offering.cluster.surroundings().await?;
         let resources = async {
@@ -64,8 +63,11 @@ impl Engine {
             resources.retain(|resource| !resource.backend_id.trim().is_empty());
             Ok::<_, ApiError>(resources)
         };
-        let (resources, people, ()) =
-            futures::try_join!(resources, offering.people(Duration::ZERO), offering.cluster.refresh())?;
+        let (resources, people, ()) = futures::try_join!(
+            resources,
+            offering.people(Duration::ZERO, Reading::All),
+            offering.cluster.refresh()
+        )?;
         let keys: HashSet<Key> =
             resources.iter().map(|resource| Key { offering: index, resource: resource.uuid }).collect();
         self.begin_pass(index, &keys);
@@ -73,8 +75,10 @@ impl Engine {
         let policy = offering.policy(&surroundings);
         let removal_held = self.too_many_removals(index, offering, &policy, &resources, &people).await?;
         let with_people = |resource: dto::Resource| (resource.uuid, (resource, Arc::clone(&people)));
-        let resources = resources.into_iter().map(with_people).collect();
-        let read = PassRead { resources, removal_held };
+        // What an event has asked for meanwhile is read anew.
+        let woken = offering.woken_since(begun);
+        let resources = resources.into_iter().filter(|resource| !woken.contains(&resource.uuid));
+        let read = PassRead { resources: resources.map(with_people).collect(), removal_held };
         *offering.pass.lock().unwrap_or_else(PoisonError::into_inner) = Some(read);
         for key in &keys {
             self.wake(*key);

@@ -17,6 +17,8 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::audit::Audit;
+use super::offering::OrdersRead;
+use super::people::Reading;
 use super::{Engine, Key, Offering, Scope};
 use crate::cluster::apply::Writes;
 use crate::cluster::connect::Surroundings;
@@ -79,7 +81,7 @@ impl Engine {
     ) -> Result<Round, ApiError> {
         let prepared = self.prepare(key, offering, round == 0, names).await?;
         let Prepared {
-            by_pass,
+            to_be_read_again,
             team_unknown,
             more_orders,
             surroundings,
@@ -93,9 +95,7 @@ impl Engine {
         if self.dry_run {
             return Ok(printed(&plan));
         }
-        if by_pass && offering.options.scope == Scope::Resources && !plan.actions.is_empty() {
-            // What a pass has read at its start is good enough to see that nothing changed, not to act on: an order
-            // may have been done since.
+        if to_be_read_again && !plan.actions.is_empty() {
             return Ok(Round::Again(None));
         }
         if !self.is_as_expected(key, &plan) {
@@ -149,10 +149,11 @@ impl Engine {
             observed.survey = offering.cluster.survey(backend_id).await?;
         }
         let plan = plan_with_lookups(offering, &desired, &mut observed).await?;
-        let Seen { facts, by_pass, team_unknown } = seen;
+        let Seen { facts, by_pass, may_act, team_unknown } = seen;
+        let to_be_read_again = by_pass && !may_act;
         Ok(Prepared {
             facts,
-            by_pass,
+            to_be_read_again,
             team_unknown,
             more_orders,
             surroundings,
@@ -168,6 +169,7 @@ impl Engine {
         let mut seen = match offering.options.scope {
             Scope::Orders => look_at_orders(offering, key, first).await?,
             Scope::Resources => look_at_resource(offering, key, first).await?,
+            Scope::Both => look_at_both(offering, key, first).await?,
         };
         seen.facts.told_statuses = self.told(key);
         seen.facts.command = self.command(key);
@@ -179,8 +181,9 @@ impl Engine {
 /// A key at one moment.
 pub(super) struct Prepared {
     pub(super) facts: Facts,
-    /// By the pass that woke the key.
-    by_pass: bool,
+    /// What a pass has read at its start is good enough to see that nothing changed, not to act on: an order may have been
+    /// done since.
+    to_be_read_again: bool,
     /// Why it is not known who is to have access.
     pub(super) team_unknown: Option<ApiError>,
     more_orders: bool,
@@ -196,6 +199,8 @@ struct Seen {
     facts: Facts,
     /// By the pass that woke the key.
     by_pass: bool,
+    /// What the pass has seen is good enough to act on.
+    may_act: bool,
     /// Why it is not known who is to have access.
     team_unknown: Option<ApiError>,
 }
@@ -210,12 +215,43 @@ fn ended(look_again_at: Option<Timestamp>) -> Ended {
 
 /// The resource's open orders, the resource and, where there is something to give access to, its people.
 async fn look_at_orders(offering: &Offering, key: Key, first: bool) -> Result<Seen, ApiError> {
-    let read = if first { offering.take_read(key.resource) } else { None };
-    let by_pass = read.is_some();
-    let orders = match read {
-        Some(orders) => orders,
-        None => offering.waldur.open_orders_of(offering.options.uuid, key.resource).await?,
+    let read = if first { offering.take_read(key.resource) } else { OrdersRead::No };
+    let (orders, by_pass) = match read {
+        OrdersRead::Good(orders) => (orders, true),
+        OrdersRead::No | OrdersRead::Old => {
+            (offering.waldur.open_orders_of(offering.options.uuid, key.resource).await?, false)
+        }
     };
+    look_with_orders(offering, key, orders, by_pass).await
+}
+
+/// The open orders where there are any, else the resource as it stands. A pass over resources in use names none that
+/// an order is changing; for those that it names no orders are asked for.
+async fn look_at_both(offering: &Offering, key: Key, first: bool) -> Result<Seen, ApiError> {
+    let read = if first { offering.take_read(key.resource) } else { OrdersRead::No };
+    let (orders, by_pass) = match read {
+        OrdersRead::Good(orders) => (orders, true),
+        OrdersRead::No if first && offering.has_pass_read(key.resource) => {
+            return look_at_resource(offering, key, first).await;
+        }
+        OrdersRead::No | OrdersRead::Old => {
+            (offering.waldur.open_orders_of(offering.options.uuid, key.resource).await?, false)
+        }
+    };
+    // An order changes what a pass has read.
+    offering.take_pass_read(key.resource);
+    if orders.is_empty() {
+        return look_at_resource(offering, key, false).await;
+    }
+    look_with_orders(offering, key, orders, by_pass).await
+}
+
+async fn look_with_orders(
+    offering: &Offering,
+    key: Key,
+    orders: Vec<dto::Order>,
+    by_pass: bool,
+) -> Result<Seen, ApiError> {
     let resource = offering.waldur.resource(offering.options.uuid, key.resource).await?;
     // An order that makes a project ends with its team in it. Later changes are left to the passes, which see more.
     let makes = orders.is_empty() || orders.iter().any(|order| is_making(&order.kind));
@@ -235,7 +271,7 @@ async fn look_at_orders(offering: &Offering, key: Key, first: bool) -> Result<Se
         }
     }
     let facts = Facts { resource, orders, orders_read: true, team, ..Facts::default() };
-    Ok(Seen { facts, by_pass, team_unknown: None })
+    Ok(Seen { facts, by_pass, may_act: true, team_unknown: None })
 }
 
 /// The team of a project that is being made. One that this token may not read holds up no order (contract §3.4):
@@ -245,7 +281,7 @@ async fn team_of(
     resource: &dto::Resource,
     max_age: Duration,
 ) -> Result<Option<Team>, ApiError> {
-    let read = async { offering.people(max_age).await?.team(offering, resource).await };
+    let read = async { offering.people(max_age, Reading::AsNeeded).await?.team(offering, resource).await };
     match read.await {
         Ok(team) => Ok(Some(team)),
         Err(error) if matches!(error.failure, Failure::Forbidden | Failure::NotFound | Failure::Invalid) => {
@@ -267,7 +303,11 @@ async fn look_at_resource(offering: &Offering, key: Key, first: bool) -> Result<
     let (resource, people) = match read {
         Some((resource, people)) => (Some(resource), people),
         None => {
-            let people = offering.people_to_act_on(GOOD_TO_ACT_ON).await?;
+            let people = if offering.take_made(key.resource) {
+                offering.people(PEOPLE_AFTER_CREATE, Reading::AsNeeded).await?
+            } else {
+                offering.people_to_act_on(GOOD_TO_ACT_ON).await?
+            };
             (offering.waldur.resource(offering.options.uuid, key.resource).await?, people)
         }
     };
@@ -281,11 +321,12 @@ async fn look_at_resource(offering: &Offering, key: Key, first: bool) -> Result<
     let (team, team_unknown) = team.map_or_else(|error| (None, Some(error)), |team| (team, None));
     let resource = resource.map(|resource| resource.to_model(None));
     let removal_held = offering.removal_held();
-    Ok(Seen { facts: Facts { resource, team, removal_held, ..Facts::default() }, by_pass, team_unknown })
+    let facts = Facts { resource, team, removal_held, ..Facts::default() };
+    Ok(Seen { facts, by_pass, may_act: false, team_unknown })
 }
 
 /// Plans, and looks up the namespaces that the plan asks about.
-async fn plan_with_lookups(
+pub(crate) async fn plan_with_lookups(
     offering: &Offering,
     desired: &Desired,
     observed: &mut Observed,
@@ -409,6 +450,7 @@ impl<'a> Execution<'a> {
         let waldur = &self.offering.waldur;
         match action {
             Action::Approve { order } => {
+                self.offering.note_approved(*order);
                 let order = waldur.approve(*order).await?;
                 self.approved = OrderState::parse(&order.state) == OrderState::Executing;
                 if !self.approved {
@@ -433,7 +475,16 @@ impl<'a> Execution<'a> {
                 waldur.set_resource_erred(*resource, message, traceback).await?;
             }
             Action::RefreshLastSync { resource } => waldur.refresh_last_sync(*resource).await?,
-            Action::MarkDone { order } => waldur.set_done(*order).await?,
+            Action::MarkDone { order } => {
+                waldur.set_done(*order).await?;
+                let made = self.desired.order.filter(|order| {
+                    self.offering.options.scope == Scope::Both
+                        && matches!(order.kind, OrderKind::Create | OrderKind::Restore)
+                });
+                if let Some(resource) = made.and_then(|order| order.resource) {
+                    self.offering.note_made(resource);
+                }
+            }
             Action::MarkErred { order, message, traceback } => {
                 waldur.set_erred(*order, message, traceback).await?
             }

@@ -8,17 +8,22 @@
 //!
 //! [`pass`] is one look at an offering. What is decided is decided in `planner::usage`.
 
+mod collect;
+mod hours;
+mod ledger;
 mod pass;
+pub mod prometheus;
 mod send;
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use planner::usage::month::Month;
 use planner::usage::rule::Rule;
+use prometheus::Prometheus;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
@@ -28,10 +33,14 @@ use crate::cluster::kinds::Kind;
 use crate::cluster::watch;
 use crate::engine::Offering;
 use crate::error::ApiError;
-use crate::heartbeat;
+use crate::health::Health;
 
 /// Pause after the first pass that failed.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
+/// A pass takes less time.
+const LONGEST_PASS: Duration = Duration::from_secs(3600);
+/// How late a pass may be before it counts as stuck.
+const LATE: Duration = Duration::from_secs(120);
 /// What is seen of the cluster.
 const KINDS: [Kind; 2] = [Kind::Namespace, Kind::Quota];
 
@@ -50,11 +59,19 @@ pub struct ReportOptions {
 #[derive(Debug)]
 pub struct Reported {
     /// The offering.
-    pub offering: Offering,
+    pub offering: Arc<Offering>,
+    /// An engine watches its cluster.
+    pub is_watched: bool,
     /// How its components are measured.
     pub rules: Vec<Rule>,
     /// A component that would go down is left out, instead of holding back the resource's whole report.
     pub omit_anomalous: bool,
+    /// Where hours are measured.
+    pub prometheus: Option<Prometheus>,
+    /// Where hours are kept; the namespace of the agent's service account if none is given.
+    pub agent_namespace: Option<String>,
+    /// Share of minutes with data below which a month's hours are held back, in thousandths.
+    pub minimum_coverage: u64,
 }
 
 /// What reports usage.
@@ -97,38 +114,46 @@ impl Reports {
 }
 
 /// Reports, period after period, until `stop`. An offering whose Waldur does not answer delays no other.
-pub async fn run(reports: &Reports, period: Duration, stop: &CancellationToken) {
+pub(crate) async fn run(reports: &Reports, period: Duration, health: &Health, stop: &CancellationToken) {
     let watches = TaskTracker::new();
-    let loops =
-        reports.offerings.iter().map(|reported| offering_loop(reports, reported, period, &watches, stop));
-    let beats = heartbeat::beat_until(stop);
-    futures::join!(futures::future::join_all(loops), beats);
+    let loops = reports
+        .offerings
+        .iter()
+        .map(|reported| offering_loop(reports, reported, (period, health), &watches, stop));
+    futures::future::join_all(loops).await;
     watches.close();
     watches.wait().await;
 }
 
 /// Reports once; whether all that there was to say could be said.
 pub async fn report_once(reports: &Reports) -> bool {
-    let passes = reports.offerings.iter().map(|reported| pass::pass(reports, reported, Timestamp::now()));
+    report_at(reports, Timestamp::now()).await
+}
+
+/// The same as of an instant, which decides on the months and on the hours that are closed.
+pub async fn report_at(reports: &Reports, now: Timestamp) -> bool {
+    let passes = reports.offerings.iter().map(|reported| pass::pass(reports, reported, now));
     futures::future::join_all(passes).await.into_iter().all(|passed| passed.is_ok())
 }
 
 async fn offering_loop(
     reports: &Reports,
     reported: &Reported,
-    period: Duration,
+    (period, health): (Duration, &Health),
     watches: &TaskTracker,
     stop: &CancellationToken,
 ) {
     let span = tracing::info_span!("report", offering = %reported.offering.options.name);
     async {
+        let name = format!("reports of {}", reported.offering.options.name);
         let (mut failures, mut watching) = (0_u32, false);
         loop {
+            health.progress(&name, LONGEST_PASS);
             let passed = tokio::select! {
                 () = stop.cancelled() => return,
                 passed = pass::pass(reports, reported, Timestamp::now()) => passed,
             };
-            if !watching && passed.is_ok() {
+            if !watching && !reported.is_watched && passed.is_ok() {
                 watching = watch(reported, watches, stop).await.is_ok();
             }
             failures = if passed.is_ok() { 0 } else { failures.saturating_add(1) };
@@ -136,6 +161,7 @@ async fn offering_loop(
                 0 => period,
                 _ => FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(failures - 1)).min(period),
             };
+            health.progress(&name, pause + LATE);
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
@@ -151,7 +177,7 @@ async fn watch(reported: &Reported, tasks: &TaskTracker, stop: &CancellationToke
     let cluster = &reported.offering.cluster;
     let surroundings = cluster.surroundings().await?;
     let kinds: Vec<Kind> = KINDS.into_iter().filter(|kind| surroundings.watchable.contains(kind)).collect();
-    let nobody: watch::Wake = std::sync::Arc::new(|_| {});
+    let nobody: watch::Wake = Arc::new(|_, _| {});
     watch::start(cluster, &kinds, &nobody, tasks, stop);
     Ok(())
 }

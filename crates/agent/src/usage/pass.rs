@@ -10,7 +10,7 @@ use planner::usage::report::{self, Decision, Reading};
 use planner::usage::rule::{Measure, Rule};
 use uuid::Uuid;
 
-use super::{KINDS, Reported, Reports, send};
+use super::{KINDS, Reported, Reports, hours, send};
 use crate::engine::Offering;
 use crate::error::ApiError;
 use crate::heartbeat;
@@ -59,10 +59,39 @@ async fn look(reports: &Reports, reported: &Reported, now: Timestamp) -> Result<
     )?;
     let mut counts = Counts { resources: resources.len(), sent: 0 };
     let mut failure = None;
-    for month in months(reports, reported, now) {
+    let months = months(reports, reported, now);
+    let (hour_rules, rules): (Vec<Rule>, Vec<Rule>) =
+        rules.into_iter().partition(|rule| rule.measure.is_hours());
+    let hours = if hour_rules.is_empty() {
+        None
+    } else {
+        match hours::hours(reports, reported, &hour_rules, &resources, &months, now).await {
+            Ok(hours) => {
+                failure.clone_from(&hours.failure);
+                Some(hours)
+            }
+            // What the quotas show can be told all the same.
+            Err(error) => {
+                failure = Some(error);
+                None
+            }
+        }
+    };
+    for month in months {
         let known = known(offering, None, month).await?;
         let sending = resources.iter().filter(|resource| resource.takes_usage()).filter_map(|resource| {
-            let readings = readings(offering, &rules, resource, month, reports, now);
+            let mut readings = readings(offering, &rules, resource, month, reports, now);
+            if let Some(sums) = hours.as_ref().and_then(|hours| hours.months.get(&month)) {
+                let mut held = Vec::new();
+                let minimum = reported.minimum_coverage;
+                readings.extend(hours::readings(&hour_rules, resource.uuid, sums, minimum, &mut held));
+                if !held.is_empty() {
+                    tracing::warn!(
+                        resource = %resource.uuid.simple(), %month,
+                        "too little data, held back: {}", held.join(", ")
+                    );
+                }
+            }
             let decision = decide(reported, resource, &readings, known.get(&resource.uuid));
             (!decision.send.is_empty()).then_some((resource, decision))
         });

@@ -9,6 +9,7 @@ use planner::access::GrantStatus;
 use planner::model::{self, Limits};
 use planner::outcome::Failure;
 use planner::usage::fraction::Hundredths;
+use secrecy::SecretString;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -20,7 +21,7 @@ use crate::error::ApiError;
 /// Waldur, as one offering's agent sees it.
 #[derive(Debug)]
 pub struct Waldur {
-    http: Http,
+    pub(super) http: Http,
     /// Set when the server turned out not to have the endpoints of 2025 and later.
     legacy: AtomicBool,
 }
@@ -47,6 +48,9 @@ impl Registration<'_> {
 
 /// Where agents make themselves known (contract §6.2).
 const IDENTITIES: &str = "/api/marketplace-site-agent-identities/";
+/// Where the portal asks what can be imported (contract §3.9).
+const IMPORT_REQUESTS: &str = "/api/backend-resource-requests/";
+
 /// Whether addresses are read: the list of all roles is the longest there is, and few sites need them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Emails {
@@ -89,7 +93,7 @@ impl Waldur {
         offering: Uuid,
         registration: &Registration<'_>,
         dry_run: bool,
-    ) -> Result<(), ApiError> {
+    ) -> Result<Option<Uuid>, ApiError> {
         let known = match self.identities(registration).await {
             Err(error) if error.unknown_path => {
                 // A proxy says the same while Waldur is away: only beside an answer of Waldur's own does it mean
@@ -98,7 +102,7 @@ impl Waldur {
                 match self.identities(registration).await {
                     Err(error) if error.unknown_path => {
                         self.legacy.store(true, Ordering::Relaxed);
-                        return Ok(());
+                        return Ok(None);
                     }
                     known => known?,
                 }
@@ -106,10 +110,158 @@ impl Waldur {
             known => known?,
         };
         if dry_run {
-            return Ok(());
+            return Ok(known.first().map(|identity| identity.uuid));
         }
         let identity = self.register_identity(known.first(), registration).await?;
-        self.register_service(identity, registration).await
+        self.register_service(identity, registration).await?;
+        Ok(Some(identity))
+    }
+
+    /// Has a queue made for these types of objects (contract §6.2); `None` on servers that only know subscriptions for
+    /// one type each. The broker's password is from then on the token that the request was sent with.
+    pub(crate) async fn register_queue(
+        &self,
+        identity: Uuid,
+        object_types: &[&str],
+    ) -> Result<Option<dto::Queue>, ApiError> {
+        let path = format!("{IDENTITIES}{}/register_queue/", identity.simple());
+        match self.http.json(Call::post(path, json!({"object_types": object_types}))).await {
+            Err(error) if error.unknown_path => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
+    /// Who may log in at the broker as an agent that has registered (contract §6.2). A queue that is there keeps its
+    /// types of objects; one that is not is made. `None` as for [`Waldur::register_queue`].
+    pub(crate) async fn queue_login(&self, identity: Uuid) -> Result<Option<dto::Queue>, ApiError> {
+        let path = format!("{IDENTITIES}{}/register_queue/", identity.simple());
+        match self.http.json(Call::post(path, json!({}))).await {
+            Err(error) if error.unknown_path => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
+    /// Subscribes to one type of objects and has its queue made (contract §6.2, legacy).
+    pub(crate) async fn register_subscription(
+        &self,
+        identity: Uuid,
+        offering: Uuid,
+        object_type: &str,
+    ) -> Result<dto::Subscription, ApiError> {
+        let path = format!("{IDENTITIES}{}/register_event_subscription/", identity.simple());
+        let description = "Event subscription created by the site agent";
+        let body = json!({"observable_object_type": object_type, "description": description});
+        let subscription: dto::Subscription = self.http.json(Call::post(path, body)).await?;
+        let path = format!("/api/event-subscriptions/{}/create_queue/", subscription.uuid.simple());
+        let body = json!({"offering_uuid": offering.simple().to_string(), "object_type": object_type});
+        self.http.done(Call::post(path, body)).await?;
+        Ok(subscription)
+    }
+
+    /// The token, which is the passcode at Waldur's broker as well.
+    pub(crate) async fn passcode(&self) -> Result<SecretString, ApiError> {
+        self.http.token().await
+    }
+
+    /// Whether Waldur answers and knows the token.
+    pub(crate) async fn who_am_i(&self) -> Result<(), ApiError> {
+        self.http.done(Call::get("/api/users/me/").fields(&["uuid"])).await
+    }
+
+    /// Resources in use that belong to a project. The server's filter is a help only.
+    pub(crate) async fn resources_of_project(
+        &self,
+        offering: Uuid,
+        project: Uuid,
+    ) -> Result<Vec<dto::Place>, ApiError> {
+        let call = Self::places_call(offering).query("project_uuid", project.simple().to_string());
+        let mut places: Vec<dto::Place> = self.http.list(call).await?;
+        places.retain(|place| place.project_uuid == Some(project));
+        Ok(places)
+    }
+
+    /// Where the resources in use are.
+    pub(crate) async fn places(&self, offering: Uuid) -> Result<Vec<dto::Place>, ApiError> {
+        self.http.list(Self::places_call(offering)).await
+    }
+
+    fn places_call(offering: Uuid) -> Call<'static> {
+        Call::get("/api/marketplace-provider-resources/")
+            .query("offering_uuid", offering.simple().to_string())
+            .query("state", "OK")
+            .query("state", "Erred")
+            .fields(&dto::Place::FIELDS)
+    }
+
+    /// Says that the limits of a policy for a period cannot be applied.
+    pub(crate) async fn refuse_periodic_limits(&self, policy: Uuid, resource: Uuid) -> Result<(), ApiError> {
+        let path = format!(
+            "/api/marketplace-slurm-periodic-usage-policies/{}/report-command-result/",
+            policy.simple()
+        );
+        let body = json!({
+            "resource_uuid": resource.simple().to_string(),
+            "success": false,
+            "error_message": "OKD projects have no limits for a period",
+            "commands_executed": [],
+        });
+        self.http.done(Call::post(path, body)).await
+    }
+
+    /// Names in Waldur of everything that a namespace could be called by: also of resources that are being made.
+    pub(crate) async fn backend_ids(&self, offering: Uuid) -> Result<Vec<dto::Place>, ApiError> {
+        self.http.list(Self::places_call(offering).query("state", "Creating")).await
+    }
+
+    /// The state of a request for importable resources.
+    pub(crate) async fn import_request(&self, request: Uuid) -> Result<dto::ImportRequest, ApiError> {
+        self.http.json(Call::get(format!("{IMPORT_REQUESTS}{}/", request.simple()))).await
+    }
+
+    /// Moves a request for importable resources on: `start_processing`, `set_done`.
+    pub(crate) async fn advance_import(&self, request: Uuid, action: &str) -> Result<(), ApiError> {
+        let path = format!("{IMPORT_REQUESTS}{}/{action}/", request.simple());
+        self.http.done(Call::post(path, json!({}))).await
+    }
+
+    /// Ends a request for importable resources without success.
+    pub(crate) async fn fail_import(&self, request: Uuid, message: &str) -> Result<(), ApiError> {
+        let path = format!("{IMPORT_REQUESTS}{}/set_erred/", request.simple());
+        let body = json!({"error_message": message, "error_traceback": ""});
+        self.http.done(Call::post(path, body)).await
+    }
+
+    /// The project of a slug, as far as this token sees it.
+    pub(crate) async fn project_of_slug(&self, slug: &str) -> Result<Option<Uuid>, ApiError> {
+        let call = Call::get("/api/projects/").query("slug", slug).fields(&["uuid", "slug"]);
+        let projects: Vec<dto::Slugged> = self.http.list(call).await?;
+        Ok(projects.into_iter().find(|project| project.slug == slug).map(|project| project.uuid))
+    }
+
+    /// Offers a namespace for import, unless it is offered already.
+    pub(crate) async fn offer_import(
+        &self,
+        offering: Uuid,
+        project: Uuid,
+        namespace: &str,
+        limits: &Map<String, Value>,
+    ) -> Result<bool, ApiError> {
+        let known = Call::get("/api/backend-resources/")
+            .query("offering_uuid", offering.simple().to_string())
+            .query("project_uuid", project.simple().to_string())
+            .query("backend_id", namespace);
+        if !self.http.list::<Value>(known).await?.is_empty() {
+            return Ok(false);
+        }
+        let body = json!({
+            "name": namespace,
+            "project": project.simple().to_string(),
+            "offering": offering.simple().to_string(),
+            "backend_id": namespace,
+            "backend_metadata": {"limits": limits},
+        });
+        self.http.done(Call::post("/api/backend-resources/", body)).await?;
+        Ok(true)
     }
 
     async fn identities(&self, registration: &Registration<'_>) -> Result<Vec<dto::Identified>, ApiError> {
@@ -460,6 +612,28 @@ impl Waldur {
         self.http.done(Call::post(resource_path(resource, "set_backend_id/"), body)).await
     }
 
+    /// Replaces the limits of a resource. Only a tool that was asked for it does that: what the customer bought is
+    /// Waldur's to say.
+    pub(crate) async fn set_limits(
+        &self,
+        resource: Uuid,
+        limits: &Map<String, Value>,
+    ) -> Result<(), ApiError> {
+        self.http.done(Call::post(resource_path(resource, "set_limits/"), json!({"limits": limits}))).await
+    }
+
+    /// Adds a component to an offering.
+    pub(crate) async fn create_component(&self, offering: Uuid, component: &Value) -> Result<(), ApiError> {
+        let path = offering_path(offering, "create_offering_component/");
+        self.http.done(Call::post(path, component.clone())).await
+    }
+
+    /// Replaces a component, which `component` names by its `uuid`.
+    pub(crate) async fn update_component(&self, offering: Uuid, component: &Value) -> Result<(), ApiError> {
+        let path = offering_path(offering, "update_offering_component/");
+        self.http.done(Call::post(path, component.clone())).await
+    }
+
     /// Replaces the metadata.
     pub(crate) async fn set_metadata(
         &self,
@@ -497,6 +671,10 @@ fn readable_orders(listed: Vec<Value>) -> Vec<dto::Order> {
 
 fn order_path(order: Uuid, action: &str) -> String {
     format!("/api/marketplace-orders/{}/{action}", order.simple())
+}
+
+fn offering_path(offering: Uuid, action: &str) -> String {
+    format!("/api/marketplace-provider-offerings/{}/{action}", offering.simple())
 }
 
 fn resource_path(resource: Uuid, action: &str) -> String {

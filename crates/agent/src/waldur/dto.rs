@@ -179,6 +179,52 @@ pub(crate) fn ordered(orders: &[Order]) -> Option<Limits> {
     (!limits.is_empty()).then_some(limits)
 }
 
+/// Where a resource is; the fields named in [`Place::FIELDS`].
+#[derive(Debug, Deserialize)]
+pub(crate) struct Place {
+    pub(crate) uuid: Uuid,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) backend_id: String,
+    #[serde(default)]
+    pub(crate) project_uuid: Option<Uuid>,
+    #[serde(default)]
+    pub(crate) project_slug: Option<String>,
+}
+
+impl Place {
+    pub(crate) const FIELDS: [&'static str; 4] = ["uuid", "backend_id", "project_uuid", "project_slug"];
+}
+
+/// The queue of an agent at Waldur's broker (contract §6.2).
+#[derive(Debug, Deserialize)]
+pub(crate) struct Queue {
+    pub(crate) queue_name: String,
+    pub(crate) rmq_username: String,
+    pub(crate) vhost: String,
+}
+
+/// A subscription to one type of objects (contract §6.2, legacy).
+#[derive(Debug, Deserialize)]
+pub(crate) struct Subscription {
+    pub(crate) uuid: Uuid,
+    pub(crate) user_uuid: Uuid,
+}
+
+/// A request of the portal for importable resources (contract §3.9).
+#[derive(Debug, Deserialize)]
+pub(crate) struct ImportRequest {
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) state: String,
+}
+
+/// Something with a slug.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Slugged {
+    pub(crate) uuid: Uuid,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) slug: String,
+}
+
 /// A resource as its provider sees it; the fields named in [`Resource::FIELDS`].
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Resource {

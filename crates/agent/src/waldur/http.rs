@@ -13,10 +13,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use url::Url;
 
-use crate::ca_file;
-use crate::credentials::Credential;
+use crate::credentials::{Credential, CredentialStatus};
 use crate::error::{ApiError, Peer, failure_of_status, retry_after};
 use crate::retry::retrying;
+use crate::tls;
 
 /// Page size of lists: the server's cap (contract §2.2).
 const PAGE_SIZE: &str = "300";
@@ -36,6 +36,8 @@ pub enum Verify {
     System,
     /// By the roots in this PEM file alone.
     CaFile(PathBuf),
+    /// By the roots in this text in PEM alone.
+    CaData(String),
     /// Not at all.
     Off,
 }
@@ -118,18 +120,7 @@ impl Http {
             .timeout(options.timeout)
             .connect_timeout(options.timeout.min(Duration::from_secs(10)))
             .redirect(reqwest::redirect::Policy::none());
-        builder = match &options.verify {
-            Verify::System => builder,
-            Verify::Off => builder.tls_danger_accept_invalid_certs(true),
-            Verify::CaFile(path) => {
-                let roots = ca_file::read(path)?;
-                let roots = roots.iter().map(|root| reqwest::Certificate::from_der(root));
-                let roots = roots.collect::<Result<Vec<_>, _>>();
-                let roots =
-                    roots.with_context(|| format!("the CA file `{}` cannot be used", path.display()))?;
-                builder.tls_certs_only(roots)
-            }
-        };
+        builder = tls::verifying(builder, &options.verify, tls::System::Instead)?;
         if let Some(proxy) = &options.proxy {
             builder =
                 builder.proxy(reqwest::Proxy::all(proxy.as_str()).context("the proxy URL cannot be used")?);
@@ -137,6 +128,11 @@ impl Http {
         let client = builder.build().context("cannot set up the HTTP client for Waldur")?;
         let (root, scheme, timeout) = (options.root.clone(), options.scheme, options.timeout);
         Ok(Self { client, root, scheme, credential, timeout })
+    }
+
+    /// What is known of the token.
+    pub(crate) fn token_status(&self) -> CredentialStatus {
+        self.credential.describe()
     }
 
     /// Sends and reads a JSON answer.
@@ -202,6 +198,12 @@ impl Http {
                 _ => return Ok(Some(items)),
             }
         }
+    }
+
+    /// The token that requests are sent with now.
+    pub(crate) async fn token(&self) -> Result<SecretString, ApiError> {
+        let token = self.credential.token().await;
+        token.map_err(|error| ApiError::unavailable(Peer::Waldur, "the token", &error.to_string()))
     }
 
     async fn attempt(&self, call: &Call<'_>) -> Result<Response, ApiError> {

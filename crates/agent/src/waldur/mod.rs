@@ -1,10 +1,11 @@
 //! Waldur's REST API, as far as the agent uses it (Waldur contract §2, §8).
 //!
-//! [`http`] sends, [`dto`] gives the wire shapes, [`calls`] has one function per endpoint. Only [`calls`] writes.
+//! [`http`] sends, [`dto`] gives the wire shapes, [`calls`] has one function per endpoint, [`inspect`] what only tools ask. Only [`calls`] writes.
 
 pub(crate) mod calls;
 pub(crate) mod dto;
 pub(crate) mod http;
+pub(crate) mod inspect;
 
 pub use calls::Waldur;
 pub use http::WaldurOptions;

@@ -237,12 +237,13 @@ async fn rights_are_asked_for_only_where_they_are_needed_and_named_where_they_la
     let resource = site.planted("shop");
     assert!(kept(&site.config()).await);
     let without = asked(&site);
-    assert!(!log.text().contains("stop_workloads"));
+    assert!(!log.text().contains("workloads"));
     site.sim.okd.put(workload("shop", "Deployment", "shop", json!({"replicas": 3}))).unwrap();
     site.sim.reset_traffic();
     paused(&site, &stopping(&site), resource, true).await;
-    assert_eq!(asked(&site), without + 12);
-    log.has("`lifecycle.stop_workloads` is on, but the agent lacks rights (list and patch) on deployments, statefulsets");
+    assert_eq!(asked(&site), without + 13);
+    log.has("these workloads are not stopped by a pause");
+    log.has("deploymentconfigs");
     // The quota is what is left, as without the setting.
     assert_eq!(
         (site.hard("shop")["pods"].clone(), state(&site, "shop")["Deployment shop"].clone()),

@@ -12,9 +12,9 @@ const WALDUR: &str = "PLANTED-token-of-waldur-5f1d";
 const PROXY: &str = "PLANTED-password-of-proxy-9c2e";
 const OTHER: &str = "PLANTED-in-the-wrong-place-3ab7";
 
-/// What gives a secret away, whole or in part: those above, those of simulated clusters, and what begins with `agent:P`
-/// in a `Basic` header.
-const NEEDLES: [&str; 3] = ["PLANTED", "sha256~", "YWdlbnQ6U"];
+/// What gives a secret away, whole or in part: those above, those of simulated clusters and OAuth servers, keys, and what
+/// begins with `agent:P` in a `Basic` header or with `PLANTED` in base64.
+const NEEDLES: [&str; 6] = ["PLANTED", "sha256~", "eyJhbGciOi", "PRIVATE KEY", "YWdlbnQ6U", "UExBTlRFR"];
 
 /// Everything that a curious operator could switch on, past what the program holds back by default.
 const LOUD: &str = "trace,hyper=trace,hyper::proto=trace,hyper::proto::h1::role=trace,hyper_util=trace,\
@@ -23,18 +23,18 @@ const LOUD: &str = "trace,hyper=trace,hyper::proto=trace,hyper::proto::h1::role=
                     kube_client=trace,kube_client::client=trace,kube_client::client::builder=trace,tower=trace,\
                     tower::buffer=trace,agent=trace";
 
-struct Planted {
-    site: Site,
+pub(crate) struct Planted {
+    pub(crate) site: Site,
 }
 
 impl Planted {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let site = Site::start().await;
         site.sim.waldur.set_token(site.sim.waldur.user("agent-okd").unwrap(), WALDUR);
         Self { site }
     }
 
-    fn config(&self) -> Config {
+    pub(crate) fn config(&self) -> Config {
         let mut config = self.site.config();
         config.waldur_token = format!("waldur_api_token: {WALDUR}\n");
         config
@@ -45,7 +45,7 @@ impl Planted {
     }
 
     /// Runs once as loudly as possible and looks for secrets in everything that came of it.
-    async fn run(&self, config: Config, what: &str) -> Ended {
+    pub(crate) async fn run(&self, config: Config, what: &str) -> Ended {
         let config = config.with_global(&format!("log_file: {}\n", self.log_file().display()));
         let mut command = self.site.command(&config);
         command.arg("--once").env("RUST_LOG", LOUD).env("RUST_BACKTRACE", "full");
@@ -95,7 +95,7 @@ impl Planted {
     }
 
     /// A resource with an open order; its UUID is known to the search.
-    fn order(&self, number: usize) -> Uuid {
+    pub(crate) fn order(&self, number: usize) -> Uuid {
         let seed = simulator::waldur::SeedResource {
             name: format!("shop {number}"),
             uuid: Some(Uuid::from_u128(RESOURCES[number])),
@@ -113,7 +113,7 @@ const RESOURCES: [u128; 4] = [0x1001, 0x1002, 0x1003, 0x1004];
 
 /// What a server that repeats requests says of one.
 #[derive(Clone, Copy)]
-enum Repeats {
+pub(crate) enum Repeats {
     /// Its head, as the debug pages of proxies do.
     Head,
     /// The token alone, so late that the message is cut within it.
@@ -134,7 +134,7 @@ impl Repeats {
 }
 
 /// A server that answers each request with what it holds.
-async fn echo(status: &'static str, repeats: Repeats) -> String {
+pub(crate) async fn echo(status: &'static str, repeats: Repeats) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {

@@ -231,8 +231,8 @@ async fn what_is_not_configured_is_not_asked_for() {
     let about = ["/groups", "/identities", "/useridentitymappings", "/users", "/serviceaccounts"];
     assert!(!asked.iter().any(|line| about.iter().any(|word| line.contains(word))), "{asked:#?}");
     let reviews = asked.iter().filter(|line| line.contains("selfsubjectaccessreviews")).count();
-    // Two agents, each with watch and list of four kinds, and what limit ranges need.
-    assert_eq!(reviews, 2 * (2 * 4 + 2));
+    // Two agents, each with watch of four kinds, what limit ranges need, bind on three ClusterRoles, and events.
+    assert_eq!(reviews, 2 * (4 + 4 + 3 + 1));
 }
 
 #[tokio::test]

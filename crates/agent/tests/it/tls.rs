@@ -1,11 +1,13 @@
 //! Certificates: by a file, not at all, and what is said when they do not fit.
 
+use std::time::Duration;
+
 use simulator::server::{self, ServeOptions, Server};
 use simulator::tls::Tls;
 use simulator::waldur::OrderState;
 
 use crate::process::{Ended, Process};
-use crate::site::{Config, Site, limits};
+use crate::site::{Agent, Config, Site, limits, within};
 
 /// The site's Waldur with TLS, and the file with its CA.
 async fn waldur_with_tls(site: &Site) -> (Server, String) {
@@ -113,4 +115,43 @@ async fn tls_and_plain_mixed_up_is_told() {
         "{}",
         ended.errors()
     );
+}
+
+/// The site's Waldur at this port, which has just been left by another.
+async fn waldur_at(site: &Site, port: u16, tls: &Tls) -> Server {
+    let bound = async {
+        loop {
+            match tokio::net::TcpListener::bind(("127.0.0.1", port)).await {
+                Ok(listener) => return listener,
+                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+    };
+    let listener = within("the port is free", bound).await;
+    let options = ServeOptions { tls: Some(tls.server_config()), ..ServeOptions::default() };
+    server::serve(site.sim.waldur.router(), listener, options)
+}
+
+#[tokio::test]
+async fn a_renewed_ca_is_taken_without_a_restart() {
+    let site = Site::start().await;
+    let (first, second) = (Tls::generate().unwrap(), Tls::generate().unwrap());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    let ca = site.folder.path().join("waldur-ca.pem");
+    std::fs::write(&ca, first.ca_pem()).unwrap();
+    let mut config = site.config();
+    config.waldur_url = format!("https://localhost:{port}");
+    config.global = format!("verify_ssl: {}\n", ca.display());
+    let agent = Agent::start(config.engine());
+    // The second time the file is damaged, and what it held before is trusted.
+    for (tls, content) in [(&first, first.ca_pem()), (&first, "half of it"), (&second, second.ca_pem())] {
+        std::fs::write(&ca, content).unwrap();
+        let served = waldur_at(&site, port, tls).await;
+        let (order, _) = site.order("Shop", limits());
+        site.ends(order, OrderState::Done).await;
+        served.shutdown().await;
+    }
+    agent.stop().await;
 }

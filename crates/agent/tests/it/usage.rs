@@ -23,7 +23,7 @@ impl Site {
 
     /// One report; whether all could be said.
     async fn report(&self, config: &Config) -> bool {
-        let reports = setup::usage(&config.settings(), EngineOptions::default()).unwrap();
+        let reports = setup::usage(&config.settings(), EngineOptions::default(), None).unwrap();
         within("the report", usage::report_once(&reports)).await
     }
 

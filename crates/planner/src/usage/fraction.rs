@@ -47,11 +47,16 @@ impl Fraction {
     /// In hundredths, half a hundredth and more rounded up, away from zero; `None` beyond 128 bits.
     #[must_use]
     pub fn hundredths(self) -> Option<Hundredths> {
-        let scaled = self.times(Self { numerator: 100, denominator: 1 })?;
-        let (whole, rest) = (scaled.numerator / scaled.denominator, scaled.numerator % scaled.denominator);
-        let up = rest.unsigned_abs() >= scaled.denominator.unsigned_abs() - rest.unsigned_abs();
+        self.times(Self { numerator: 100, denominator: 1 })?.rounded().map(Hundredths)
+    }
+
+    /// The nearest whole number, a half rounded up, away from zero; `None` beyond 128 bits.
+    #[must_use]
+    pub fn rounded(self) -> Option<i128> {
+        let (whole, rest) = (self.numerator / self.denominator, self.numerator % self.denominator);
+        let up = rest.unsigned_abs() >= self.denominator.unsigned_abs() - rest.unsigned_abs();
         let step = if up && rest != 0 { rest.signum() } else { 0 };
-        Some(Hundredths(whole + step))
+        whole.checked_add(step)
     }
 }
 

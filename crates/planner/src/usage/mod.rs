@@ -4,11 +4,17 @@
 //! | --- | --- |
 //! | what is measured for a component, and in which unit it is told | [`rule`], [`fraction`] |
 //! | where months and hours begin and end | [`month`] |
+//! | what Prometheus is asked | [`query`] |
 //! | what samples come to | [`series`] |
-//! | what is kept of closed hours, and what a month comes to | [`ledger`] |
+//! | what is kept of closed hours | [`ledger`] |
+//! | what a month comes to | [`sums`] |
 //! | what is sent | [`report`] |
 
 pub mod fraction;
+pub mod ledger;
 pub mod month;
+pub mod query;
 pub mod report;
 pub mod rule;
+pub mod series;
+pub mod sums;

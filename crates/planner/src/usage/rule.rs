@@ -124,6 +124,15 @@ impl Rule {
         (amount.nano() + step / 2).div_euclid(step)
     }
 
+    /// What a quota key allows as an integer of the ledger, without the ratio by which it is larger than what was
+    /// bought.
+    #[must_use]
+    pub fn integer_allowed(&self, hard: Amount) -> Option<i128> {
+        let bought = Fraction::of(hard)?.per(Fraction::of(self.ratio)?)?;
+        let scale = if self.is_bytes() { 1 } else { MICRO };
+        bought.times(Fraction::new(scale, 1)?)?.rounded()
+    }
+
     fn is_bytes(&self) -> bool {
         match &self.thing {
             Some(thing) => thing.is_bytes(),

@@ -6,13 +6,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use stomp::{ConnectRequest, ErrorReply, Request, ServerEvent, ServerSession};
+use stomp::{ConnectRequest, ErrorReply, ReceiptId, Request, ServerEvent, ServerSession};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
 use super::session::Session;
 use super::transport::Transport;
+
+/// Errors of the queues behind the adapter: over WebSocket RabbitMQ closes before the ERROR frame leaves.
+const CHANNEL_ERRORS: [&str; 3] = ["not_found", "access_refused", "precondition_failed"];
 
 /// Serves one client until either side ends it; what it did not acknowledge goes back.
 pub(super) async fn serve(
@@ -29,6 +32,7 @@ pub(super) async fn serve(
         started: Instant::now(),
         number: None,
         kind,
+        is_mute: false,
         shared,
         transport,
     };
@@ -59,6 +63,8 @@ struct Connection {
     /// Of the session in the broker's state, once logged in.
     number: Option<u64>,
     kind: &'static str,
+    /// The connection is to be closed and what would be said is not.
+    is_mute: bool,
 }
 
 impl Connection {
@@ -85,6 +91,9 @@ impl Connection {
                 return Ok(());
             }
             self.fill();
+            if self.is_mute {
+                return Ok(());
+            }
             while let Some(chunk) = self.session.poll_transmit(self.started.elapsed()) {
                 self.transport.send(chunk).await?;
             }
@@ -113,27 +122,7 @@ impl Connection {
         loop {
             match self.session.poll_event() {
                 Ok(Some(ServerEvent::Connect(request))) => self.connect(&request),
-                Ok(Some(ServerEvent::Request { request, receipt })) => {
-                    let is_farewell = request == Request::Disconnect;
-                    let Some(number) = self.number else { return };
-                    if is_farewell {
-                        // What is not acknowledged by now is back in its queue before the receipt says so.
-                        self.shared.change(|state| state.close(number));
-                    }
-                    let done = if is_farewell {
-                        Ok(())
-                    } else {
-                        self.shared.change(|state| state.handle(number, request))
-                    };
-                    let answered = match (done, receipt) {
-                        (Ok(()), Some(receipt)) => self.session.receipt(&receipt),
-                        (Ok(()), None) => Ok(()),
-                        (Err(reply), receipt) => self.session.error(ErrorReply { receipt, ..reply }),
-                    };
-                    if let Err(error) = answered {
-                        tracing::debug!(%error, "a STOMP client got no answer");
-                    }
-                }
+                Ok(Some(ServerEvent::Request { request, receipt })) => self.work(request, receipt),
                 Ok(Some(ServerEvent::HeartBeatLost { silent_for })) => {
                     tracing::debug!(?silent_for, "a STOMP client is silent");
                     self.shared.change(|state| state.silent_clients += 1);
@@ -143,6 +132,35 @@ impl Connection {
                 Ok(None) => return,
             }
         }
+    }
+
+    fn work(&mut self, request: Request, receipt: Option<ReceiptId>) {
+        let Some(number) = self.number else { return };
+        let is_farewell = request == Request::Disconnect;
+        let done = self.shared.change(|state| {
+            if is_farewell {
+                // What is not acknowledged by now is back in its queue before the receipt says so.
+                state.close(number);
+            }
+            state.handle(number, request)
+        });
+        let answered = match (done, receipt) {
+            // RabbitMQ's web adapter closes without it.
+            (Ok(()), Some(_)) if is_farewell && self.is_web() => Ok(()),
+            (Ok(()), Some(receipt)) => self.session.receipt(&receipt),
+            (Ok(()), None) => Ok(()),
+            (Err(reply), receipt) => {
+                self.is_mute = self.is_web() && CHANNEL_ERRORS.contains(&reply.message.as_str());
+                self.session.error(ErrorReply { receipt, ..reply })
+            }
+        };
+        if let Err(error) = answered {
+            tracing::debug!(%error, "a STOMP client got no answer");
+        }
+    }
+
+    fn is_web(&self) -> bool {
+        matches!(self.transport, Transport::WebSocket(_))
     }
 
     fn connect(&mut self, request: &ConnectRequest) {
@@ -184,6 +202,11 @@ impl Connection {
         });
         let delivered = outbox.into_iter().try_for_each(|delivery| self.session.message(delivery));
         let answered = match (delivered, closing) {
+            // RabbitMQ's web adapter sends no frame any more.
+            (Ok(()), Some(_)) if self.is_web() => {
+                self.is_mute = true;
+                Ok(())
+            }
             (Ok(()), Some(reason)) => {
                 let detail = format!(
                     "Reason: {{shutdown,{{connection_closing,{{server_initiated_close,320,<<\"{reason}\">>}}}}}}"

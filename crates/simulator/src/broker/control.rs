@@ -13,7 +13,7 @@ use super::Broker;
 /// | Request | Does |
 /// | --- | --- |
 /// | `GET /broker` | ports, counts, sum over all queues, each queue, each connection |
-/// | `POST /broker/durations` | takes the milliseconds from publication to acknowledgement of all messages so far |
+/// | `POST /broker/settled` | takes what was acknowledged so far: milliseconds since publication, and what it was about |
 /// | `POST /broker/publish?vhost=&destination=` | publishes the body |
 /// | `POST /broker/close`, `/broker/reset` | ends all connections, with an ERROR frame or with a RST |
 /// | `POST /broker/freeze`, `/broker/thaw` | falls silent with all connections open, goes on |
@@ -21,7 +21,7 @@ use super::Broker;
 pub fn control_routes(broker: Broker) -> Router {
     Router::new()
         .route("/broker", get(status))
-        .route("/broker/durations", post(durations))
+        .route("/broker/settled", post(settled))
         .route("/broker/publish", post(publish))
         .route(
             "/broker/close",
@@ -50,8 +50,17 @@ async fn status(State(broker): State<Broker>) -> Json<Value> {
     }))
 }
 
-async fn durations(State(broker): State<Broker>) -> Json<Vec<f64>> {
-    Json(broker.take_durations().iter().map(|duration| duration.as_secs_f64() * 1000.0).collect())
+async fn settled(State(broker): State<Broker>) -> Json<Vec<Value>> {
+    let settled = broker.take_settled().into_iter().map(|message| {
+        let body: Value = serde_json::from_slice(&message.body).unwrap_or_default();
+        json!({
+            "ms": message.took.as_secs_f64() * 1000.0,
+            "redelivered": message.redelivered,
+            "object_type": body["object_type"],
+            "order_state": body["order_state"],
+        })
+    });
+    Json(settled.collect())
 }
 
 #[derive(Deserialize)]

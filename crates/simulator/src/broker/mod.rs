@@ -12,12 +12,15 @@
 //! | Which destinations? | `/amq/queue/NAME` (must exist), `/queue/NAME` (made when named), `/topic/KEY` (`*`, `#`) |
 //! | What is in a queue? | [`Broker::queue`], [`Broker::queues`]; [`Broker::wait_until`] waits for it |
 //! | Who is connected? | [`Broker::connections`] |
-//! | What can go wrong? | [`Broker::close_connections`] (ERROR, then closed), [`Broker::reset_connections`] (RST), [`Broker::freeze`] and [`Broker::thaw`] (open and silent), [`Broker::stop`] and [`Broker::restart`] (queues are kept), [`Broker::remove_queue`], [`Broker::remove_user`] |
+//! | What can go wrong? | [`Broker::close_connections`] (ERROR, then closed; over WebSocket closed alone), [`Broker::reset_connections`] (RST), [`Broker::freeze`] and [`Broker::thaw`] (open and silent), [`Broker::stop`] and [`Broker::restart`] (queues are kept), [`Broker::remove_queue`], [`Broker::remove_user`] |
 //!
 //! A message that was out for delivery when its subscription or connection ends, or that a client gives back by
 //! NACK, is delivered again with `redelivered:true`, at its old place. `ack:auto`, `client` and
 //! `client-individual`, `prefetch-count`, receipts, transactions and heart-beats work as on RabbitMQ. Queues have
 //! `x-max-length`, `x-overflow` and `x-message-ttl`; there is no dead-letter queue, only counts.
+//!
+//! Over WebSocket, like RabbitMQ's adapter, it closes without a word where over TCP a frame comes first: after a
+//! DISCONNECT that asked for a receipt, when a queue is missing or may not be read, when an administrator closes.
 //!
 //! Stricter than RabbitMQ in one place: an acknowledgement that names a delivery of another connection is refused,
 //! where RabbitMQ takes it for the delivery of the same number on this one.
@@ -36,7 +39,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use rustls::ServerConfig;
@@ -49,7 +51,7 @@ pub use self::access::Access;
 pub use self::control::control_routes;
 use self::destination::Destination;
 use self::listen::Running;
-pub use self::queue::{Overflow, QueueOptions, QueueStatus};
+pub use self::queue::{Overflow, QueueOptions, QueueStatus, Settled};
 pub use self::session::ConnectionStatus;
 use self::state::State;
 use crate::clock::Clock;
@@ -344,11 +346,10 @@ impl Broker {
         })
     }
 
-    /// From publication to acknowledgement, of each message that was acknowledged, in that order, since the last
-    /// call; at most 200,000.
+    /// The messages that were acknowledged since the last call, in that order; at most 20,000.
     #[must_use]
-    pub fn take_durations(&self) -> Vec<Duration> {
-        self.shared.look(|state| std::mem::take(&mut state.durations))
+    pub fn take_settled(&self) -> Vec<Settled> {
+        self.shared.look(|state| std::mem::take(&mut state.settled))
     }
 
     /// Until the condition holds, which is looked at after every change. Wrap it into a timeout.

@@ -83,6 +83,17 @@ impl QueueStatus {
     }
 }
 
+/// A message that a client has acknowledged.
+#[derive(Clone, Debug)]
+pub struct Settled {
+    /// From its publication to its last acknowledgement.
+    pub took: Duration,
+    /// It had been delivered before.
+    pub redelivered: bool,
+    /// What it said.
+    pub body: Bytes,
+}
+
 /// One message, shared by the queue, the outbox of a session and the list of what is not acknowledged.
 #[derive(Debug)]
 pub(super) struct Message {

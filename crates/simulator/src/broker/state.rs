@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -13,12 +13,12 @@ use stomp::{AckMode, AckTarget, ConnectRequest, ErrorReply, Headers, Passcode, R
 
 use super::access::User;
 use super::destination::{Destination, topic_matches};
-use super::queue::{Message, Queue, QueueOptions, QueueStatus};
+use super::queue::{Message, Queue, QueueOptions, QueueStatus, Settled};
 use super::session::{Consumer, Session};
 use crate::clock::Clock;
 
-/// How many durations from publication to acknowledgement are kept.
-const DURATIONS_KEPT: usize = 200_000;
+/// How many acknowledged messages are remembered.
+const SETTLED_KEPT: usize = 20_000;
 
 /// What waits for the end of a transaction.
 #[derive(Debug)]
@@ -33,8 +33,8 @@ pub(super) struct State {
     pub(super) vhosts: BTreeMap<String, BTreeMap<String, Queue>>,
     pub(super) users: BTreeMap<String, User>,
     pub(super) sessions: BTreeMap<u64, Session>,
-    /// From publication to acknowledgement, per message.
-    pub(super) durations: Vec<Duration>,
+    /// In the order of their acknowledgements.
+    pub(super) settled: Vec<Settled>,
     pub(super) logins: u64,
     pub(super) refused_logins: u64,
     pub(super) silent_clients: u64,
@@ -337,19 +337,20 @@ impl State {
             }
         };
         let name = consumer.queue.clone();
-        self.settled(&vhost, &name, settled.into_values().collect(), is_done);
+        self.settle_all(&vhost, &name, settled.into_values().collect(), is_done);
         self.dispatch(&vhost, &name);
         Ok(())
     }
 
-    fn settled(&mut self, vhost: &str, name: &str, messages: Vec<Arc<Message>>, is_done: bool) {
+    fn settle_all(&mut self, vhost: &str, name: &str, messages: Vec<Arc<Message>>, is_done: bool) {
         let queue = self.vhosts.get_mut(vhost).and_then(|queues| queues.get_mut(name));
         let Some(queue) = queue else { return };
         for message in messages {
             if is_done {
                 queue.counts.acknowledged += 1;
-                if self.durations.len() < DURATIONS_KEPT {
-                    self.durations.push(message.since.elapsed());
+                if self.settled.len() < SETTLED_KEPT {
+                    let (took, redelivered) = (message.since.elapsed(), message.redelivered);
+                    self.settled.push(Settled { took, redelivered, body: message.body.clone() });
                 }
             } else {
                 queue.give_back(&message);

@@ -2,6 +2,8 @@
 //!
 //! These go past authentication, authorisation and admission; defaults and validation hold.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -12,9 +14,13 @@ use super::objects::{self, DeleteOptions, Unknown, Writer};
 use super::rbac::User;
 use super::store::Key;
 use super::{Flavour, Okd, State, Token, controllers, roles};
+use crate::oauth::OAuth;
 
 /// The namespace and the name of the agent's service account in its documentation.
 const AGENT: (&str, &str) = ("waldur-system", "waldur-site-agent");
+
+/// For whom tokens have to be that the API server takes.
+pub const AUDIENCE: &str = "https://kubernetes.default.svc";
 
 const SYSTEM_NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
 const OPENSHIFT_NAMESPACES: [&str; 4] =
@@ -176,6 +182,42 @@ impl Okd {
         let token = format!("sha256~{}{}", state.store.new_uid(), state.store.suffix());
         state.tokens.insert(token.clone(), Token { user: user.clone(), expires });
         token
+    }
+
+    /// A token bound to a service account, which is made if need be: a JWT for this audience that is good for so long on
+    /// the cluster's clock.
+    pub fn bound_token(&self, namespace: &str, name: &str, audience: &str, lifetime: Duration) -> String {
+        let plain = self.add_service_account(namespace, name);
+        let expires = self.now().checked_add(lifetime).unwrap_or(Timestamp::MAX);
+        let mut state = self.lock();
+        let Some(Token { user, .. }) = state.tokens.remove(&plain) else { return plain };
+        let id = state.store.new_uid();
+        let token = crate::bound_token::jwt(&user.name, audience, Some(expires), &id);
+        if audience == AUDIENCE {
+            state.tokens.insert(token.clone(), Token { user, expires: Some(expires) });
+        }
+        token
+    }
+
+    /// A token of the agent's service account that is good for so long.
+    pub fn agent_token(&self, lifetime: Duration) -> String {
+        let (namespace, name) = AGENT;
+        self.bound_token(namespace, name, AUDIENCE, lifetime)
+    }
+
+    /// Takes the agent's service account for whoever shows this certificate (DER) and no token.
+    pub fn trust_certificate(&self, der: Vec<u8>) {
+        let (namespace, name) = AGENT;
+        let token = self.add_service_account(namespace, name);
+        let mut state = self.lock();
+        if let Some(Token { user, .. }) = state.tokens.remove(&token) {
+            state.certificates.insert(der, user);
+        }
+    }
+
+    /// Names the OAuth server that users of this cluster log in at, in the document that says so.
+    pub fn set_oauth(&self, oauth: OAuth) {
+        self.lock().oauth = Some(oauth);
     }
 
     /// Makes a token invalid; unknown ones are ignored.

@@ -22,6 +22,7 @@ use super::request::{Form, Query, Target, accepted};
 use super::status::{self, ApiError, Result};
 use super::store::{Key, Stored};
 use super::{Flavour, Okd, State, discovery, names, projects, projects_view, reviews, users, watch};
+use crate::server::PeerCertificate;
 
 /// The largest body taken, as kube-apiserver's.
 const BODY_LIMIT: usize = 3 * 1024 * 1024;
@@ -42,9 +43,14 @@ pub(crate) async fn handle(Shared(okd): Shared<Okd>, request: Request<Body>) -> 
 
 async fn answer(okd: &Okd, request: Request<Body>) -> Result<Answer> {
     let (parts, body) = request.into_parts();
+    // Served to everybody, who has no token yet.
+    if parts.uri.path() == "/.well-known/oauth-authorization-server" {
+        let oauth = okd.lock().oauth.clone();
+        return oauth.map(|oauth| Answer::value(200, &oauth.document())).ok_or_else(ApiError::no_page);
+    }
     let query = Query::parse(&parts.uri);
     let target = Target::parse(&parts.method, &parts.uri, &query);
-    let user = authenticate(okd, &parts.headers)?;
+    let user = authenticate(okd, &parts.headers, parts.extensions.get())?;
     authorise(okd, &user, &target, &query)?;
     if okd.lock().aggregated_down && is_aggregated(&target.path) {
         return Err(ApiError::aggregated_down());
@@ -64,9 +70,12 @@ fn is_aggregated(path: &str) -> bool {
     path.strip_prefix("/apis/project.openshift.io").is_some_and(|rest| rest.starts_with("/v1"))
 }
 
-fn authenticate(okd: &Okd, headers: &HeaderMap) -> Result<User> {
+fn authenticate(okd: &Okd, headers: &HeaderMap, peer: Option<&PeerCertificate>) -> Result<User> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let Some(credentials) = text("authorization") else { return Ok(User::anonymous()) };
+    let Some(credentials) = text("authorization") else {
+        let shown = peer.and_then(|peer| okd.lock().certificates.get(&peer.0).cloned());
+        return Ok(shown.unwrap_or_else(User::anonymous));
+    };
     let token = credentials.strip_prefix("Bearer ").unwrap_or_default().trim();
     let state = okd.lock();
     let user = state.user_of(token, okd.now()).cloned().ok_or_else(ApiError::unauthorized)?;

@@ -44,9 +44,10 @@ use self::controllers::Job;
 use self::kinds::Kind;
 use self::store::Store;
 use crate::clock::Clock;
+use crate::oauth::OAuth;
 use crate::server::ServeOptions;
 
-pub use self::admin::kubeconfig;
+pub use self::admin::{AUDIENCE, kubeconfig};
 pub use self::rbac::User;
 pub use self::request::shape;
 pub use self::roles::{documented_agent_rules, extended_agent_rules};
@@ -128,6 +129,9 @@ struct State {
     /// Jobs that wait for their time.
     waiting: HashSet<Job>,
     aggregated_down: bool,
+    oauth: Option<OAuth>,
+    /// Who shows which certificate.
+    certificates: HashMap<Vec<u8>, User>,
 }
 
 struct Inner {
@@ -151,6 +155,8 @@ impl Okd {
             fresh: Vec::new(),
             waiting: HashSet::new(),
             aggregated_down: false,
+            oauth: None,
+            certificates: HashMap::new(),
         };
         let okd = Self { inner: Arc::new(Inner { options, state: Mutex::new(state) }) };
         okd.bootstrap();

@@ -197,6 +197,14 @@ fn authenticate(state: &mut State, request: &Request) -> Result<(Actor, String),
     }
     let now = state.now();
     let token = state.tokens.get_mut(key.trim()).ok_or_else(|| Answer::unauthorized("Invalid token."))?;
+    if let Some(expires) = token.expires {
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(Answer::unauthorized("Invalid token."));
+        }
+        if expires <= now {
+            return Err(Answer::unauthorized("Token has expired."));
+        }
+    }
     let user = state.users.get(token.user).ok_or_else(|| Answer::unauthorized("Invalid token."))?;
     if !user.is_active {
         return Err(Answer::unauthorized("User inactive or deleted."));
@@ -217,6 +225,6 @@ fn sign_in(state: &mut State, request: &Request) -> Outcome {
     let now = state.now();
     let known = state.tokens.iter().find(|(_, token)| token.user == user).map(|(key, _)| key.clone());
     let key = known.unwrap_or_else(|| format!("{:032x}{:08x}", state.rng.u128(..), state.rng.u32(..)));
-    state.tokens.insert(key.clone(), super::model::Token { user, used: now });
+    state.tokens.insert(key.clone(), super::model::Token { user, used: now, expires: None });
     Ok(Answer::ok(json!({ "token": key })))
 }

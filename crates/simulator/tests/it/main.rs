@@ -11,6 +11,8 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod broker;
+mod broker_feed;
 mod okd_access;
 mod okd_apply;
 mod okd_delete;
@@ -20,6 +22,8 @@ mod okd_role_bindings;
 mod okd_users;
 mod okd_watch;
 mod serving;
+#[path = "../stomp/mod.rs"]
+mod stomp_peer;
 mod target;
 mod waldur_2024;
 mod waldur_conformance;

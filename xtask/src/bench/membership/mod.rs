@@ -5,7 +5,7 @@
 //! of an agent that is started anew. After each the role bindings on the cluster are held against the teams.
 
 mod figures;
-pub(super) mod people;
+pub(crate) mod people;
 
 use std::io::Write as _;
 use std::path::Path;
@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use self::figures::{Figures, Measured, Pass};
 use self::people::{Access, People, Requests, Size};
 use super::stage::Stage;
-use crate::site::{self, Binaries, Mode, Profile, Server, text};
+use crate::site::{self, Api, Binaries, Mode, Profile, Server, text};
 
 /// Customers who change something at the same time.
 const CHANGED_AT_ONCE: usize = 32;
@@ -202,7 +202,7 @@ impl Run {
 
     /// Holds the role bindings on the cluster against the teams.
     async fn check(&self, people: &People) -> Result<()> {
-        let (wanted, found) = (people.access(), self.access().await?);
+        let (wanted, found) = (people.access(), access(&self.stage.cluster).await?);
         if wanted == found {
             return Ok(());
         }
@@ -219,24 +219,24 @@ impl Run {
             self.agent.tail()
         )
     }
+}
 
-    /// Who has which role where, by our role bindings.
-    async fn access(&self) -> Result<Access> {
-        let mut access = Access::new();
-        let mut path = OUR_BINDINGS.to_owned();
-        loop {
-            let list = self.stage.cluster.get(&path).await?;
-            let bindings = list.get("items").and_then(Value::as_array).context("no list of role bindings")?;
-            for binding in bindings {
-                let users = binding.get("subjects").and_then(Value::as_array).into_iter().flatten();
-                let users = users.map(|user| text(user, "/name").to_owned());
-                let roles = access.entry(text(binding, "/metadata/namespace").to_owned()).or_default();
-                roles.entry(text(binding, "/roleRef/name").to_owned()).or_default().extend(users);
-            }
-            match text(&list, "/metadata/continue") {
-                "" => return Ok(access),
-                next => path = format!("{OUR_BINDINGS}&continue={next}"),
-            }
+/// Who has which role where, by our role bindings.
+pub(crate) async fn access(cluster: &Api) -> Result<Access> {
+    let mut access = Access::new();
+    let mut path = OUR_BINDINGS.to_owned();
+    loop {
+        let list = cluster.get(&path).await?;
+        let bindings = list.get("items").and_then(Value::as_array).context("no list of role bindings")?;
+        for binding in bindings {
+            let users = binding.get("subjects").and_then(Value::as_array).into_iter().flatten();
+            let users = users.map(|user| text(user, "/name").to_owned());
+            let roles = access.entry(text(binding, "/metadata/namespace").to_owned()).or_default();
+            roles.entry(text(binding, "/roleRef/name").to_owned()).or_default().extend(users);
+        }
+        match text(&list, "/metadata/continue") {
+            "" => return Ok(access),
+            next => path = format!("{OUR_BINDINGS}&continue={next}"),
         }
     }
 }

@@ -193,6 +193,18 @@ impl People {
         changed.collect()
     }
 
+    /// The last of a project's members leaves, or comes back. Gives what the customer has to send.
+    pub(crate) fn leave_or_return(&mut self, project: usize) -> (String, Value) {
+        let user = project * self.size.members + self.size.members - 1;
+        let is_gone = self.teams[project].remove(&user).is_none();
+        if is_gone {
+            self.teams[project].insert(user, Role::Member);
+        }
+        let action = if is_gone { "add_user" } else { "delete_user" };
+        let path = format!("/api/projects/{}/{action}/", uuid(2, project));
+        (path, json!({"user": uuid(1, user), "role": Role::Member.name()}))
+    }
+
     /// Who has to have which role where.
     pub(crate) fn access(&self) -> Access {
         let mut access = Access::new();
@@ -243,7 +255,13 @@ fn project_slug(number: usize) -> String {
     format!("project-{number:05}")
 }
 
-fn namespace(resource: usize) -> String {
+/// UUID of a resource.
+pub(crate) fn resource(number: usize) -> String {
+    uuid(3, number)
+}
+
+/// Name of a resource's project on the cluster.
+pub(crate) fn namespace(resource: usize) -> String {
     format!("waldur-alloc-r{resource:05}")
 }
 

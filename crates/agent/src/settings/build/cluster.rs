@@ -4,25 +4,58 @@ use planner::access::RoleTable;
 use planner::policy::Naming;
 use planner::usernames::{UsernameRule, UsernameSource};
 
-use super::{Context, offering};
+use super::{Context, credentials, offering};
+use crate::settings::CredentialUrl;
 use crate::settings::check::is_reserved;
-use crate::settings::keys::{OAUTH, TOKEN_CONFIG, USERNAMES};
+use crate::settings::keys::{TOKEN_CONFIG, USERNAMES};
 use crate::settings::model::{ClusterSettings, ClusterToken, TlsVerify, UniquenessCheck};
 use crate::settings::view::View;
 
 pub(super) fn settings(view: &View<'_>, context: &mut Context<'_, '_>) -> Option<ClusterSettings> {
     context.warn_plain_http(view, "api_url");
-    if !view.is_set("api_url") {
+    let kubeconfig = credentials::kubeconfig(view, context);
+    let given = view.url("api_url").filter(|_| view.is_set("api_url"));
+    let pod = credentials::pod(context).filter(|_| given.is_none() && !view.is_set("kubeconfig"));
+    let token = credentials::token(view, kubeconfig.as_ref(), pod.is_some(), context);
+    let tls = tls(view, context);
+    let pair = credentials::client_certificate(view, context);
+    let mut settings = ClusterSettings {
+        api_url: view.url("api_url")?,
+        token: token?,
+        tls,
+        server_name: None,
+        client_certificate: None,
+        proxy: view.credential_url("proxy"),
+        agent_namespace: view.text("agent_namespace"),
+        prometheus_url: view.credential_url("prometheus_url"),
+    };
+    let own_tls = view.is_set("ca_file") || view.is_set("verify_cert");
+    if let Some(kubeconfig) = kubeconfig {
+        settings.api_url = given.clone().unwrap_or(kubeconfig.server);
+        if !own_tls {
+            settings.tls = kubeconfig.verify;
+        }
+        settings.proxy = settings.proxy.or(kubeconfig.proxy.map(CredentialUrl::new));
+        settings.server_name = kubeconfig.server_name;
+        settings.client_certificate = kubeconfig.client_certificate;
+    } else if let Some(pod) = pod {
+        settings.api_url = pod;
+        let directory = match &settings.token {
+            ClusterToken::ServiceAccount { directory } => directory.clone(),
+            _ => view.section("token_config", TOKEN_CONFIG).file("service_account_path")?,
+        };
+        if !own_tls {
+            settings.tls = TlsVerify::CaFile(directory.join("ca.crt"));
+        }
+    } else if given.is_none() && !view.is_set("kubeconfig") {
         let message = "is not given; https://localhost:8443 is used";
         let hint = "give the address of the API server, such as https://api.okd.example.com:6443";
         context.findings.warning(view.place, &view.path("api_url"), message, hint);
     }
-    let token = token(view, context);
-    let tls = tls(view, context);
-    let mut api_url = view.url("api_url")?;
-    let root = api_url.path().trim_end_matches('/').to_owned() + "/";
-    api_url.set_path(&root);
-    Some(ClusterSettings { api_url, token: token?, tls, proxy: view.credential_url("proxy") })
+    settings.client_certificate = pair.or(settings.client_certificate);
+    let root = settings.api_url.path().trim_end_matches('/').to_owned() + "/";
+    settings.api_url.set_path(&root);
+    Some(settings)
 }
 
 fn tls(view: &View<'_>, context: &mut Context<'_, '_>) -> TlsVerify {
@@ -33,77 +66,6 @@ fn tls(view: &View<'_>, context: &mut Context<'_, '_>) -> TlsVerify {
         context.findings.error(view.place("ca_file"), &view.path("ca_file"), message, "keep one of them");
     }
     TlsVerify::CaFile(file)
-}
-
-fn token(view: &View<'_>, context: &mut Context<'_, '_>) -> Option<ClusterToken> {
-    let both =
-        context.exclude(view, "token", "token_file") | context.exclude(view, "token_file", "token_config");
-    if view.is_set("token_config") {
-        return token_config(view, context).filter(|_| !both);
-    }
-    if let Some(path) = view.file("token_file") {
-        context.probe_secret_file(view, "token_file", &path);
-        return (!both).then_some(ClusterToken::File { path });
-    }
-    let token = view.secret("token");
-    if token.is_none() {
-        let message = "no token for the cluster is given";
-        let hint = "give token, token_file or token_config; in the cluster itself `token_config: {token_type: service_account}`";
-        context.findings.error(view.place, &view.path("token"), message, hint);
-    }
-    token.map(ClusterToken::Static)
-}
-
-/// Keys of `token_config` that belong to each type.
-const TYPES: [(&str, &str); 4] = [
-    ("static", "token"),
-    ("service_account", "service_account_path"),
-    ("file", "token_file_path"),
-    ("oauth", "oauth_config"),
-];
-
-fn token_config(backend: &View<'_>, context: &mut Context<'_, '_>) -> Option<ClusterToken> {
-    let view = backend.section("token_config", TOKEN_CONFIG);
-    let kind = view.choice("token_type", |word| Some(word.to_owned()))?;
-    let own = TYPES.into_iter().find(|(name, _)| *name == kind).map(|(_, key)| key)?;
-    for (name, key) in TYPES {
-        if key != own && view.is_set(key) {
-            let message = format!("is ignored, as token_type is `{kind}`");
-            let hint = format!("remove it, or write `token_type: {name}`");
-            context.findings.warning(view.place(key), &view.path(key), message, hint);
-        }
-    }
-    if own != "token" && backend.is_set("token") {
-        let message = "is ignored, as token_config is given";
-        context.findings.warning(backend.place("token"), &backend.path("token"), message, "keep one of them");
-    }
-    if own != "service_account_path" && !view.is_set(own) && !(own == "token" && backend.is_set("token")) {
-        let message = format!("is missing; token_type `{kind}` needs it");
-        context.findings.error(view.place, &view.path(own), message, "");
-        return None;
-    }
-    match own {
-        "token" => view.secret("token").or_else(|| backend.secret("token")).map(ClusterToken::Static),
-        "service_account_path" => {
-            let directory = view.file("service_account_path")?;
-            context.probe_secret_file(&view, "service_account_path", &directory.join("token"));
-            Some(ClusterToken::ServiceAccount { directory })
-        }
-        "token_file_path" => {
-            let path = view.file("token_file_path")?;
-            context.probe_secret_file(&view, "token_file_path", &path);
-            Some(ClusterToken::File { path })
-        }
-        _ => {
-            let oauth = view.section("oauth_config", OAUTH);
-            Some(ClusterToken::OAuth {
-                client_id: oauth.text("client_id")?,
-                client_secret: oauth.secret("client_secret")?,
-                refresh_token: oauth.secret("refresh_token")?,
-                token_endpoint: oauth.url("token_endpoint")?,
-            })
-        }
-    }
 }
 
 /// Prefixes of namespaces are put in lower case, as the names are.

@@ -38,7 +38,7 @@ pub(crate) fn settings(document: &Document<'_>, context: &mut Context<'_, '_>) -
         log_shipping: log_shipping(&view)?,
         reporting_periods: view.whole("reporting_periods")?,
         expose_backend_error_details: view.truth("expose_backend_error_details"),
-        monitoring: monitoring(&view),
+        monitoring: monitoring(&view, context)?,
     };
     Some(settings)
 }
@@ -50,7 +50,8 @@ fn warn_mode<'a>(
     mut offerings: impl Iterator<Item = &'a OfferingSettings>,
     context: &mut Context<'_, '_>,
 ) {
-    if mode == Some(Mode::EventProcess) && !offerings.any(|offering| offering.stomp.enabled) {
+    let by_events = |offering: &OfferingSettings| offering.stomp.enabled || offering.stomp.broker.is_some();
+    if mode == Some(Mode::EventProcess) && !offerings.any(by_events) {
         let message = "no offering gets events, so that this mode has nothing to do";
         let hint = "set stomp_enabled of the offering to true, or choose another mode";
         context.findings.warning(view.place("agent_mode"), "agent_mode", message, hint);
@@ -110,7 +111,7 @@ fn log_shipping(view: &View<'_>) -> Option<LogShipping> {
     })
 }
 
-fn monitoring(view: &View<'_>) -> Monitoring {
+fn monitoring(view: &View<'_>, context: &mut Context<'_, '_>) -> Option<Monitoring> {
     debug_assert!(
         matches!(ALERT_THRESHOLDS_KIND, Kind::Map(Kind::Int(0, 100))),
         "thresholds are percentages"
@@ -118,12 +119,29 @@ fn monitoring(view: &View<'_>) -> Monitoring {
     let view = view.section("monitoring", MONITORING);
     let thresholds = view.entries("alert_thresholds").into_iter();
     let percent = |text: &str| scalar::whole(text).and_then(|number| u8::try_from(number).ok());
-    Monitoring {
+    Some(Monitoring {
         enable_metrics: view.truth("enable_metrics"),
         metrics_port: view.whole("metrics_port"),
         prometheus_url: view.credential_url("prometheus_url"),
+        health_listen: health_listen(&view, context),
+        prometheus_token_file: view.file("prometheus_token_file"),
+        prometheus_tls: offering::tls(&view, "prometheus_verify"),
+        prometheus_tenancy: view.truth("prometheus_tenancy"),
+        prometheus_query_interval: view.duration("prometheus_query_interval")?,
+        minimum_coverage: view.share("minimum_coverage")?,
         alert_thresholds: thresholds
             .filter_map(|(name, _, node)| Some((name, percent(node.text()?)?)))
             .collect(),
+    })
+}
+
+fn health_listen(view: &View<'_>, context: &mut Context<'_, '_>) -> Option<std::net::SocketAddr> {
+    let text = view.text("health_listen")?;
+    let address = text.parse().ok();
+    if address.is_none() {
+        let message = format!("expected an address and a port, found `{text}`");
+        let hint = "for example 0.0.0.0:8081, or 127.0.0.1:8081 for this machine alone";
+        context.findings.error(view.place("health_listen"), &view.path("health_listen"), message, hint);
     }
+    address
 }

@@ -4,6 +4,7 @@
 
 mod cluster;
 mod component;
+mod credentials;
 mod global;
 mod lifecycle;
 mod offering;

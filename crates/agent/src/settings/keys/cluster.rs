@@ -10,8 +10,13 @@ pub(crate) const BACKEND_SETTINGS: &[Key] = &[
     Key::new("api_url", Kind::Url(HTTP), "Root of the API server.")
         .default("https://localhost:8443")
         .shown("https://api.okd.example.com:6443"),
-    Key::new("token", Kind::Secret, "Token for the cluster; give this, token_file or token_config.")
-        .shown("your-okd-token"),
+    Key::new(
+        "token",
+        Kind::Secret,
+        "Token for the cluster; give this, token_file, token_config, kubeconfig or client_cert. In a \
+         pod, the pod's service account is used if none is given.",
+    )
+    .shown("your-okd-token"),
     Key::new("token_file", Kind::Path, "File that holds the token; read anew when it changes.")
         .example("/etc/waldur-site-agent/okd-token"),
     Key::new("token_config", Kind::Section(TOKEN_CONFIG), "Another source of the token.").commented(),
@@ -24,8 +29,42 @@ pub(crate) const BACKEND_SETTINGS: &[Key] = &[
     .default("true"),
     Key::new("ca_file", Kind::Path, "File of CA certificates for the API server.")
         .example("/etc/waldur-site-agent/okd-ca.pem"),
+    Key::new(
+        "client_cert",
+        Kind::Path,
+        "File of a client certificate in PEM, shown to the API server; alone or beside a token.",
+    )
+    .example("/etc/waldur-site-agent/okd-client.pem"),
+    Key::new("client_key", Kind::Path, "File of that certificate's key in PEM.")
+        .example("/etc/waldur-site-agent/okd-client-key.pem"),
+    Key::new(
+        "kubeconfig",
+        Kind::Path,
+        "A kubeconfig, which tells what is not given here: API server, CA, proxy, and a user by \
+         token, client certificate or program (`exec`). Its token is read anew when it changes.",
+    )
+    .example("/etc/waldur-site-agent/kubeconfig"),
+    Key::new(
+        "kubeconfig_context",
+        Kind::Text,
+        "The context of that kubeconfig; its current one if not given.",
+    )
+    .example("okd-production"),
     Key::new("proxy", Kind::CredentialUrl(&["http", "https"]), "Proxy for requests to the cluster.")
         .example("http://proxy.example.com:3128"),
+    Key::new(
+        "agent_namespace",
+        Kind::Text,
+        "Namespace for what the agent keeps on the cluster, such as the ledger of usage; that of its service account if \
+         not given.",
+    )
+    .example("waldur-system"),
+    Key::new(
+        "prometheus_url",
+        Kind::CredentialUrl(HTTP),
+        "The Prometheus of this cluster, where the file serves several; see `monitoring`.",
+    )
+    .example("https://prometheus.okd.example.com"),
     Key::new("namespace_prefix", Kind::Prefix, "Before the name of every namespace that the agent makes.")
         .default("waldur-"),
     Key::new("allocation_prefix", Kind::Prefix, "Between namespace_prefix and the slug of the resource.")
@@ -137,7 +176,8 @@ pub(crate) const TOKEN_CONFIG: &[Key] = &[
     Key::new(
         "service_account_path",
         Kind::Path,
-        "For `service_account`: the directory that holds the file `token`.",
+        "The directory of the mounted service account: for `service_account` it holds the file \
+         `token`, for refresh_token_secret also `ca.crt` and `namespace`.",
     )
     .default("/var/run/secrets/kubernetes.io/serviceaccount"),
     Key::new("token_file_path", Kind::Path, "For `file`: the file; read anew when it changes.")
@@ -146,14 +186,46 @@ pub(crate) const TOKEN_CONFIG: &[Key] = &[
 ];
 
 pub(crate) const OAUTH: &[Key] = &[
-    Key::new("client_id", Kind::Text, "The client.").required().example("waldur-site-agent"),
-    Key::new("client_secret", Kind::Secret, "Its secret.").required().example("your-client-secret"),
-    Key::new("refresh_token", Kind::Secret, "The refresh token to begin with.")
-        .required()
-        .example("your-refresh-token"),
-    Key::new("token_endpoint", Kind::Url(HTTP), "Where tokens are fetched.")
-        .required()
-        .example("https://oauth.okd.example.com/oauth/token"),
+    Key::new(
+        "grant_type",
+        Kind::Choice(&["refresh_token", "client_credentials", "password"]),
+        "What is shown to get tokens. Without it `password` where username is given, else \
+         `refresh_token` where that is, else `client_credentials`. `password` is OpenShift's \
+         challenge flow, as `oc login` does it.",
+    )
+    .example("refresh_token"),
+    Key::new(
+        "client_id",
+        Kind::Text,
+        "The client; `openshift-challenging-client` if not given with `password`.",
+    )
+    .example("waldur-site-agent"),
+    Key::new("client_secret", Kind::Secret, "Its secret.").example("your-client-secret"),
+    Key::new(
+        "refresh_token",
+        Kind::Secret,
+        "For `refresh_token`: the one to begin with. If the server gives another, that is used \
+         from then on.",
+    )
+    .example("your-refresh-token"),
+    Key::new(
+        "refresh_token_secret",
+        Kind::Text,
+        "Name of a Secret in the namespace of the agent's pod in which the last refresh token is \
+         kept for the next start. The pod's service account needs get, create and patch on it.",
+    )
+    .example("waldur-site-agent-refresh-token"),
+    Key::new("username", Kind::Text, "For `password`: the user.").example("waldur-agent"),
+    Key::new("password", Kind::Secret, "For `password`: the user's password.").example("your-password"),
+    Key::new("scope", Kind::Text, "What the token is to be good for, if not for all that the client may.")
+        .example("openid"),
+    Key::new(
+        "token_endpoint",
+        Kind::Url(HTTP),
+        "Where tokens are fetched; without it the API server is asked \
+         (`/.well-known/oauth-authorization-server`).",
+    )
+    .example("https://oauth.okd.example.com/oauth/token"),
 ];
 
 pub(crate) const LIMIT_RANGE: &[Key] = &[

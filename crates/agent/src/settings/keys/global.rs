@@ -11,7 +11,7 @@ pub(crate) const ALERT_THRESHOLDS_KIND: Kind = Kind::Map(&Kind::Int(0, 100));
 pub(crate) const GLOBAL: &[Key] = &[
     Key::new(
         "agent_mode",
-        Kind::Choice(&["order_process", "report", "membership_sync", "event_process"]),
+        Kind::Choice(&["order_process", "report", "membership_sync", "event_process", "all"]),
         "The mode to run when the command line names none.",
     )
     .example("order_process"),
@@ -49,7 +49,8 @@ pub(crate) const GLOBAL: &[Key] = &[
     Key::new(
         "global_proxy",
         Kind::CredentialUrl(&["http", "https", "socks5", "socks5h"]),
-        "Proxy for requests to Waldur.",
+        "Proxy for requests to Waldur and for the event broker; NO_PROXY names hosts that the broker may be at \
+         without it.",
     )
     .example("http://proxy.example.com:3128"),
     Key::new("sentry_dsn", Kind::CredentialUrl(HTTP), "Where errors are reported to Sentry.")
@@ -61,7 +62,7 @@ pub(crate) const GLOBAL: &[Key] = &[
     )
     .example("https://apm.example.com"),
     Key::new("log_shipping", Kind::Section(LOG_SHIPPING), "Sending of the agent's log to Waldur."),
-    Key::new("monitoring", Kind::Section(MONITORING), "Metrics and alerts.").later(),
+    Key::new("monitoring", Kind::Section(MONITORING), "Health, and where usage is measured; metrics and alerts."),
     Key::new(
         "offerings",
         Kind::List(&Kind::Section(OFFERING)),
@@ -83,10 +84,47 @@ pub(crate) const LOG_SHIPPING: &[Key] = &[
 ];
 
 pub(crate) const MONITORING: &[Key] = &[
-    Key::new("enable_metrics", Kind::Bool, "Whether metrics are offered.").default("false"),
-    Key::new("metrics_port", Kind::Int(1, 65_535), "The port that offers them.").example("8080"),
-    Key::new("prometheus_url", Kind::CredentialUrl(HTTP), "The Prometheus to ask for usage.")
-        .example("https://prometheus.example.com"),
+    Key::new("enable_metrics", Kind::Bool, "Whether metrics are offered.").default("false").later(),
+    Key::new("metrics_port", Kind::Int(1, 65_535), "The port that offers them.").example("8080").later(),
+    Key::new(
+        "prometheus_url",
+        Kind::CredentialUrl(HTTP),
+        "The Prometheus or Thanos Querier to ask for usage; the agent samples quotas itself if not given.",
+    )
+    .example("https://prometheus.example.com"),
+    Key::new(
+        "prometheus_token_file",
+        Kind::Path,
+        "File with the token for it; that of the cluster is used if not given. Sent by https only, or on this machine.",
+    )
+    .example("/etc/waldur-site-agent/prometheus-token"),
+    Key::new(
+        "prometheus_verify",
+        Kind::BoolOrPath,
+        "Verification of its certificate: true, false, or a file of CA certificates.",
+    )
+    .default("true"),
+    Key::new(
+        "prometheus_tenancy",
+        Kind::Bool,
+        "Whether queries name their namespaces as OpenShift's port for tenants wants it.",
+    )
+    .default("false"),
+    Key::new("prometheus_query_interval", Kind::Duration, "Least time between two queries.").default("1"),
+    Key::new(
+        "minimum_coverage",
+        Kind::Share,
+        "Share of a month's minutes of which data must be there, or its hours are held back.",
+    )
+    .default("0.9"),
     Key::new("alert_thresholds", ALERT_THRESHOLDS_KIND, "Thresholds in percent of the quota, by name.")
-        .example("{cpu_usage_percent: 80, memory_usage_percent: 90, storage_usage_percent: 85}"),
+        .example("{cpu_usage_percent: 80, memory_usage_percent: 90, storage_usage_percent: 85}")
+        .later(),
+    Key::new(
+        "health_listen",
+        Kind::Text,
+        "Address and port that tell health by HTTP: /healthz whether the agent is alive, /readyz whether Waldur, the \
+         cluster and the event broker answer.",
+    )
+    .example("0.0.0.0:8081"),
 ];

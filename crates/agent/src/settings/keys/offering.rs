@@ -113,8 +113,7 @@ pub(crate) const OFFERING: &[Key] = &[
         "event_processing",
         Kind::Section(EVENT_PROCESSING),
         "A STOMP broker that is reached without web socket.",
-    )
-    .later(),
+    ),
     Key::new("project_template", Kind::Section(PROJECT_TEMPLATE), "What a new project is furnished with.")
         .later(),
 ];

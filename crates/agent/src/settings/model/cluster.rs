@@ -17,8 +17,25 @@ pub struct ClusterSettings {
     pub token: ClusterToken,
     /// Verification of the API server's certificate.
     pub tls: TlsVerify,
+    /// The name that the certificate must be for, where that is not the host of `api_url`.
+    pub server_name: Option<String>,
+    /// Certificate and key that the agent shows in TLS.
+    pub client_certificate: Option<(PemSource, PemSource)>,
     /// Proxy for requests to the cluster.
     pub proxy: Option<CredentialUrl>,
+    /// Where the agent keeps what has to last; the namespace of its service account if none is given.
+    pub agent_namespace: Option<String>,
+    /// The cluster's own Prometheus; that of `monitoring` if none is given.
+    pub prometheus_url: Option<CredentialUrl>,
+}
+
+/// Where a text in PEM is.
+#[derive(Clone, Debug)]
+pub enum PemSource {
+    /// In this file.
+    File(PathBuf),
+    /// Here.
+    Text(SecretString),
 }
 
 /// Where the bearer token for the cluster comes from.
@@ -36,17 +53,66 @@ pub enum ClusterToken {
         /// The file.
         path: PathBuf,
     },
-    /// A refresh token at an OAuth server.
-    OAuth {
-        /// The client.
-        client_id: String,
-        /// Its secret.
-        client_secret: SecretString,
-        /// The refresh token to begin with.
-        refresh_token: SecretString,
-        /// Where tokens are fetched.
-        token_endpoint: Url,
+    /// An OAuth server.
+    OAuth(Box<OAuthSettings>),
+    /// A user of a kubeconfig.
+    Kubeconfig {
+        /// The file.
+        path: PathBuf,
+        /// The context; the current one if none is named.
+        context: Option<String>,
+        /// Whether a program makes the tokens.
+        runs: bool,
     },
+    /// None: the client certificate says who the agent is.
+    ClientCertificate,
+}
+
+/// A client of an OAuth server.
+#[derive(Clone, Debug)]
+pub struct OAuthSettings {
+    /// What is shown to get tokens.
+    pub grant: OAuthGrant,
+    /// The client.
+    pub client_id: String,
+    /// Its secret.
+    pub client_secret: Option<SecretString>,
+    /// Where tokens are fetched; asked of the API server if not given.
+    pub token_endpoint: Option<Url>,
+    /// What the token is to be good for.
+    pub scope: Option<String>,
+}
+
+/// What is shown to an OAuth server.
+#[derive(Clone, Debug)]
+pub enum OAuthGrant {
+    /// A refresh token.
+    RefreshToken {
+        /// The one to begin with.
+        token: SecretString,
+        /// Where the last one is kept.
+        store: Option<RefreshTokenStore>,
+    },
+    /// The client's own id and secret.
+    ClientCredentials,
+    /// A user's name and password, to OpenShift's challenge flow.
+    Password {
+        /// The user.
+        username: String,
+        /// The password.
+        password: SecretString,
+    },
+}
+
+/// A Secret in the namespace of the agent's pod.
+#[derive(Clone, Debug)]
+pub struct RefreshTokenStore {
+    /// Name of the Secret.
+    pub name: String,
+    /// Root of the API server of the cluster that the agent runs in.
+    pub api_url: Url,
+    /// The service account of the pod: `token`, `ca.crt` and `namespace`.
+    pub directory: PathBuf,
 }
 
 /// How a server's certificate is verified.
@@ -56,6 +122,8 @@ pub enum TlsVerify {
     System,
     /// By the certificates in this PEM file.
     CaFile(PathBuf),
+    /// By the certificates in this PEM text.
+    CaData(String),
     /// Not at all.
     Off,
 }

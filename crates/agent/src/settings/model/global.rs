@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::OfferingSettings;
-use crate::settings::CredentialUrl;
+use super::{OfferingSettings, TlsVerify};
+use crate::settings::{CredentialUrl, ExactDecimal};
 
 /// A complete, checked configuration.
 #[derive(Clone, Debug)]
@@ -41,7 +41,7 @@ pub struct Settings {
     pub monitoring: Monitoring,
 }
 
-/// One of the four kinds of work of the agent. Waldur contract §1.9.
+/// One of the four kinds of work of the agent, or all of them. Waldur contract §1.9.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mode {
     /// Orders, by polling.
@@ -52,6 +52,8 @@ pub enum Mode {
     MembershipSync,
     /// Orders and members, by events.
     EventProcess,
+    /// All of them.
+    All,
 }
 
 impl Mode {
@@ -62,12 +64,13 @@ impl Mode {
             Self::Report => "report",
             Self::MembershipSync => "membership_sync",
             Self::EventProcess => "event_process",
+            Self::All => "all",
         }
     }
 
     /// The mode of this name.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::OrderProcess, Self::Report, Self::MembershipSync, Self::EventProcess]
+        [Self::OrderProcess, Self::Report, Self::MembershipSync, Self::EventProcess, Self::All]
             .into_iter()
             .find(|mode| mode.as_str() == name)
     }
@@ -137,6 +140,18 @@ pub struct Monitoring {
     pub metrics_port: Option<u16>,
     /// The Prometheus to ask for usage.
     pub prometheus_url: Option<CredentialUrl>,
+    /// A file with the token for it; that of the cluster if none is given.
+    pub prometheus_token_file: Option<PathBuf>,
+    /// Verification of its certificate.
+    pub prometheus_tls: TlsVerify,
+    /// Whether queries name their namespaces beside the query (OpenShift: tenancy port).
+    pub prometheus_tenancy: bool,
+    /// Least time between two queries.
+    pub prometheus_query_interval: Duration,
+    /// Share of minutes with data below which hours are held back.
+    pub minimum_coverage: ExactDecimal,
+    /// Where health is told by HTTP.
+    pub health_listen: Option<std::net::SocketAddr>,
     /// Thresholds in percent of the quota, by name (`cpu_usage_percent`, …).
     pub alert_thresholds: Vec<(String, u8)>,
 }

@@ -10,9 +10,10 @@ const TOKENS: &str = include_str!("../../../../../examples/okd-config-with-token
 fn the_flat_example_loads_and_says_what_has_no_effect_yet() {
     check(
         FLAT,
-        "config.yaml:64:1: note: event_processing: is checked, but has no effect in this version\n\
-         config.yaml:73:1: note: project_template: is checked, but has no effect in this version\n\
-         config.yaml:87:1: note: monitoring: is checked, but has no effect in this version",
+        "config.yaml:73:1: note: project_template: is checked, but has no effect in this version\n\
+         config.yaml:88:3: note: monitoring.enable_metrics: is checked, but has no effect in this version\n\
+         config.yaml:89:3: note: monitoring.metrics_port: is checked, but has no effect in this version\n\
+         config.yaml:91:3: note: monitoring.alert_thresholds: is checked, but has no effect in this version",
     );
     let settings = loaded(FLAT).settings;
     assert_eq!(settings.agent_mode, Some(Mode::EventProcess));
@@ -47,7 +48,8 @@ fn each_document_of_the_token_example_loads_by_itself() {
             ClusterToken::Static(_) => "static",
             ClusterToken::ServiceAccount { .. } => "service_account",
             ClusterToken::File { .. } => "file",
-            ClusterToken::OAuth { .. } => "oauth",
+            ClusterToken::OAuth(_) => "oauth",
+            ClusterToken::Kubeconfig { .. } | ClusterToken::ClientCertificate => "no key of token_config",
         })
         .collect();
     assert_eq!(kinds, ["static", "service_account", "file", "oauth"]);

@@ -183,8 +183,8 @@ fn the_cluster_token_must_be_given_once() {
     for (lines, expected) in [
         (
             "",
-            "9: backend_settings.token: no token for the cluster is given (give token, token_file or token_config; in the \
-             cluster itself `token_config: {token_type: service_account}`)",
+            "9: backend_settings.token: no token for the cluster is given (give token, token_file, token_config, \
+             kubeconfig or client_cert; in the cluster itself `token_config: {token_type: service_account}`)",
         ),
         (
             "      token: a\n      token_file: /etc/b\n",
@@ -204,10 +204,39 @@ fn the_cluster_token_must_be_given_once() {
              write `token_type: file`)",
         ),
         (
-            "      token_config: {token_type: oauth, oauth_config: {client_id: a, client_secret: b, refresh_token: c}}\n",
-            "10: backend_settings.token_config.oauth_config.token_endpoint: is missing (for example `token_endpoint: \
-             https://oauth.okd.example.com/oauth/token`)",
+            "      token_config: {token_type: oauth, oauth_config: {refresh_token: c}}\n",
+            "10: backend_settings.token_config.oauth_config.client_id: is missing; grant_type `refresh_token` needs it",
         ),
+        (
+            "      token_config: {token_type: oauth, oauth_config: {username: a}}\n",
+            "10: backend_settings.token_config.oauth_config.password: is missing; grant_type `password` needs it",
+        ),
+        (
+            "      token_config: {token_type: oauth, oauth_config: {username: a, password: b, refresh_token: c}}\n",
+            "10: warning: backend_settings.token_config.oauth_config.refresh_token: is ignored, as grant_type is \
+             `password` (remove it)",
+        ),
+        (
+            "      token_config: {token_type: oauth, oauth_config: {client_id: a, refresh_token: c, \
+             refresh_token_secret: d}}\n",
+            "10: warning: backend_settings.token_config.oauth_config.refresh_token_secret: is ignored, as the agent does \
+             not run in a pod (KUBERNETES_SERVICE_HOST is not set) (the last refresh token is then lost when the agent ends)",
+        ),
+        ("      token_config: {token_type: oauth, oauth_config: {client_id: a, client_secret: b}}\n", ""),
+        (
+            "      kubeconfig: /missing\n",
+            "10: backend_settings.kubeconfig: the kubeconfig `/missing` cannot be read: entity not found",
+        ),
+        (
+            "      kubeconfig: /etc/token\n",
+            "10: backend_settings.kubeconfig: the kubeconfig `/etc/token` is not one (line 1); it must be what `oc config \
+             view --raw` prints",
+        ),
+        (
+            "      client_cert: /etc/a\n",
+            "10: backend_settings.client_key: is missing; `client_cert` is given, and the two belong together",
+        ),
+        ("      client_cert: /etc/a\n      client_key: /etc/b\n", ""),
         ("      token_config: {token_type: SERVICE_ACCOUNT}\n", ""),
     ] {
         let expected: Vec<&str> = Some(expected).filter(|text| !text.is_empty()).into_iter().collect();

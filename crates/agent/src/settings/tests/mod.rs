@@ -1,5 +1,7 @@
 //! The configuration as its writer sees it: texts in, findings and settings out.
 
+mod arbitrary;
+mod credentials;
 mod examples;
 mod faults;
 mod forms;

@@ -51,7 +51,7 @@ impl Waldur {
             };
             state.users.insert(user);
             if let Some(token) = &seed.token {
-                state.tokens.insert(token.clone(), Token { user: uuid, used: now });
+                state.tokens.insert(token.clone(), Token { user: uuid, used: now, expires: None });
             }
             uuid
         })
@@ -172,8 +172,20 @@ impl Waldur {
         self.change(|state| {
             let used = state.now();
             state.tokens.retain(|_, known| known.user != user);
-            state.tokens.insert(token.to_owned(), Token { user, used });
+            state.tokens.insert(token.to_owned(), Token { user, used, expires: None });
         });
+    }
+
+    /// An access token of a user as an identity provider gives it, good for so long.
+    pub fn access_token(&self, user: Uuid, lifetime: std::time::Duration) -> String {
+        self.change(|state| {
+            let now = state.now();
+            let expires = now.checked_add(lifetime).unwrap_or(Timestamp::MAX);
+            let id = format!("{:032x}", state.rng.u128(..));
+            let token = crate::bound_token::jwt(&user.to_string(), "waldur", Some(expires), &id);
+            state.tokens.insert(token.clone(), Token { user, used: now, expires: Some(expires) });
+            token
+        })
     }
 
     /// Takes every token of a user away.

@@ -52,6 +52,12 @@ impl Waldur {
         self.with(|state| Some(state.offerings.find(|row| row.slug == slug)?.uuid))
     }
 
+    /// The offering as its provider sees it.
+    #[must_use]
+    pub fn provider_offering(&self, offering: Uuid) -> Option<Value> {
+        self.view(|view| Some(view.offering(view.state.offerings.get(offering)?, &Fields::all())))
+    }
+
     /// The resource as staff sees it.
     #[must_use]
     pub fn resource(&self, resource: Uuid) -> Option<Value> {

@@ -71,6 +71,8 @@ impl User {
 pub(crate) struct Token {
     pub(crate) user: Uuid,
     pub(crate) used: Timestamp,
+    /// Of an access token that an identity provider gave: its end. These come as `Bearer` only.
+    pub(crate) expires: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug)]

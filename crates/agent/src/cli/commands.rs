@@ -1,0 +1,148 @@
+//! The command lines of the smaller commands of the Python agent.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{FAILED, ModeArg, UNUSABLE, load};
+use crate::commands::{Manner, health, limits, load_components, usernames};
+use crate::settings::Settings;
+use crate::telemetry::{self, Console};
+
+/// Part of the help of those that change something.
+pub(super) const EXIT_CODES: &str = "\
+Exit codes: 0 all done; 1 something failed; 2 the command line or the configuration cannot be used.";
+/// Part of the help of the health check.
+pub(super) const HEALTH_EXIT_CODES: &str = "Exit codes: 0 healthy; 1 not.";
+
+#[derive(Debug, clap::Args)]
+pub(super) struct CommonArgs {
+    /// Configuration file
+    #[arg(short, long, default_value = "waldur-site-agent-config.yaml", value_name = "FILE")]
+    config_file: PathBuf,
+    /// Say what would be done, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Ignored; the Python agent's command takes it
+    #[arg(short, long, value_enum, hide = true)]
+    mode: Option<ModeArg>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct LimitsArgs {
+    #[command(flatten)]
+    common: CommonArgs,
+    /// The other way: write the limits that the quotas on the cluster stand for into Waldur, as the Python agent did.
+    /// This replaces what customers have bought
+    #[arg(long)]
+    from_cluster: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct HealthArgs {
+    /// Configuration file
+    #[arg(short, long, default_value = "/etc/waldur-site-agent/config.yaml", value_name = "FILE")]
+    config_file: PathBuf,
+    /// How old the last heartbeat may be, in seconds
+    #[arg(long, default_value_t = 300, value_name = "SECONDS")]
+    max_age: u64,
+    /// Look at the heartbeat only, not whether Waldur answers
+    #[arg(long)]
+    liveness_only: bool,
+}
+
+/// Whatever a command takes that does nothing here.
+#[derive(Debug, clap::Args)]
+pub(super) struct IgnoredArgs {
+    /// Ignored
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    ignored: Vec<String>,
+}
+
+pub(super) fn load_components(args: &CommonArgs) -> u8 {
+    with(args, async |settings, manner| Ok(load_components::run(settings, manner).await))
+}
+
+pub(super) fn sync_offering_users(args: &CommonArgs) -> u8 {
+    with(args, async |settings, manner| Ok(usernames::run(settings, manner).await))
+}
+
+pub(super) fn sync_resource_limits(args: &LimitsArgs) -> u8 {
+    with(&args.common, async |settings, manner| {
+        if args.from_cluster {
+            Ok(limits::to_waldur(settings, manner).await)
+        } else {
+            limits::to_cluster(settings, manner).await
+        }
+    })
+}
+
+fn with(args: &CommonArgs, run: impl AsyncFnOnce(&Settings, Manner) -> anyhow::Result<bool>) -> u8 {
+    let _ = args.mode;
+    let Some(loaded) = load(&args.config_file, false) else {
+        return UNUSABLE;
+    };
+    let settings = loaded.settings;
+    if let Err(error) = telemetry::init(settings.log_level, settings.log_file.as_deref(), Console::Error) {
+        anstream::eprintln!("{error:#}");
+        return UNUSABLE;
+    }
+    let manner = Manner { dry_run: args.dry_run || settings.dry_run };
+    match block_on(run(&settings, manner)) {
+        Some(Ok(true)) => 0,
+        Some(Ok(false)) | None => FAILED,
+        Some(Err(error)) => {
+            anstream::eprintln!("{error:#}");
+            UNUSABLE
+        }
+    }
+}
+
+/// Liveness, and unless that is all, whether Waldur answers. Anything that is wrong is exit 1: probes know no other.
+pub(super) fn health(args: &HealthArgs) -> u8 {
+    let (beats, text) = health::beats(Duration::from_secs(args.max_age));
+    let mut healthy = report(beats, &text);
+    if healthy && !args.liveness_only {
+        let Some(loaded) = load(&args.config_file, false) else {
+            return FAILED;
+        };
+        let answered = block_on(health::answers(&loaded.settings));
+        let (answers, text) = answered.unwrap_or((false, "cannot ask Waldur".to_owned()));
+        healthy = report(answers, &text);
+    }
+    if healthy { 0 } else { FAILED }
+}
+
+fn report(well: bool, text: &str) -> bool {
+    for line in text.lines().map(planner::names::one_line) {
+        if well {
+            anstream::println!("{line}");
+        } else {
+            anstream::eprintln!("{line}");
+        }
+    }
+    well
+}
+
+/// Says why a command does nothing here.
+pub(super) fn nothing(_: &IgnoredArgs, why: &str) -> u8 {
+    anstream::println!("{why}");
+    0
+}
+
+pub(super) const NO_HOMEDIRS: &str =
+    "Nothing to do: projects on OKD have no home directories, so none are created.";
+pub(super) const NO_HISTORY: &str =
+    "Nothing to do: the cluster keeps no usage of the past, so there is none to load into Waldur.";
+pub(super) const NO_TEST_ORDER: &str = "Nothing to do: orders are not simulated here; `waldur_site_agent -m \
+    order_process --once --dry-run` shows what real ones would do, and `waldur_site_diagnostics --write-test` tries \
+    everything on the cluster.";
+
+fn block_on<T>(work: impl Future<Output = T>) -> Option<T> {
+    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => Some(runtime.block_on(work)),
+        Err(error) => {
+            anstream::eprintln!("cannot start: {error}");
+            None
+        }
+    }
+}

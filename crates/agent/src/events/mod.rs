@@ -1,0 +1,256 @@
+//! Messages of Waldur's event broker: they wake keys, and are acknowledged after the work.
+//!
+//! ```text
+//! subscribe: where are the messages? → transport: TCP, TLS, WebSocket → session: STOMP
+//!     → intake: which keys does it wake? → engine works → acknowledged
+//! ```
+//!
+//! A connection that breaks is made again for ever, with growing pauses; after each, a pass catches up with what was
+//! missed. Messages carry no truth: nothing here changes anything on the cluster.
+
+mod import;
+mod intake;
+mod proxy;
+mod session;
+mod subscribe;
+mod tls;
+mod transport;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use secrecy::SecretString;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+
+use self::intake::Intake;
+use self::session::{End, Parties};
+use self::subscribe::{Connection, Found};
+pub use self::transport::{Transport, TransportOptions};
+use crate::engine::{Engine, Offering};
+
+/// Processor that agents with events are registered with (contract §6.2).
+const PROCESSOR: &str = "OfferingOrderProcessor";
+/// Pause after the first failure.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// Longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// A connection that was good for so long has not failed.
+const GOOD_AFTER: Duration = Duration::from_secs(5);
+/// A loop that is not heard of for so long is stuck: connecting and every pause take less.
+const STUCK_AFTER: Duration = Duration::from_secs(300);
+
+/// How messages reach an offering.
+#[derive(Clone, Debug)]
+pub struct EventOptions {
+    /// Who makes the queue.
+    pub way: Way,
+    /// Where the broker is.
+    pub transport: Transport,
+    /// Types of objects to hear of, in Waldur's words.
+    pub object_types: Vec<&'static str>,
+    /// Heart-beats in both directions, in milliseconds; 0: none.
+    pub heart_beat_ms: u64,
+    /// Prefix of `waldur/parent` on namespaces that may be offered for import; the project's slug follows.
+    pub parent_prefix: String,
+}
+
+/// Whose queue it is.
+#[derive(Clone)]
+pub enum Way {
+    /// Waldur's, which makes it on request.
+    Waldur,
+    /// One that is there already.
+    Broker {
+        /// Login.
+        username: Option<String>,
+        /// Passcode.
+        password: Option<SecretString>,
+        /// As the broker calls it.
+        destination: String,
+    },
+}
+
+impl std::fmt::Debug for Way {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Waldur => f.write_str("Waldur"),
+            Self::Broker { destination, .. } => write!(f, "Broker({destination})"),
+        }
+    }
+}
+
+/// Listens for an offering until `stop`; then waits until `drained` says that the work has ended, to acknowledge it.
+pub(crate) async fn listen(
+    engine: Arc<Engine>,
+    index: usize,
+    options: EventOptions,
+    stop: CancellationToken,
+    drained: CancellationToken,
+) {
+    let name = engine.offering(index).options.name.clone();
+    let span = tracing::info_span!("events", offering = %name);
+    async {
+        let listener = Listener { engine: &engine, index, options: &options, stop: &stop, drained: &drained };
+        let connections = tokio::select! {
+            () = stop.cancelled() => return,
+            connections = listener.first() => connections,
+        };
+        let intake = Intake::start(Arc::clone(&engine), index, options.clone(), stop.clone());
+        let runs = connections.into_iter().enumerate();
+        let runs = runs.map(|(number, connection)| listener.keep_up(number, connection, &intake));
+        futures::future::join_all(runs).await;
+    }
+    .instrument(span)
+    .await;
+}
+
+struct Listener<'a> {
+    engine: &'a Arc<Engine>,
+    index: usize,
+    options: &'a EventOptions,
+    stop: &'a CancellationToken,
+    drained: &'a CancellationToken,
+}
+
+impl Listener<'_> {
+    fn offering(&self) -> &Offering {
+        self.engine.offering(self.index)
+    }
+
+    /// What the connection is called where health is told.
+    fn name(&self, number: usize) -> String {
+        let name = &self.offering().options.name;
+        if number == 0 { format!("events of {name}") } else { format!("events of {name} ({number})") }
+    }
+
+    /// The connections to make; none where the server has no events.
+    async fn first(&self) -> Vec<Connection> {
+        let mut failures = 0;
+        loop {
+            self.alive(0);
+            match subscribe::find(self.offering(), self.options).await {
+                Ok(Found::Connections(connections)) => return connections,
+                Ok(Found::NoEvents) => {
+                    self.engine.health().gone(&self.name(0));
+                    self.offering().subscribed.send_replace(true);
+                    return Vec::new();
+                }
+                Err(error) => {
+                    tracing::error!(error = %error, "cannot subscribe to messages; will try again");
+                    self.trouble(0, format!("cannot subscribe to messages: {error}"));
+                }
+            }
+            failures += 1;
+            tokio::time::sleep(pause(failures)).await;
+        }
+    }
+
+    fn alive(&self, number: usize) {
+        self.engine.health().progress(&self.name(number), STUCK_AFTER);
+    }
+
+    fn trouble(&self, number: usize, trouble: String) {
+        self.engine.health().broker(&self.name(number), Some(trouble));
+    }
+
+    /// Connects and connects again.
+    async fn keep_up(&self, number: usize, first: Connection, intake: &Intake) {
+        let mut connection = Some(first);
+        let mut failures = 0_u32;
+        while !self.stop.is_cancelled() {
+            self.alive(number);
+            let begun = Instant::now();
+            let good = AtomicBool::new(false);
+            let end = self.one(number, &mut connection, intake, &good).await;
+            if good.into_inner() && begun.elapsed() >= GOOD_AFTER {
+                failures = 0;
+            }
+            failures = failures.saturating_add(1);
+            let pause = pause(failures);
+            let pause_ms = pause.as_millis() as u64;
+            match end {
+                End::Stopped => return,
+                End::Refused(reason) => {
+                    // The token may be another by now, or the queue gone.
+                    connection = None;
+                    tracing::error!(reason, pause_ms, "the broker refuses; registering again");
+                    self.trouble(number, format!("the broker refuses: {reason}"));
+                }
+                End::Lost(reason) => {
+                    tracing::warn!(reason, pause_ms, "no connection to the broker; trying again");
+                    self.trouble(number, format!("no connection to the broker: {reason}"));
+                }
+            }
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// One connection, from its registration to its end.
+    async fn one(
+        &self,
+        number: usize,
+        known: &mut Option<Connection>,
+        intake: &Intake,
+        good: &AtomicBool,
+    ) -> End {
+        let transport = &self.options.transport;
+        let address = transport.address();
+        let connect = async {
+            let is_current = match known.as_ref() {
+                Some(known) => subscribe::is_current(self.offering(), self.options, known).await,
+                None => false,
+            };
+            if !is_current {
+                *known = self.again(number).await?;
+            }
+            transport.connect().await.map_err(|error| format!("{address}: {error:#}"))
+        };
+        let connected = tokio::select! {
+            () = self.stop.cancelled() => return End::Stopped,
+            connected = connect => connected,
+        };
+        let (pipe, connection) = match (connected, &*known) {
+            (Ok(pipe), Some(connection)) => (pipe, connection),
+            (Ok(_), None) => return End::Refused("there is no queue any more".to_owned()),
+            (Err(reason), _) => return End::Lost(reason),
+        };
+        let subscribed = || {
+            good.store(true, Ordering::Relaxed);
+            tracing::info!(address, "messages come");
+            self.engine.health().broker(&self.name(number), None);
+            self.offering().subscribed.send_replace(true);
+            // What was told before nobody was there to hear.
+            self.offering().want_passes();
+        };
+        let parties = Parties {
+            take: &|incoming| intake.take(incoming),
+            subscribed: &subscribed,
+            alive: &|| self.alive(number),
+            stop: self.stop,
+            drained: self.drained,
+        };
+        session::run(pipe, &connection.login, &connection.queues, &parties).await
+    }
+
+    async fn again(&self, number: usize) -> Result<Option<Connection>, String> {
+        match subscribe::find(self.offering(), self.options).await {
+            Ok(Found::Connections(mut connections)) if number < connections.len() => {
+                Ok(Some(connections.swap_remove(number)))
+            }
+            Ok(_) => Ok(None),
+            Err(error) => Err(format!("cannot register the queue: {error}")),
+        }
+    }
+}
+
+/// Doubles with each failure; between half and all of it, by chance.
+fn pause(failures: u32) -> Duration {
+    let full =
+        FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1))).min(LONGEST_PAUSE);
+    full.mul_f64(0.5 + fastrand::f64() / 2.0)
+}

@@ -1,0 +1,197 @@
+//! The manifests of `waldur_site_agent rbac`: what an administrator applies so that the agent has the rights that a
+//! configuration needs, and no others. Pure: settings in, text out.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use anyhow::{Context as _, bail};
+use planner::policy::Flavour;
+use url::Url;
+
+use crate::cluster::Needs;
+use crate::cluster::rights::{Feature, Right};
+use crate::settings::{ClusterToken, OAuthGrant, OfferingSettings, Settings};
+use crate::setup;
+
+/// What the manifests are called.
+#[derive(Clone, Debug)]
+pub struct Names {
+    /// Namespace of the service account.
+    pub namespace: String,
+    /// Service account, ClusterRole and ClusterRoleBinding.
+    pub account: String,
+}
+
+/// The manifests for one cluster of this configuration, as a YAML stream for `oc apply -f -`. `offering` chooses the
+/// cluster where there are several.
+///
+/// # Errors
+/// More than one cluster and no choice, or an offering that is not there.
+pub fn manifests(
+    settings: &Settings,
+    offering: Option<&str>,
+    flavour: Flavour,
+    names: &Names,
+) -> anyhow::Result<String> {
+    let cluster = cluster(settings, offering)?;
+    let offerings = settings.offerings.iter().filter(|offering| offering.cluster.api_url == *cluster);
+    let offerings: Vec<&OfferingSettings> = offerings.collect();
+    let rights = rights(&offerings, flavour);
+    Ok(render(cluster, &offerings, &rights, names) + &kept_tokens(&offerings, names))
+}
+
+/// The right to keep refresh tokens in Secrets of the agent's own namespace; nothing where none are kept.
+fn kept_tokens(offerings: &[&OfferingSettings], names: &Names) -> String {
+    let stores = offerings.iter().filter_map(|offering| match &offering.cluster.token {
+        ClusterToken::OAuth(oauth) => match &oauth.grant {
+            OAuthGrant::RefreshToken { store, .. } => store.as_ref(),
+            OAuthGrant::ClientCredentials | OAuthGrant::Password { .. } => None,
+        },
+        _ => None,
+    });
+    let secrets: BTreeSet<String> = stores.map(|store| quoted(&store.name)).collect();
+    if secrets.is_empty() {
+        return String::new();
+    }
+    let secrets = secrets.into_iter().collect::<Vec<_>>().join(", ");
+    let (namespace, account) = (quoted(&names.namespace), quoted(&names.account));
+    format!(
+        "---\n\
+         # Where refresh tokens are kept (`refresh_token_secret`), in the namespace and cluster that the agent runs in\n\
+         apiVersion: rbac.authorization.k8s.io/v1\n\
+         kind: Role\n\
+         metadata:\n  name: {account}\n  namespace: {namespace}\n\
+         rules:\n  - apiGroups: [\"\"]\n    resources: [\"secrets\"]\n    resourceNames: [{secrets}]\n    verbs: [\"get\", \
+         \"patch\"]\n  - apiGroups: [\"\"]\n    resources: [\"secrets\"]\n    verbs: [\"create\"]\n\
+         ---\n\
+         apiVersion: rbac.authorization.k8s.io/v1\n\
+         kind: RoleBinding\n\
+         metadata:\n  name: {account}\n  namespace: {namespace}\n\
+         roleRef:\n  apiGroup: rbac.authorization.k8s.io\n  kind: Role\n  name: {account}\n\
+         subjects:\n  - kind: ServiceAccount\n    name: {account}\n    namespace: {namespace}\n"
+    )
+}
+
+fn cluster<'a>(settings: &'a Settings, offering: Option<&str>) -> anyhow::Result<&'a Url> {
+    let listed = |texts: Vec<String>| texts.join(", ");
+    if let Some(name) = offering {
+        let known = settings.offerings.iter();
+        let found = settings.offerings.iter().find(|offering| offering.name == name);
+        let found = found.with_context(|| {
+            let known = known.map(|offering| format!("`{}`", offering.name)).collect();
+            format!("the configuration has no offering `{name}`; it has {}", listed(known))
+        })?;
+        return Ok(&found.cluster.api_url);
+    }
+    let first = settings.offerings.first().context("the configuration has no offering")?;
+    let other = settings.offerings.iter().find(|other| other.cluster.api_url != first.cluster.api_url);
+    if let Some(other) = other {
+        bail!(
+            "the offerings are on several clusters ({}, {}); say for which with --offering NAME",
+            first.cluster.api_url,
+            other.cluster.api_url
+        );
+    }
+    Ok(&first.cluster.api_url)
+}
+
+/// Everything that these offerings need together, each right once.
+fn rights(offerings: &[&OfferingSettings], flavour: Flavour) -> Vec<Right> {
+    let mut all: Vec<Right> = Vec::new();
+    for offering in offerings {
+        let needs: Needs = setup::needs(offering);
+        // Without members to let in, no role is given.
+        let roles = if needs.access { offering.roles.cluster_roles() } else { Vec::new() };
+        for right in needs.rights(flavour, &roles) {
+            let same = all.iter_mut().find(|known| {
+                (known.feature, known.group, known.resource) == (right.feature, right.group, right.resource)
+            });
+            match same {
+                Some(known) => {
+                    known.names.extend(right.names);
+                    known.names.sort();
+                    known.names.dedup();
+                }
+                None => all.push(right),
+            }
+        }
+    }
+    all.sort_by_key(|right| right.feature);
+    all
+}
+
+fn render(cluster: &Url, offerings: &[&OfferingSettings], rights: &[Right], names: &Names) -> String {
+    let (namespace, account) = (quoted(&names.namespace), quoted(&names.account));
+    let secret = quoted(&format!("{}-token", names.account));
+    let served: Vec<String> = offerings.iter().map(|offering| comment(&offering.name)).collect();
+    let mut text = format!(
+        "# What the Waldur site agent needs on {} for: {}.\n\
+         # Apply as a cluster administrator: oc apply -f FILE\n\
+         # The token, for `token` or a token file, once the cluster has filled the Secret in:\n\
+         #   oc -n {} extract secret/{}-token --keys=token --to=-\n\
+         # An agent that runs in the cluster as this service account needs no Secret.\n\
+         apiVersion: v1\n\
+         kind: Namespace\n\
+         metadata:\n  name: {namespace}\n\
+         ---\n\
+         apiVersion: v1\n\
+         kind: ServiceAccount\n\
+         metadata:\n  name: {account}\n  namespace: {namespace}\n\
+         ---\n\
+         apiVersion: rbac.authorization.k8s.io/v1\n\
+         kind: ClusterRole\n\
+         metadata:\n  name: {account}\n\
+         rules:\n",
+        comment(cluster.as_str()),
+        served.join(", "),
+        names.namespace,
+        names.account
+    );
+    let mut said: Option<Feature> = None;
+    for right in rights {
+        if said != Some(right.feature) {
+            let without = right.feature.without().map(|without| format!("; without: {without}"));
+            // Writing to a text cannot fail.
+            let _ = writeln!(text, "  # {}{}", right.feature.purpose(), without.unwrap_or_default());
+            said = Some(right.feature);
+        }
+        rule(&mut text, right);
+    }
+    let _ = write!(
+        text,
+        "---\n\
+         apiVersion: rbac.authorization.k8s.io/v1\n\
+         kind: ClusterRoleBinding\n\
+         metadata:\n  name: {account}\n\
+         roleRef:\n  apiGroup: rbac.authorization.k8s.io\n  kind: ClusterRole\n  name: {account}\n\
+         subjects:\n  - kind: ServiceAccount\n    name: {account}\n    namespace: {namespace}\n\
+         ---\n\
+         apiVersion: v1\n\
+         kind: Secret\n\
+         metadata:\n  name: {secret}\n  namespace: {namespace}\n  annotations:\n    \
+         kubernetes.io/service-account.name: {account}\n\
+         type: kubernetes.io/service-account-token\n"
+    );
+    text
+}
+
+fn rule(text: &mut String, right: &Right) {
+    let list = |items: &[&str]| items.iter().map(|item| quoted(item)).collect::<Vec<_>>().join(", ");
+    let names: Vec<&str> = right.names.iter().map(String::as_str).collect();
+    let _ = writeln!(text, "  - apiGroups: [{}]", list(&[right.group]));
+    let _ = writeln!(text, "    resources: [{}]", list(&[right.resource]));
+    if !names.is_empty() {
+        let _ = writeln!(text, "    resourceNames: [{}]", list(&names));
+    }
+    let _ = writeln!(text, "    verbs: [{}]", list(right.verbs));
+}
+
+/// A text as YAML, whatever is in it: a JSON string is one.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// A text that ends no comment.
+fn comment(text: &str) -> String {
+    planner::names::one_line(text)
+}

@@ -1,0 +1,11 @@
+//! The agent with programs that nobody here wrote: a real Prometheus with blocks made by promtool.
+//!
+//! `cargo xtask test` installs them; without them these tests fail.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod prometheus;
+#[expect(dead_code, reason = "the fixture of the other tests, of which these use a part")]
+#[path = "../it/site.rs"]
+mod site;
+mod usage;
+mod usage_faults;

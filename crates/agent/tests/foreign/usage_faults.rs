@@ -1,0 +1,1 @@
+//! What goes wrong with Prometheus and the ledger.

@@ -1,0 +1,117 @@
+//! Orders and members by events.
+
+use std::time::{Duration, Instant};
+
+use agent::settings::Mode;
+use serde_json::json;
+use simulator::waldur::OrderState;
+
+use crate::listening::Listening;
+use crate::members::access;
+use crate::site::{Site, limits, within};
+
+/// How soon something has to be done after it was ordered.
+const SOON: Duration = Duration::from_secs(1);
+
+#[tokio::test]
+async fn an_order_is_done_within_a_second_and_its_message_acknowledged() {
+    let site = Site::start().await;
+    let agent = site.listening(&site.by_events()).await;
+    let begun = Instant::now();
+    let (order, resource) = site.order("Shop", limits());
+    site.ends(order, OrderState::Done).await;
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+    assert_eq!(site.hard(&site.backend_id(resource))["requests.cpu"], "4");
+    site.all_acknowledged().await;
+    agent.stop().await;
+    assert!(site.broker().connections().is_empty());
+}
+
+#[tokio::test]
+async fn a_role_given_or_taken_is_on_the_cluster_within_a_second() {
+    let site = Site::start().await;
+    site.planted("shop");
+    site.planted("blog");
+    let agent = site.listening(&site.by_events()).await;
+    assert_eq!(site.access("shop"), access(&[("edit", &["max.manager"]), ("view", &["mia.member"])]));
+    let mia = site.user("mia.member");
+    let begun = Instant::now();
+    site.sim.waldur.add_member(site.project, mia, "PROJECT.MANAGER");
+    let both = access(&[("edit", &["max.manager", "mia.member"]), ("view", &["mia.member"])]);
+    site.comes("the role is given", || ["shop", "blog"].iter().all(|name| site.access(name) == both)).await;
+    site.sim.waldur.remove_member(site.project, mia, "PROJECT.MEMBER");
+    let one = access(&[("edit", &["max.manager", "mia.member"])]);
+    site.comes("the role is taken", || ["shop", "blog"].iter().all(|name| site.access(name) == one)).await;
+    assert!(begun.elapsed() < 2 * SOON, "{:?}", begun.elapsed());
+    site.all_acknowledged().await;
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn flags_of_a_resource_reach_its_quota() {
+    let site = Site::start().await;
+    let resource = site.planted("shop");
+    let agent = site.listening(&site.by_events()).await;
+    assert_eq!(site.hard("shop")["pods"], "50");
+    site.sim.waldur.set_flags(resource, true, false, false);
+    site.comes("the quota is shut", || site.hard("shop")["pods"] == "0").await;
+    site.sim.waldur.set_flags(resource, false, false, false);
+    site.comes("the quota is back", || site.hard("shop")["pods"] == "50").await;
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn orders_of_all_kinds_follow_each_other() {
+    let site = Site::start().await;
+    let agent = site.listening(&site.by_events()).await;
+    let (order, resource) = site.order("Shop", limits());
+    site.ends(order, OrderState::Done).await;
+    let name = site.backend_id(resource);
+    let order = site.update(resource, json!({"cpu": 8}));
+    site.ends(order, OrderState::Done).await;
+    assert_eq!(site.hard(&name)["requests.cpu"], "8");
+    let order = site.terminate(resource);
+    site.ends(order, OrderState::Done).await;
+    assert!(site.namespace(&name).is_none());
+    site.all_acknowledged().await;
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_burst_about_one_resource_is_one_or_two_reconciles() {
+    let site = Site::start().await;
+    let resource = site.planted("shop");
+    let agent = site.listening(&site.by_events()).await;
+    site.sim.reset_traffic();
+    let body = json!({
+        "object_type": "resource", "offering_uuid": site.offering.simple().to_string(),
+        "resource_uuid": resource.simple().to_string(),
+    });
+    for _ in 0..1000 {
+        site.publish(body.to_string());
+    }
+    site.all_acknowledged().await;
+    let shape = format!("/api/marketplace-provider-resources/{}/", resource.simple());
+    let requests = site.sim.waldur_server.traffic.requests();
+    let looks = requests.iter().filter(|request| request.path == shape).count();
+    assert!((1..=2).contains(&looks), "{looks}");
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn all_modes_run_in_one_process_over_one_set_of_connections() {
+    let site = Site::start().await;
+    site.planted("shop");
+    let agent = Listening::start(&site.by_events(), Mode::All);
+    site.settles().await;
+    let (order, _) = site.order("Blog", limits());
+    site.ends(order, OrderState::Done).await;
+    site.comes("members are kept", || !site.access("shop").is_empty()).await;
+    assert_eq!(site.broker().connections().len(), 1);
+    agent.stop().await;
+    // Without events it polls.
+    let agent = Listening::start(&site.with_members().with_global("polling_interval: 1\n"), Mode::All);
+    let (order, _) = site.order("Wiki", limits());
+    site.ends(order, OrderState::Done).await;
+    within("the agent stops", agent.stop()).await;
+}

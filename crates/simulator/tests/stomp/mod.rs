@@ -1,0 +1,4 @@
+//! A STOMP client and what it goes through, for the simulated broker and for a real one.
+
+pub(crate) mod client;
+pub(crate) mod conversations;
