@@ -1,7 +1,7 @@
 //! The manifests of `waldur_site_agent rbac`: what an administrator applies so that the agent has the rights that a
 //! configuration needs, and no others. Pure: settings in, text out.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use anyhow::{Context as _, bail};
@@ -10,7 +10,9 @@ use url::Url;
 
 use crate::cluster::Needs;
 use crate::cluster::rights::{Feature, Right};
-use crate::settings::{ClusterToken, OAuthGrant, OfferingSettings, Settings};
+use crate::settings::{
+    ClusterToken, ComponentSettings, OAuthGrant, OfferingSettings, RefreshTokenStore, Settings,
+};
 use crate::setup;
 
 /// What the manifests are called.
@@ -37,37 +39,99 @@ pub fn manifests(
     let offerings = settings.offerings.iter().filter(|offering| offering.cluster.api_url == *cluster);
     let offerings: Vec<&OfferingSettings> = offerings.collect();
     let rights = rights(&offerings, flavour);
-    Ok(render(cluster, &offerings, &rights, names) + &kept_tokens(&offerings, names))
+    let mut text = render(cluster, &offerings, &rights, names);
+    text.push_str(&local_roles(&offerings, names));
+    text.push_str(&monitoring(settings, &offerings, flavour, names));
+    Ok(text)
 }
 
-/// The right to keep refresh tokens in Secrets of the agent's own namespace; nothing where none are kept.
-fn kept_tokens(offerings: &[&OfferingSettings], names: &Names) -> String {
-    let stores = offerings.iter().filter_map(|offering| match &offering.cluster.token {
-        ClusterToken::OAuth(oauth) => match &oauth.grant {
-            OAuthGrant::RefreshToken { store, .. } => store.as_ref(),
-            OAuthGrant::ClientCredentials | OAuthGrant::Password { .. } => None,
-        },
-        _ => None,
-    });
-    let secrets: BTreeSet<String> = stores.map(|store| quoted(&store.name)).collect();
-    if secrets.is_empty() {
-        return String::new();
+/// What the agent keeps in namespaces, beside projects: Roles there, and who has them.
+fn local_roles(offerings: &[&OfferingSettings], names: &Names) -> String {
+    let mut rules: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for offering in offerings {
+        if let Some(store) = refresh_token_store(offering) {
+            let secret = quoted(&store.name);
+            let own = rules.entry(&names.namespace).or_default();
+            own.insert(format!(
+                "  # the refresh token, kept in the cluster and namespace that the agent runs in\n  - apiGroups: \
+                 [\"\"]\n    resources: [\"secrets\"]\n    resourceNames: [{secret}]\n    verbs: [\"get\", \"patch\"]\n  \
+                 - apiGroups: [\"\"]\n    resources: [\"secrets\"]\n    verbs: [\"create\"]\n"
+            ));
+        }
+        if keeps_hours(offering) {
+            let namespace = offering.cluster.agent_namespace.as_deref().unwrap_or(&names.namespace);
+            rules.entry(namespace).or_default().insert(
+                "  # the hours that have been measured\n  - apiGroups: [\"\"]\n    resources: [\"configmaps\"]\n    \
+                 verbs: [\"get\", \"list\", \"create\", \"patch\"]\n"
+                    .to_owned(),
+            );
+        }
     }
-    let secrets = secrets.into_iter().collect::<Vec<_>>().join(", ");
-    let (namespace, account) = (quoted(&names.namespace), quoted(&names.account));
+    rules.into_iter().map(|(namespace, rules)| local_role(namespace, &rules, names)).collect()
+}
+
+fn local_role(namespace: &str, rules: &BTreeSet<String>, names: &Names) -> String {
+    let (own, account, namespace) = (quoted(&names.namespace), quoted(&names.account), quoted(namespace));
+    let rules: String = rules.iter().map(String::as_str).collect();
     format!(
         "---\n\
-         # Where refresh tokens are kept (`refresh_token_secret`), in the namespace and cluster that the agent runs in\n\
          apiVersion: rbac.authorization.k8s.io/v1\n\
          kind: Role\n\
          metadata:\n  name: {account}\n  namespace: {namespace}\n\
-         rules:\n  - apiGroups: [\"\"]\n    resources: [\"secrets\"]\n    resourceNames: [{secrets}]\n    verbs: [\"get\", \
-         \"patch\"]\n  - apiGroups: [\"\"]\n    resources: [\"secrets\"]\n    verbs: [\"create\"]\n\
+         rules:\n{rules}\
          ---\n\
          apiVersion: rbac.authorization.k8s.io/v1\n\
          kind: RoleBinding\n\
          metadata:\n  name: {account}\n  namespace: {namespace}\n\
          roleRef:\n  apiGroup: rbac.authorization.k8s.io\n  kind: Role\n  name: {account}\n\
+         subjects:\n  - kind: ServiceAccount\n    name: {account}\n    namespace: {own}\n"
+    )
+}
+
+fn refresh_token_store(offering: &OfferingSettings) -> Option<&RefreshTokenStore> {
+    match &offering.cluster.token {
+        ClusterToken::OAuth(oauth) => match &oauth.grant {
+            OAuthGrant::RefreshToken { store, .. } => store.as_ref(),
+            OAuthGrant::ClientCredentials | OAuthGrant::Password { .. } => None,
+        },
+        _ => None,
+    }
+}
+
+/// Whether usage is measured as hours, which are kept in a ledger on the cluster.
+fn keeps_hours(offering: &OfferingSettings) -> bool {
+    let hours = |component: &ComponentSettings| {
+        component.usage.as_ref().is_some_and(|usage| usage.measure.is_hours())
+    };
+    offering.reporting && offering.components.iter().any(hours)
+}
+
+/// OpenShift's own Prometheus takes the token of the cluster from whoever may view the monitoring (OpenShift:
+/// ClusterRole `cluster-monitoring-view`).
+fn monitoring(
+    settings: &Settings,
+    offerings: &[&OfferingSettings],
+    flavour: Flavour,
+    names: &Names,
+) -> String {
+    let monitoring = &settings.monitoring;
+    let asks = |offering: &&&OfferingSettings| {
+        keeps_hours(offering)
+            && (offering.cluster.prometheus_url.is_some() || monitoring.prometheus_url.is_some())
+    };
+    let own_token = monitoring.prometheus_token_file.is_none() && !monitoring.prometheus_tenancy;
+    if flavour != Flavour::OpenShift || !own_token || offerings.iter().find(asks).is_none() {
+        return String::new();
+    }
+    let (namespace, account) = (quoted(&names.namespace), quoted(&names.account));
+    let name = quoted(&format!("{}-monitoring", names.account));
+    format!(
+        "---\n\
+         # Usage is measured by the cluster's Prometheus, with the agent's token\n\
+         apiVersion: rbac.authorization.k8s.io/v1\n\
+         kind: ClusterRoleBinding\n\
+         metadata:\n  name: {name}\n\
+         roleRef:\n  apiGroup: rbac.authorization.k8s.io\n  kind: ClusterRole\n  name: cluster-monitoring-view\n\
          subjects:\n  - kind: ServiceAccount\n    name: {account}\n    namespace: {namespace}\n"
     )
 }

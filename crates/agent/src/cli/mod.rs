@@ -4,6 +4,7 @@
 //! where something would be changed, and with 1 for everything that failed.
 
 mod adopt;
+mod chart;
 mod commands;
 mod config;
 mod diagnose;
@@ -11,6 +12,7 @@ mod plan;
 mod program;
 mod rbac;
 mod run;
+mod usage;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -117,6 +119,8 @@ enum Command {
     Adopt(adopt::AdoptArgs),
     /// Give up projects: labels are removed, everything else stays
     Abandon(adopt::AbandonArgs),
+    /// Show what was measured of a month, with what Waldur has of it
+    Usage(usage::UsageArgs),
 }
 
 impl Command {
@@ -128,6 +132,7 @@ impl Command {
             Self::Apply(args) => plan::apply(args),
             Self::Adopt(args) => adopt::adopt(args),
             Self::Abandon(args) => adopt::abandon(args),
+            Self::Usage(args) => usage::run(args),
             Self::Diagnose(args) => diagnose::run(args),
             Self::LoadComponents(args) => commands::load_components(args),
             Self::SyncResourceLimits(args) => commands::sync_resource_limits(args),

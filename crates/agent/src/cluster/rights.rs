@@ -310,7 +310,7 @@ mod tests {
             "groups",
             "serviceaccounts",
             "identities",
-            "bind",
+            "\"bind\"",
             "deployments",
             "delete\", \"projects",
         ] {

@@ -70,6 +70,8 @@ struct Held {
     got: Option<Timestamp>,
     renew_at: Timestamp,
     last_error: Option<CredentialError>,
+    /// The last error is that a server does not accept the token.
+    refused: bool,
     /// After a failure nothing is tried before this.
     next_try: Timestamp,
     failures_in_a_row: u32,
@@ -106,11 +108,22 @@ impl Held {
         self.token.as_ref().is_some_and(|held| held.expose_secret() == token.expose_secret())
     }
 
+    /// A server has not refused this token, as it or another had before.
+    fn accepted(&mut self, token: &SecretString) {
+        if self.refused && self.is(token) {
+            self.refused = false;
+            self.last_error = None;
+            self.failures_in_a_row = 0;
+            self.next_try = Timestamp::default();
+        }
+    }
+
     fn failed(&mut self, renewal: Renewal, error: CredentialError, now: Timestamp) {
         self.failures += 1;
         self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
         let pause = schedule::pause(renewal, self.failures_in_a_row, fastrand::f64());
         self.next_try = schedule::later(now, pause);
+        self.refused = false;
         self.last_error = Some(error);
     }
 }
@@ -204,7 +217,12 @@ impl Credential {
         let token = token.map_err(|error| ApiError::unavailable(peer, request, &error.to_string()))?;
         let refused = match send(token.clone()).await {
             Err(error) if error.failure == Failure::Unauthorized => error,
-            other => return other,
+            other => {
+                if other.is_ok() {
+                    self.shared.held().accepted(&token);
+                }
+                return other;
+            }
         };
         let token = match self.another(&token).await {
             Ok(token) => token,
@@ -249,6 +267,7 @@ impl Credential {
         ));
         if held.is(token) {
             held.failed(self.shared.source.renewal(), error.clone(), Timestamp::now());
+            held.refused = true;
         }
         error
     }
@@ -301,6 +320,7 @@ impl Shared {
             _ => {
                 let error = self.no_other(held.expires);
                 held.last_error = Some(error.clone());
+                held.refused = true;
                 Err(error)
             }
         }
@@ -339,6 +359,7 @@ impl Shared {
         held.renew_at = schedule::renew_at(self.source.renewal(), now, fetched.expires);
         held.next_try = Timestamp::default();
         held.last_error = None;
+        held.refused = false;
         if !same {
             held.renewals += 1;
             held.got = Some(now);

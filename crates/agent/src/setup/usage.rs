@@ -11,7 +11,7 @@ use crate::credentials::{Credential, TokenSource};
 use crate::engine::{Engine, EngineOptions, Offering, Scope};
 use crate::settings::{ComponentSettings, ExactDecimal, OfferingSettings, Settings};
 use crate::usage::prometheus::{Prometheus, PrometheusOptions};
-use crate::usage::{ReportOptions, Reported, Reports};
+use crate::usage::{ReportOptions, Reported, Reports, Samples};
 use crate::waldur::http::Verify;
 
 /// Puts together what reports usage, on the offerings of an engine where it has them. Nothing is sent.
@@ -49,6 +49,7 @@ pub fn usage(
                 omit_anomalous: offering.omit_anomalous_usage_components,
                 agent_namespace: offering.cluster.agent_namespace.clone(),
                 minimum_coverage: thousandths(settings.monitoring.minimum_coverage),
+                samples: Samples::default(),
             })
         });
         reported.push(built.with_context(|| format!("offering `{}` cannot be served", offering.name))?);

@@ -1,6 +1,7 @@
 //! Measures hours that are not in the ledger yet, by Prometheus, and writes them there.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use planner::usage::ledger::{self, Closed, Day, Entry, Life, Lived, Source};
@@ -12,10 +13,21 @@ use planner::usage::sums::Sums;
 
 use super::ledger::Ledger;
 use super::prometheus::{Prometheus, Range};
-use crate::error::ApiError;
+use crate::error::{ApiError, Peer};
 
+/// How long a report asks for hours before it tells what is known so far: after a long absence there are many.
+pub(super) const FOR_A_REPORT: Duration = Duration::from_secs(600);
 /// Hours that one query asks for.
 const HOURS_AT_ONCE: usize = 6;
+
+/// Which hours are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// Those that are not recorded, as far as there is time.
+    Missing,
+    /// All of them.
+    All,
+}
 
 /// Hours of a day, one after the other, with the lives of which they are wanted.
 #[derive(Debug, Default)]
@@ -35,9 +47,15 @@ pub(super) async fn collect(
     rules: &[Rule],
     lives: &BTreeMap<Life, Lived>,
     sums: &mut Sums,
-    again: bool,
+    extent: Extent,
 ) -> Result<(), ApiError> {
-    for chunk in chunks(rules, lives, sums, again) {
+    let begun = Instant::now();
+    for chunk in chunks(rules, lives, sums, extent == Extent::All) {
+        if extent == Extent::Missing && begun.elapsed() > FOR_A_REPORT {
+            let message =
+                "there are more hours to ask for than one report has time for; the next one goes on";
+            return Err(ApiError::unavailable(Peer::Prometheus, "hours", message));
+        }
         let Some((first, last)) = chunk.windows.first().zip(chunk.windows.last()) else { continue };
         let (begin, end) = (first.begin, last.end);
         let mut day = Day::new();

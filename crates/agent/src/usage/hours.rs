@@ -12,7 +12,7 @@ use planner::usage::sums::{self, MonthWindows, Sums};
 use uuid::Uuid;
 
 use super::ledger::Ledger;
-use super::{Reported, Reports, collect};
+use super::{Reported, Reports, collect, sampler};
 use crate::error::{ApiError, Peer};
 use crate::waldur::dto;
 
@@ -49,16 +49,25 @@ pub(super) async fn hours(
     rules: &[Rule],
     resources: &[dto::ReportedResource],
     months: &[Month],
-    now: Timestamp,
+    (now, last_of): (Timestamp, Option<Uuid>),
 ) -> Result<Hours, ApiError> {
     let zone = &reports.options.zone;
-    let closed = sums::closed_by(now);
+    let closed = if last_of.is_some() { now } else { sums::closed_by(now) };
     let ledger = ledger(reported).await?;
     let here = lives(reported, resources);
+    let current = Month::of(now, zone);
     let mut hours = Hours { months: BTreeMap::new(), failure: None };
     for month in months {
-        let mut sums = Sums::new(MonthWindows::new(*month, zone, closed), zone.clone());
+        let mut windows = MonthWindows::new(*month, zone, closed);
+        if last_of.is_some() && *month == current {
+            // The hour that has begun is closed by the end of the namespace.
+            windows.windows.extend(Window::around(now, zone).up_to(now));
+        }
+        let mut sums = Sums::new(windows, zone.clone());
         ledger.read(&mut sums).await?;
+        if let Some(resource) = last_of {
+            sums.lives.retain(|life, _| life.resource == resource);
+        }
         let lives = settle(&mut sums, &here, now);
         let ended: Vec<&Life> =
             lives.iter().filter(|(_, life)| life.just_ended).map(|(life, _)| life).collect();
@@ -69,8 +78,14 @@ pub(super) async fn hours(
         let wanted = ledger_of(reports, &ledger);
         if let Some(prometheus) = reported.prometheus.as_ref().filter(|_| open) {
             let lives = lives.into_iter().map(|(life, known)| (life, known.lived)).collect();
-            let collected = collect::collect(prometheus, wanted, rules, &lives, &mut sums, false).await;
+            let collected =
+                collect::collect(prometheus, wanted, rules, &lives, &mut sums, collect::Extent::Missing)
+                    .await;
             hours.failure = hours.failure.or(collected.err());
+        }
+        if reported.prometheus.is_none() {
+            reported.samples.note_resources(resources);
+            hours.failure = hours.failure.or(sampler::settle(reported, wanted, &mut sums).await.err());
         }
         settle(&mut sums, &here, now);
         hours.months.insert(*month, sums);

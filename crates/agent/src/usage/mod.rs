@@ -13,7 +13,9 @@ mod hours;
 mod ledger;
 mod pass;
 pub mod prometheus;
+mod sampler;
 mod send;
+pub mod show;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,6 +26,7 @@ use jiff::tz::TimeZone;
 use planner::usage::month::Month;
 use planner::usage::rule::Rule;
 use prometheus::Prometheus;
+pub use sampler::Samples;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
@@ -72,6 +75,8 @@ pub struct Reported {
     pub agent_namespace: Option<String>,
     /// Share of minutes with data below which a month's hours are held back, in thousandths.
     pub minimum_coverage: u64,
+    /// What is sampled where there is no Prometheus.
+    pub samples: Samples,
 }
 
 /// What reports usage.
@@ -120,7 +125,8 @@ pub(crate) async fn run(reports: &Reports, period: Duration, health: &Health, st
         .offerings
         .iter()
         .map(|reported| offering_loop(reports, reported, (period, health), &watches, stop));
-    futures::future::join_all(loops).await;
+    let samples = reports.offerings.iter().map(|reported| sampler::run(reports, reported, stop));
+    futures::join!(futures::future::join_all(loops), futures::future::join_all(samples));
     watches.close();
     watches.wait().await;
 }
@@ -132,8 +138,47 @@ pub async fn report_once(reports: &Reports) -> bool {
 
 /// The same as of an instant, which decides on the months and on the hours that are closed.
 pub async fn report_at(reports: &Reports, now: Timestamp) -> bool {
-    let passes = reports.offerings.iter().map(|reported| pass::pass(reports, reported, now));
+    let passes = reports.offerings.iter().map(|reported| pass::pass(reports, reported, now, None));
     futures::future::join_all(passes).await.into_iter().all(|passed| passed.is_ok())
+}
+
+/// Looks at the quotas of offerings whose hours are sampled, for the minute in which `now` is; whether all could be seen.
+pub async fn sample_at(reports: &Reports, now: Timestamp) -> bool {
+    let sampled = reports.offerings.iter().filter(|reported| sampler::samples(reported));
+    let looks = sampled.map(|reported| sampler::sample(reports, reported, now));
+    futures::future::join_all(looks).await.into_iter().all(|looked| looked.is_ok())
+}
+
+/// Reports one month, whether or not it is among those that are reported each period.
+pub async fn report_month(reports: &Reports, month: Month, now: Timestamp) -> bool {
+    let passes = reports.offerings.iter().map(|reported| pass::pass(reports, reported, now, Some(month)));
+    futures::future::join_all(passes).await.into_iter().all(|passed| passed.is_ok())
+}
+
+/// Reports a resource whose namespace is about to be deleted: what was used up to now. Nothing is reported where usage
+/// of the offering is not.
+///
+/// # Errors
+/// Not everything could be said. Whether that is a reason to wait is the caller's to decide.
+pub async fn report_last(reports: &Reports, offering: Uuid, resource: Uuid) -> Result<(), ApiError> {
+    report_last_at(reports, offering, resource, Timestamp::now()).await
+}
+
+/// The same as of an instant.
+///
+/// # Errors
+/// As [`report_last`].
+pub async fn report_last_at(
+    reports: &Reports,
+    offering: Uuid,
+    resource: Uuid,
+    now: Timestamp,
+) -> Result<(), ApiError> {
+    let reported = reports.offerings.iter().find(|reported| reported.offering.options.uuid == offering);
+    match reported {
+        Some(reported) => pass::last(reports, reported, resource, now).await,
+        None => Ok(()),
+    }
 }
 
 async fn offering_loop(
@@ -151,7 +196,7 @@ async fn offering_loop(
             health.progress(&name, LONGEST_PASS);
             let passed = tokio::select! {
                 () = stop.cancelled() => return,
-                passed = pass::pass(reports, reported, Timestamp::now()) => passed,
+                passed = pass::pass(reports, reported, Timestamp::now(), None) => passed,
             };
             if !watching && !reported.is_watched && passed.is_ok() {
                 watching = watch(reported, watches, stop).await.is_ok();

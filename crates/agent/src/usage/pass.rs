@@ -19,8 +19,11 @@ use crate::waldur::dto;
 /// Reports that are sent at the same time.
 const SENT_AT_ONCE: usize = 8;
 
+/// Resources whose hours are held back that are named.
+const SHOWN: usize = 5;
+
 /// What Waldur has of a month, by resource.
-type Known = HashMap<Uuid, KnownMonth>;
+pub(super) type Known = HashMap<Uuid, KnownMonth>;
 
 /// What Waldur has of a resource's month.
 #[derive(Debug, Default)]
@@ -30,14 +33,30 @@ pub(super) struct KnownMonth {
     pub(super) doubtful: BTreeSet<String>,
 }
 
-/// Looks at one offering and sends what has changed. An error means that not everything could be said.
-pub(super) async fn pass(reports: &Reports, reported: &Reported, now: Timestamp) -> Result<(), ApiError> {
-    let result = look(reports, reported, now).await;
+/// Looks at one offering and sends what has changed, of the months that are reported or of one of them. An error means
+/// that not everything could be said.
+pub(super) async fn pass(
+    reports: &Reports,
+    reported: &Reported,
+    now: Timestamp,
+    month: Option<Month>,
+) -> Result<(), ApiError> {
+    let result = look(reports, reported, now, (None, month)).await;
     match &result {
         Ok(counts) => tracing::info!(resources = counts.resources, sent = counts.sent, "usage reported"),
         Err(error) => tracing::error!(error = %error, "usage cannot be reported; will try again"),
     }
     result.map(drop)
+}
+
+/// Reports one resource whose namespace is about to be deleted, with the hour that has begun.
+pub(super) async fn last(
+    reports: &Reports,
+    reported: &Reported,
+    resource: Uuid,
+    now: Timestamp,
+) -> Result<(), ApiError> {
+    look(reports, reported, now, (Some(resource), None)).await.map(drop)
 }
 
 #[derive(Debug, Default)]
@@ -46,26 +65,37 @@ struct Counts {
     sent: usize,
 }
 
-async fn look(reports: &Reports, reported: &Reported, now: Timestamp) -> Result<Counts, ApiError> {
-    heartbeat::beat();
+async fn look(
+    reports: &Reports,
+    reported: &Reported,
+    now: Timestamp,
+    (last_of, month): (Option<Uuid>, Option<Month>),
+) -> Result<Counts, ApiError> {
     let offering = &reported.offering;
-    offering.register("report", "OfferingReportProcessor").await?;
+    if last_of.is_none() {
+        heartbeat::beat();
+        offering.register("report", "OfferingReportProcessor").await?;
+    }
     let components = offering.read_offering().await?.components;
     let rules = taken(reports, reported, &components);
     offering.cluster.surroundings().await?;
-    let (resources, ()) = futures::try_join!(
-        offering.waldur.resources_with_usage(offering.options.uuid),
-        offering.cluster.refresh_kinds(&KINDS)
-    )?;
+    let refresh = async {
+        match last_of {
+            None => offering.cluster.refresh_kinds(&KINDS).await,
+            Some(resource) => offering.cluster.observe(resource, "", true).await.map(drop),
+        }
+    };
+    let (resources, ()) =
+        futures::try_join!(offering.waldur.resources_with_usage(offering.options.uuid, last_of), refresh)?;
     let mut counts = Counts { resources: resources.len(), sent: 0 };
     let mut failure = None;
-    let months = months(reports, reported, now);
+    let months = month.map_or_else(|| months(reports, reported, now), |month| vec![month]);
     let (hour_rules, rules): (Vec<Rule>, Vec<Rule>) =
         rules.into_iter().partition(|rule| rule.measure.is_hours());
     let hours = if hour_rules.is_empty() {
         None
     } else {
-        match hours::hours(reports, reported, &hour_rules, &resources, &months, now).await {
+        match hours::hours(reports, reported, &hour_rules, &resources, &months, (now, last_of)).await {
             Ok(hours) => {
                 failure.clone_from(&hours.failure);
                 Some(hours)
@@ -78,7 +108,8 @@ async fn look(reports: &Reports, reported: &Reported, now: Timestamp) -> Result<
         }
     };
     for month in months {
-        let known = known(offering, None, month).await?;
+        let known = known(offering, last_of, month).await?;
+        let mut held_back: Vec<String> = Vec::new();
         let sending = resources.iter().filter(|resource| resource.takes_usage()).filter_map(|resource| {
             let mut readings = readings(offering, &rules, resource, month, reports, now);
             if let Some(sums) = hours.as_ref().and_then(|hours| hours.months.get(&month)) {
@@ -86,16 +117,20 @@ async fn look(reports: &Reports, reported: &Reported, now: Timestamp) -> Result<
                 let minimum = reported.minimum_coverage;
                 readings.extend(hours::readings(&hour_rules, resource.uuid, sums, minimum, &mut held));
                 if !held.is_empty() {
-                    tracing::warn!(
-                        resource = %resource.uuid.simple(), %month,
-                        "too little data, held back: {}", held.join(", ")
-                    );
+                    held_back.push(format!("{}: {}", resource.uuid.simple(), held.join(", ")));
                 }
             }
             let decision = decide(reported, resource, &readings, known.get(&resource.uuid));
             (!decision.send.is_empty()).then_some((resource, decision))
         });
         let sending: Vec<_> = sending.collect();
+        if !held_back.is_empty() {
+            tracing::warn!(
+                %month, resources = held_back.len(),
+                "hours with too little data are held back; `usage` shows all: {}",
+                held_back.iter().take(SHOWN).cloned().collect::<Vec<_>>().join("; ")
+            );
+        }
         let sent = futures::stream::iter(sending).map(|(resource, decision)| async move {
             send::send(reports, reported, resource, month, decision.send).await
         });
@@ -138,6 +173,15 @@ fn taken(reports: &Reports, reported: &Reported, components: &[dto::Component]) 
             ));
             return false;
         };
+        let by_quota = matches!(rule.measure, Measure::Requests | Measure::Allocation) && rule.quota_key.is_some();
+        if reported.prometheus.is_none() && rule.measure.is_hours() && !by_quota {
+            reports.say_once(format!(
+                "hours of component `{}` of offering `{name}` cannot be measured: without `prometheus_url` only what a \
+                 quota shows can be, as requests or allocation",
+                rule.component
+            ));
+            return false;
+        }
         let billed = component.billing_type.as_str();
         let takes = matches!(billed, "usage" | "limit" | "");
         if !takes {
@@ -152,7 +196,11 @@ fn taken(reports: &Reports, reported: &Reported, components: &[dto::Component]) 
 }
 
 /// What Waldur has of a month.
-async fn known(offering: &Offering, resource: Option<Uuid>, month: Month) -> Result<Known, ApiError> {
+pub(super) async fn known(
+    offering: &Offering,
+    resource: Option<Uuid>,
+    month: Month,
+) -> Result<Known, ApiError> {
     let rows =
         offering.waldur.component_usages(offering.options.uuid, resource, &month.billing_period()).await?;
     let mut known = Known::new();

@@ -174,7 +174,7 @@ impl Prometheus {
         }
         let mut request = self.client.get(self.url.clone()).query(&parameters);
         request = request.header(header::ACCEPT, "application/json");
-        if let Some(token) = token {
+        if let Some(token) = token.filter(|token| !token.expose_secret().is_empty()) {
             let value = header::HeaderValue::try_from(format!("Bearer {}", token.expose_secret()));
             let mut value =
                 value.map_err(|_| unusable("the token holds characters that no header may hold"))?;

@@ -382,11 +382,17 @@ impl Waldur {
         self.http.list(call).await
     }
 
-    /// Resources of an offering that have usage, whether or not it is taken now.
+    /// Resources of an offering that have usage, whether or not it is taken now; or one of them.
     pub(crate) async fn resources_with_usage(
         &self,
         offering: Uuid,
+        only: Option<Uuid>,
     ) -> Result<Vec<dto::ReportedResource>, ApiError> {
+        if let Some(resource) = only {
+            let call = Call::get(resource_path(resource, "")).fields(&dto::ReportedResource::FIELDS);
+            let resource: dto::ReportedResource = self.http.json(call).await?;
+            return Ok(Some(resource).filter(|resource| resource.is_of(offering)).into_iter().collect());
+        }
         let mut call = Call::get("/api/marketplace-provider-resources/")
             .query("offering_uuid", offering.simple().to_string())
             .fields(&dto::ReportedResource::FIELDS);
@@ -394,7 +400,7 @@ impl Waldur {
             call = call.query("state", state);
         }
         let mut resources: Vec<dto::ReportedResource> = self.http.list(call).await?;
-        resources.retain(|resource| resource.offering_uuid.is_none_or(|of| of == offering));
+        resources.retain(|resource| resource.is_of(offering));
         Ok(resources)
     }
 

@@ -94,6 +94,11 @@ pub(crate) struct ReportedResource {
 impl ReportedResource {
     pub(crate) const FIELDS: [&'static str; 4] = ["uuid", "state", "backend_id", "offering_uuid"];
 
+    /// False for a resource of another offering.
+    pub(crate) fn is_of(&self, offering: Uuid) -> bool {
+        self.offering_uuid.is_none_or(|uuid| uuid == offering)
+    }
+
     /// Whether the server takes usage of it now (contract §5.3).
     pub(crate) fn takes_usage(&self) -> bool {
         matches!(self.state.as_str(), "OK" | "Updating" | "Terminating")

@@ -406,3 +406,53 @@ async fn the_night_in_which_clocks_go_back_has_an_hour_more() {
     assert_eq!(whole, 25);
     assert_eq!(site.resource(resource)["current_usages"]["cpu_hours"], Value::from("25.00"));
 }
+
+#[tokio::test]
+async fn the_command_shows_the_ledger_and_measures_a_month_again() {
+    let site = site_at("2026-07-10T09:58:00Z").await;
+    let resource = site.made("Shop", limits()).await;
+    let namespace = site.backend_id(resource);
+    let (from, until) = ("2026-07-10T10:00:00Z", "2026-07-10T14:00:00Z");
+    let mut m = Metrics::default();
+    m.namespace(&namespace, "2026-07-10T09:58:00Z", until);
+    m.pod(&pod(&namespace, "u1", &[("cpu", "1")]), from, until);
+    let prometheus = Prometheus::start(&[&m]).await;
+    let config = site.measuring(&prometheus.url, COMPONENTS);
+    assert!(site.reports_at(&config, "2026-07-10T12:06:00Z").await);
+    let file = site.folder.path().join("usage.yaml");
+    std::fs::write(&file, config.text()).unwrap();
+    let run = async |arguments: &[&str]| {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_waldur_site_agent"));
+        let output = command.env_clear().arg("usage").args(arguments).arg("-c").arg(&file).output();
+        let output = within("the command", output).await.unwrap();
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let rows: Value = serde_json::from_str(&run(&["--month", "2026-07", "--json"]).await).unwrap();
+    assert_eq!(rows[0]["hours"], "2.00");
+    assert_eq!(rows[0]["days"], json!({"2026-07-10": "2.00"}));
+    assert_eq!((&rows[0]["waldur"], &rows[0]["difference"]), (&json!("2.00"), &json!("0.00")));
+    // The month has ended by now, and no hour after noon was measured.
+    assert_eq!(rows[0]["held"], true);
+    let id = resource.simple().to_string();
+    let table = run(&["--month", "2026-07", "--resource", &id]).await;
+    assert!(table.lines().nth(1).unwrap().contains("held back: too little data"), "{table}");
+    assert_eq!(
+        run(&["--month", "2026-07", "--csv", "--resource", &Uuid::nil().to_string()]).await.lines().count(),
+        1
+    );
+    let chart = site.folder.path().join("usage.svg");
+    run(&["--month", "2026-07", "--svg", chart.to_str().unwrap()]).await;
+    assert!(std::fs::read_to_string(chart).unwrap().contains("cpu_hours"));
+    // Dry: nothing is written. Then the hours to 14:00 are found.
+    let ledger = site.ledger(resource);
+    let said = run(&["backfill", "--month", "2026-07", "--dry-run"]).await;
+    assert_eq!(site.ledger(resource), ledger, "{said}");
+    let said = run(&["backfill", "--month", "2026-07"]).await;
+    assert!(said.contains("120 more than before"), "{said}");
+    let rows: Value = serde_json::from_str(&run(&["--month", "2026-07", "--json"]).await).unwrap();
+    assert_eq!(rows[0]["hours"], "4.00");
+    // Too little of the month is known to tell it.
+    assert_eq!(site.told(resource), ["2026-07-01 cpu_hours 2.00"]);
+}

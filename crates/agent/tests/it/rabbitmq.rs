@@ -2,8 +2,10 @@
 //!
 //! What Waldur would make there is made, what it would tell is told; Waldur and the cluster stay simulated.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use agent::settings::Mode;
 use serde_json::json;
@@ -11,7 +13,6 @@ use simulator::rabbitmq::RabbitMq;
 use simulator::waldur::OrderState;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 use crate::listening::{Listening, stomp};
 use crate::site::{Config, Site, limits, within};
@@ -109,30 +110,22 @@ async fn node() -> RabbitMq {
     RabbitMq::start(Path::new(env!("CARGO_TARGET_TMPDIR"))).await.unwrap()
 }
 
-/// What the agent tells of itself by HTTP.
-struct Health {
-    url: String,
-    _served: JoinHandle<()>,
-}
-
-impl Health {
-    async fn of(agent: &Listening) -> Self {
-        // Free now, and nobody here asks for this very one.
-        let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let engine = Arc::clone(&agent.engine);
-        let served = agent::health::serve(address, engine, CancellationToken::new()).await.unwrap();
-        Self { url: format!("http://{address}/readyz"), _served: tokio::spawn(served) }
-    }
-
-    async fn until_ready_says(&self, what: &str) {
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        let says = async {
-            while !http.get(&self.url).send().await.unwrap().text().await.unwrap().contains(what) {
-                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+/// Waits until the agent says that it is ready, or why it is not.
+async fn until_readiness_says(address: SocketAddr, what: &str) {
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let url = format!("http://{address}/readyz");
+    let says = async {
+        loop {
+            // The agent may not have begun to listen.
+            if let Ok(answer) = http.get(&url).send().await
+                && answer.text().await.unwrap().contains(what)
+            {
+                return;
             }
-        };
-        within(&format!("/readyz says {what}"), says).await;
-    }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    within(&format!("/readyz says {what}"), says).await;
 }
 
 /// What Waldur has the broker make when an agent registers. The agent's own registration later finds it there.
@@ -143,7 +136,7 @@ async fn registered(site: &Site) -> simulator::waldur::Listener {
     let agent = Listening::start(&config, Mode::EventProcess);
     within("the agent registers", broker.wait_until(|broker| !broker.connections().is_empty())).await;
     agent.stop().await;
-    site.sim.waldur.listeners().into_iter().next().expect("a queue")
+    site.sim.waldur.listeners().into_iter().next().unwrap()
 }
 
 /// Publishes what Waldur tells of this offering, as soon as it does; what the broker does not take is lost, as it is
@@ -214,21 +207,29 @@ async fn a_full_queue_drops_messages_and_no_work() {
 async fn a_plain_broker_over_tcp_may_refuse_and_fall_silent() {
     let rabbit = Rabbit::plain("agent", "not yet known to the agent").await;
     let passcode = r"pass\word:1";
+    // Free now, and nobody here asks for this very one.
+    let health = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let config = rabbit.by_tcp("agent", passcode);
+    let config = config.with_global(&format!("monitoring: {{health_listen: '{health}'}}\n"));
     // Without the broker it still does what it finds by itself.
     let (order, _) = rabbit.site.order("At the start", limits());
-    let agent = Listening::start(&rabbit.by_tcp("agent", passcode), Mode::EventProcess);
+    let agent = rabbit.site.process(&config, "event_process");
     rabbit.site.ends(order, OrderState::Done).await;
-    let health = Health::of(&agent).await;
-    health.until_ready_says("Access refused for user").await;
+    until_readiness_says(health, "Access refused for user").await;
     rabbit.broker.add_user("agent", passcode).await.unwrap();
     rabbit.is_listened_to().await;
     rabbit.order_comes_through("Let in").await;
 
-    health.until_ready_says("ok").await;
+    until_readiness_says(health, "ok").await;
     rabbit.broker.freeze().unwrap();
-    health.until_ready_says("silent").await;
+    until_readiness_says(health, "silent").await;
     rabbit.broker.thaw().unwrap();
-    health.until_ready_says("ok").await;
+    until_readiness_says(health, "ok").await;
     rabbit.order_comes_through("After the silence").await;
-    rabbit.end(agent).await;
+
+    agent.signal("TERM");
+    let ended = agent.end().await;
+    assert_eq!(ended.code(), Some(0), "{}", ended.all());
+    assert!(!ended.all().contains(passcode));
+    rabbit.forward.abort();
 }

@@ -217,3 +217,32 @@ async fn under_the_documented_role_the_start_says_what_is_reduced_and_which_rule
         said.iter().filter(|event| event.starts_with("reduced: ")).map(String::as_str).collect();
     insta::assert_snapshot!(said.join("\n"));
 }
+
+#[tokio::test]
+async fn what_is_kept_in_namespaces_has_roles_there() {
+    let site = Site::start().await;
+    let mut config = site.config().with_components(
+        "gpu: {measured_unit: h, accounting_type: usage, quota: requests.nvidia.com/gpu, usage: {measure: requests}}\n",
+    );
+    config.services.push_str("reporting_backend: okd\n");
+    config.global.push_str("monitoring: {prometheus_url: 'https://thanos.example'}\n");
+    let printed = rbac(&site, &config, &["--namespace", "marketplace"]).await;
+    assert_eq!(printed.code(), Some(0), "{}", printed.all());
+    let documents = documents(&printed.stdout);
+    let of_kind =
+        |kind: &str| documents.iter().filter(|document| document["kind"] == kind).collect::<Vec<_>>();
+    let role = of_kind("Role");
+    assert_eq!(role.len(), 1, "{}", printed.stdout);
+    assert_eq!(role[0]["metadata"]["namespace"], "marketplace");
+    assert_eq!(role[0]["rules"][0]["resources"], json!(["configmaps"]));
+    assert_eq!(of_kind("RoleBinding")[0]["subjects"][0]["namespace"], "marketplace");
+    let bindings = of_kind("ClusterRoleBinding");
+    assert_eq!(bindings[1]["roleRef"]["name"], "cluster-monitoring-view");
+    for document in &documents {
+        assert!(site.sim.okd.put(document.clone()).is_some(), "{document:#}");
+    }
+    // With a token of its own for Prometheus the agent needs no right to view the monitoring.
+    config.global = config.global.replace("example'", "example', prometheus_token_file: /etc/token");
+    let printed = rbac(&site, &config, &[]).await;
+    assert!(!printed.stdout.contains("cluster-monitoring-view"), "{}", printed.stdout);
+}

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use agent::engine::EngineOptions;
 use agent::{setup, usage};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use simulator::okd::OkdOptions;
 use simulator::simulation::SimulationOptions;
-use simulator::waldur::{Generation, ResourceState};
+use simulator::waldur::{Generation, ResourceState, Seed, SeedComponent};
 use tokio::process::Command;
 use uuid::Uuid;
 
@@ -182,4 +183,54 @@ async fn the_program_reports_in_its_mode() {
     let ended = run(&[]).await;
     assert_eq!(ended.code(), Some(0), "{}", ended.all());
     assert_eq!(site.reported(resource).len(), 4);
+}
+
+#[tokio::test]
+async fn without_prometheus_hours_are_sampled_from_the_quota() {
+    let mut seed = Seed::demo();
+    for kind in ["cpu_hours", "used_hours"] {
+        seed.offerings[0].components.push(SeedComponent::new(kind, kind, "core-hours", "usage"));
+    }
+    let mut rules = simulator::okd::extended_agent_rules();
+    let configmaps =
+        json!({"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "create", "patch"]});
+    rules.as_array_mut().unwrap().push(configmaps);
+    let site = Site::with(SimulationOptions { seed, agent_rules: rules, ..options() }).await;
+    let at = |text: &str| -> Timestamp { text.parse().unwrap() };
+    let begin = at("2026-07-10T09:59:00Z");
+    site.sim.clock.step(begin.duration_since(site.sim.clock.now()));
+    let resource = site.made("Shop", limits()).await;
+    site.pod(&site.backend_id(resource), "web", "500m", "1Gi");
+    let mut config = site.reporting();
+    config.components = "\
+        cpu_hours: {measured_unit: core-hours, accounting_type: usage, quota: {key: requests.cpu}}\n\
+        used_hours: {measured_unit: core-hours, accounting_type: usage, quota: [], usage: {resource: cpu, measure: usage}}\n"
+        .to_owned();
+    config.global.push_str("monitoring: {minimum_coverage: 0.5}\n");
+    let reports = setup::usage(&config.settings(), EngineOptions::default(), None).unwrap();
+    // Ten minutes nobody looks; a second look in one minute counts for nothing.
+    let looks = (0..3600).step_by(30).filter(|second| *second < 1800 || *second >= 2400);
+    for second in looks {
+        let minute = at("2026-07-10T10:00:00Z").checked_add(SignedDuration::from_secs(second)).unwrap();
+        assert!(within("a look", usage::sample_at(&reports, minute)).await);
+    }
+    let now = at("2026-07-10T11:06:00Z");
+    site.sim.clock.step(now.duration_since(site.sim.clock.now()));
+    assert!(within("the report", usage::report_at(&reports, now)).await);
+    // Half a core in 50 minutes.
+    assert_eq!(site.reported(resource), ["cpu_hours 0.42"]);
+    let objects = site.sim.okd.list("configmaps", Some("waldur-system"));
+    let object =
+        objects.iter().find(|object| object["metadata"]["labels"]["waldur/ledger"] == "usage").unwrap();
+    let text = object["data"].to_string();
+    assert!(text.contains("10:00 s cpu_hours=1500000000/50"), "{text}");
+    // Another agent, which has sampled nothing, tells the same.
+    assert!(
+        within(
+            "the report",
+            usage::report_at(&setup::usage(&config.settings(), EngineOptions::default(), None).unwrap(), now)
+        )
+        .await
+    );
+    assert_eq!(site.reported(resource), ["cpu_hours 0.42"]);
 }

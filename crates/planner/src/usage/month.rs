@@ -110,6 +110,13 @@ impl Window {
         if at < edge { Self { begin, end: edge } } else { Self { begin: edge, end } }
     }
 
+    /// The part of it before an instant, in whole minutes; `None` if that is nothing.
+    #[must_use]
+    pub fn up_to(self, at: Timestamp) -> Option<Self> {
+        let end = floor(at, 60).min(self.end);
+        (end > self.begin).then_some(Self { begin: self.begin, end })
+    }
+
     /// Its length in minutes.
     #[must_use]
     pub fn minutes(self) -> u32 {

@@ -189,12 +189,20 @@ impl Okd {
     pub fn bound_token(&self, namespace: &str, name: &str, audience: &str, lifetime: Duration) -> String {
         let plain = self.add_service_account(namespace, name);
         let expires = self.now().checked_add(lifetime).unwrap_or(Timestamp::MAX);
+        let known = self.lock().tokens.remove(&plain);
+        match known {
+            Some(Token { user, .. }) => self.issue_bound(&user, audience, expires),
+            None => plain,
+        }
+    }
+
+    /// A JWT of a service account; one for another audience than the API server's is not taken there.
+    pub(super) fn issue_bound(&self, user: &User, audience: &str, expires: Timestamp) -> String {
         let mut state = self.lock();
-        let Some(Token { user, .. }) = state.tokens.remove(&plain) else { return plain };
         let id = state.store.new_uid();
         let token = crate::bound_token::jwt(&user.name, audience, Some(expires), &id);
         if audience == AUDIENCE {
-            state.tokens.insert(token.clone(), Token { user, expires: Some(expires) });
+            state.tokens.insert(token.clone(), Token { user: user.clone(), expires: Some(expires) });
         }
         token
     }

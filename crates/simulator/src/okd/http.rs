@@ -21,7 +21,9 @@ use super::rbac::{self, Access, User};
 use super::request::{Form, Query, Target, accepted};
 use super::status::{self, ApiError, Result};
 use super::store::{Key, Stored};
-use super::{Flavour, Okd, State, discovery, names, projects, projects_view, reviews, users, watch};
+use super::{
+    AUDIENCE, Flavour, Okd, State, discovery, names, projects, projects_view, reviews, users, watch,
+};
 use crate::server::PeerCertificate;
 
 /// The largest body taken, as kube-apiserver's.
@@ -394,7 +396,8 @@ impl Call<'_> {
             .saturating_add(jiff::SignedDuration::from_secs(seconds))
             .unwrap_or(jiff::Timestamp::MAX);
         let user = User::service_account(namespace, name, &account.uid);
-        let token = self.okd.issue_token(&user, Some(expires));
+        let audience = body["spec"]["audiences"][0].as_str().unwrap_or(AUDIENCE).to_owned();
+        let token = self.okd.issue_bound(&user, &audience, expires);
         body["kind"] = "TokenRequest".into();
         body["apiVersion"] = "authentication.k8s.io/v1".into();
         body["status"] = json!({
