@@ -1,5 +1,6 @@
 //! From settings to a running engine: the one place where all parts are put together.
 
+mod lifecycle;
 mod usage;
 
 use std::collections::BTreeMap;
@@ -320,11 +321,13 @@ fn cluster(offering: &OfferingSettings, timeout: Duration) -> anyhow::Result<Clu
 /// Without members to keep, nothing of theirs is looked at.
 pub(crate) fn needs(offering: &OfferingSettings) -> Needs {
     let limit_ranges = offering.limit_range.enabled;
+    let workloads = offering.lifecycle.stop_workloads;
     if !offering.membership_sync {
-        return Needs { limit_ranges, ..Needs::default() };
+        return Needs { limit_ranges, workloads, ..Needs::default() };
     }
     Needs {
         limit_ranges,
+        workloads,
         access: true,
         groups: matches!(offering.subjects, SubjectRule::Group(_)),
         service_accounts: offering.service_accounts == AccountRule::ServiceAccount,
@@ -356,8 +359,7 @@ fn policy(offering: &OfferingSettings) -> anyhow::Result<Policy> {
             guard: removal_guard(offering.removal_guard),
         },
         template: Default::default(),
-        paused_limits: amounts(&offering.lifecycle.pause_quotas)?,
-        downscaled_limits: amounts(&offering.lifecycle.downscale_quotas)?,
+        lifecycle: lifecycle::policy(offering)?,
     })
 }
 
@@ -391,6 +393,7 @@ fn component_policy(
         unit_factor: amount(component.unit_factor)?,
         fallback_limit: fallback.map(amount).transpose()?,
         targets: targets.collect::<anyhow::Result<_>>()?,
+        shrink: component.shrink,
     })
 }
 
@@ -407,10 +410,6 @@ fn limit_range(settings: &LimitRangeSettings) -> anyhow::Result<Option<LimitRang
         max: quantities(&settings.max)?,
         min: quantities(&settings.min)?,
     }))
-}
-
-fn amounts(values: &[(String, ExactDecimal)]) -> anyhow::Result<BTreeMap<String, Amount>> {
-    values.iter().map(|(name, value)| Ok((name.clone(), amount(*value)?))).collect()
 }
 
 fn amount(value: ExactDecimal) -> anyhow::Result<Amount> {

@@ -14,6 +14,7 @@ use crate::observed::PythonBinding;
 use crate::policy::LimitRangePolicy;
 use crate::quota::{self, Hard};
 use crate::template::{Api, Furnishing};
+use crate::workloads::WorkloadChange;
 
 /// What must be true of an object for a write to it to be ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -214,6 +215,27 @@ pub enum Action {
         /// Only this one, not another of the same name.
         uid: String,
     },
+    /// Stop or start a workload of the tenant's, or forget that it was stopped. The only write to an object that is
+    /// not ours: in a namespace that is, and only to `replicas` or `suspend` and to our annotation.
+    ChangeWorkload {
+        /// Where.
+        target: Target,
+        /// The resource whose the namespace must be.
+        resource: Uuid,
+        /// What it is.
+        change: WorkloadChange,
+    },
+    /// Put on a namespace how far the agent is with it ([`crate::lifecycle::MARKS`]).
+    MarkNamespace {
+        /// Which.
+        target: Target,
+        /// The resource that it is for.
+        resource: Uuid,
+        /// Annotations, with `None` to take one off.
+        marks: BTreeMap<&'static str, Option<String>>,
+        /// True for the mark that says that all before it was done; left out if something was not.
+        closing: bool,
+    },
     /// Delete one of our role bindings.
     DeleteRoleBinding {
         /// Where.
@@ -354,6 +376,7 @@ impl Action {
             Self::ApplyNamespace { target, .. }
             | Self::AdoptNamespace { target, .. }
             | Self::ApplyQuota { target, .. }
+            | Self::ChangeWorkload { target, .. }
             | Self::ApplyLimitRange { target, .. }
             | Self::ApplyRoleBinding { target, .. }
             | Self::ApplyServiceAccount { target, .. }
@@ -410,6 +433,7 @@ impl Action {
                 | Self::SetResourceOk { .. }
                 | Self::SetBackendMetadata { .. }
                 | Self::RefreshLastSync { .. }
+                | Self::MarkNamespace { closing: true, .. }
         )
     }
 
@@ -441,6 +465,7 @@ impl Action {
             || matches!(
                 self,
                 Self::ApplyLimitRange { .. }
+                    | Self::ChangeWorkload { .. }
                     | Self::EnsureIdentity { .. }
                     | Self::SetBackendMetadata { .. }
                     | Self::SetMembershipStatuses { .. }
@@ -463,6 +488,10 @@ impl fmt::Display for Action {
             Self::CreateNamespace { name, .. } => write!(f, "+ namespace {name}"),
             Self::ApplyNamespace { target, annotations, .. } => {
                 write!(f, "~ namespace {}: labels, {} annotations", target.name, annotations.len())
+            }
+            Self::ChangeWorkload { target, change, .. } => write!(f, "~ {} {change}", target.name),
+            Self::MarkNamespace { target, marks, .. } => {
+                write!(f, "~ namespace {}:{}", target.name, marks_text(marks))
             }
             Self::AdoptNamespace { target, .. } => write!(f, "~ namespace {}: adopted", target.name),
             Self::Furnish { target, expect, object, .. } => {
@@ -545,6 +574,15 @@ impl fmt::Display for Action {
             }
         }
     }
+}
+
+/// ` waldur/held paused, - waldur/workloads`.
+fn marks_text(marks: &BTreeMap<&'static str, Option<String>>) -> String {
+    let text = |(key, value): (&&str, &Option<String>)| match value {
+        Some(value) => format!(" {key} {value}"),
+        None => format!(" - {key}"),
+    };
+    marks.iter().map(text).collect::<Vec<_>>().join(",")
 }
 
 /// ` requests.cpu 4 → 8, + pods 50, - limits.cpu 16`.

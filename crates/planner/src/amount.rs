@@ -91,6 +91,12 @@ impl Amount {
         self.0 % NANO == 0
     }
 
+    /// The largest whole number of units that is not larger.
+    #[must_use]
+    pub const fn rounded_down(self) -> Self {
+        Self(self.0 - self.0.rem_euclid(NANO))
+    }
+
     /// The units as an integer, if it is a whole number of them.
     #[must_use]
     pub fn as_whole(self) -> Option<i64> {

@@ -118,6 +118,23 @@ pub fn change(action: &Action, desired: &Desired, observed: &Observed) -> Change
             after.extend(labels(resource.simple().to_string()));
             Change::new(Changed, format!("namespace {}", target.name)).with(&known(&before, &after), &after)
         }
+        Action::MarkNamespace { target, marks, .. } => {
+            let before = namespace(&target.name, observed);
+            let marked = |(key, _): &(&String, &String)| marks.contains_key(key.as_str());
+            let before =
+                before.iter().filter(marked).map(|(key, value)| (key.clone(), value.clone())).collect();
+            let after = marks.iter().filter_map(|(key, value)| Some(((*key).to_owned(), value.clone()?)));
+            Change::new(Changed, format!("namespace {}", target.name)).with(&before, &after.collect())
+        }
+        Action::ChangeWorkload { target, change, .. } => {
+            let (kind, name) = (change.kind.as_str(), names::one_line(&change.name));
+            let (before, after) = (change.before.to_string(), change.after.to_string());
+            Change::new(Changed, format!("{kind} {}/{name}", target.name)).one(
+                "runs",
+                Some(&before),
+                Some(&after),
+            )
+        }
         Action::ApplyQuota { target, hard, before, .. } => {
             let sign = if before.is_empty() { Added } else { Changed };
             let object = format!("quota {}/{}", target.name, names::QUOTA);
@@ -191,7 +208,11 @@ pub fn change(action: &Action, desired: &Desired, observed: &Observed) -> Change
             told("backend id").one("backend id", before, Some(backend_id))
         }
         Action::SetBackendMetadata { metadata, .. } => {
-            let before = project(desired).map(|project| texts(&project.backend_metadata)).unwrap_or_default();
+            let before = match &desired.goal {
+                Goal::Project(project) => texts(&project.backend_metadata),
+                Goal::Removed(removal) | Goal::Left(removal) => texts(&removal.backend_metadata),
+                _ => BTreeMap::new(),
+            };
             told("metadata").with(&before, &texts(metadata))
         }
         Action::SetMembershipStatuses { statuses, .. } => {

@@ -8,11 +8,17 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::access::{DesiredAccess, GrantStatus, GroupNames, RemovalGuard, Team};
+use crate::lifecycle::{Hold, Shrink, Termination};
 use crate::model::{self, Limit, Limits, Offering, Order, OrderKind, OrderState, Resource, ResourceState};
 use crate::names::{self, Candidates};
 use crate::policy::{Flavour, LimitRangePolicy, Policy};
 use crate::quota::{self, DesiredQuota};
 use crate::template::{Template, Values};
+
+/// Key of the metadata: what is in use beyond the quota.
+pub const OVERUSE: &str = "overuse";
+/// Key of the metadata: what has become of the project of a terminated resource.
+pub const TERMINATION: &str = "termination";
 
 /// What Waldur says about one resource. `resource` is `None` only if Waldur answered that it has none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,6 +27,8 @@ pub struct Facts {
     pub resource: Option<Resource>,
     /// Its orders; settled ones do not matter.
     pub orders: Vec<Order>,
+    /// Its open orders were read: without one among [`Facts::orders`] there is none.
+    pub orders_read: bool,
     /// Who is to have access; `None` where that is not known or not this agent's business: then nobody's access
     /// is changed.
     pub team: Option<Team>,
@@ -97,6 +105,8 @@ pub enum Goal {
     Project(Box<Project>),
     /// There is none.
     Removed(Removal),
+    /// The resource was terminated before. A project that was locked then is deleted when its time has come.
+    Left(Removal),
     /// It is nobody's that this agent knows; what is there stays.
     Abandoned {
         /// Waldur's id of the resource.
@@ -127,6 +137,16 @@ pub struct Project {
     pub organization: Option<String>,
     /// Value of `waldur/parent`; `None` if the server does not tell the project.
     pub parent: Option<String>,
+    /// How Waldur wants it held.
+    pub hold: Option<Hold>,
+    /// The quota after it was held, where that is not what was bought.
+    pub restored: Option<DesiredQuota>,
+    /// An order sets the limits anew.
+    pub resets: bool,
+    /// Its workloads are to be stopped.
+    pub stop_workloads: bool,
+    /// Keys of the quota that the order must not set below what is in use, each with its component.
+    pub no_less_than_used: BTreeMap<String, String>,
     /// See [`DesiredQuota`].
     pub quota: DesiredQuota,
     /// `None`: no limit range is wanted.
@@ -166,6 +186,14 @@ pub struct Removal {
     pub backend_id: String,
     /// Names that a create which was cut short may have given it.
     pub candidates: Option<Candidates>,
+    /// See [`Termination`].
+    pub termination: Termination,
+    /// Locking stops workloads.
+    pub stop_workloads: bool,
+    /// Quota of a locked project.
+    pub quota: DesiredQuota,
+    /// Metadata that Waldur has.
+    pub backend_metadata: Map<String, Value>,
 }
 
 /// What Waldur asks for. `now` decides which roles have ended.
@@ -213,10 +241,13 @@ fn goal(
         return Ok(Goal::Abandoned { resource: resource.uuid, backend_id });
     }
     match order.map(|order| order.kind) {
-        Some(OrderKind::Terminate) => removal(policy, resource),
+        Some(OrderKind::Terminate) => removal(policy, offering, resource).map(Goal::Removed),
         Some(OrderKind::Update) if changes_nothing(order) => Ok(Goal::Acknowledged),
         Some(OrderKind::Create | OrderKind::Restore | OrderKind::Update) => {
             project(policy, offering, facts, resource, order, now)
+        }
+        None if facts.orders_read && resource.state == ResourceState::Terminated => {
+            removal(policy, offering, resource).map(Goal::Left)
         }
         // Without a name in Waldur and without an order nothing was promised to anybody yet.
         None if resource.backend_id.is_empty() => Ok(Goal::Nothing),
@@ -237,16 +268,23 @@ fn changes_nothing(order: Option<&Order>) -> bool {
     order.is_some_and(|order| order.limits.is_empty() && order.plan_quotas.is_empty())
 }
 
-fn removal(policy: &Policy, resource: &Resource) -> Result<Goal, String> {
+fn removal(policy: &Policy, offering: &Offering, resource: &Resource) -> Result<Removal, String> {
     if !resource.backend_id.is_empty() {
         names::check_namespace(&resource.backend_id).map_err(|error| error.to_string())?;
     }
     let candidates = names::candidates(&policy.naming, base_name(resource), resource.uuid);
-    Ok(Goal::Removed(Removal {
+    // Limits that cannot be held are no reason to keep a project open: then its quota stays as it is.
+    let limits = quota::held_back(policy, Some(Hold::Paused), resource.limits.clone());
+    let quota = quota::desired(policy, offering, &limits).unwrap_or_default();
+    Ok(Removal {
         resource: resource.uuid,
         backend_id: resource.backend_id.clone(),
         candidates: candidates.ok(),
-    }))
+        termination: policy.lifecycle.termination,
+        stop_workloads: policy.lifecycle.stop_workloads,
+        quota,
+        backend_metadata: resource.backend_metadata.clone(),
+    })
 }
 
 fn project(
@@ -270,7 +308,13 @@ fn project(
     };
     let bought = bought(resource, order);
     let full = quota::desired(policy, offering, &bought).map_err(text)?;
-    let held = quota::held_back(policy, resource, bought.clone());
+    let hold = Hold::of(resource);
+    let held = quota::held_back(policy, hold, bought.clone());
+    let restored = policy.lifecycle.restored.as_ref().map(|fixed| {
+        let mut limits = bought.clone();
+        limits.extend(fixed.iter().map(|(component, amount)| (component.clone(), Limit::Amount(*amount))));
+        quota::desired(policy, offering, &limits).map_err(text)
+    });
     let naming = &policy.naming;
     let prefixed = |middle: &str, slug: &Option<String>| {
         let slug = slug.as_ref().filter(|slug| !slug.is_empty())?;
@@ -284,6 +328,11 @@ fn project(
         candidates,
         may_create: order.is_some_and(|order| matches!(order.kind, OrderKind::Create | OrderKind::Restore)),
         begun: order.is_some_and(|order| order.state == OrderState::Executing),
+        hold,
+        restored: restored.transpose()?,
+        resets: order.is_some(),
+        stop_workloads: policy.lifecycle.stop_workloads && hold == Some(Hold::Paused),
+        no_less_than_used: no_less_than_used(policy, offering, order),
         description: if described.is_empty() { name.clone() } else { described },
         display_name: name,
         organization: prefixed(&naming.customer_prefix, &resource.customer_slug),
@@ -325,6 +374,23 @@ fn values(resource: &Resource, bought: &Limits) -> Values {
         Limit::Unset | Limit::Invalid(_) => None,
     });
     Values::new(&texts, &limits.collect())
+}
+
+/// Keys of components that an Update order names and that are not to shrink below their use.
+fn no_less_than_used(
+    policy: &Policy,
+    offering: &Offering,
+    order: Option<&Order>,
+) -> BTreeMap<String, String> {
+    let order = order.filter(|order| order.kind == OrderKind::Update);
+    let named = order.into_iter().flat_map(|order| order.limits.keys().chain(order.plan_quotas.keys()));
+    let mut keys = BTreeMap::new();
+    for component in named.filter(|component| offering.components.contains(component)) {
+        let settings = policy.components.get(component).filter(|known| known.shrink == Shrink::Refuse);
+        let targets = settings.into_iter().flat_map(|settings| &settings.targets);
+        keys.extend(targets.map(|target| (target.key.clone(), component.clone())));
+    }
+    keys
 }
 
 fn access(policy: &Policy, team: &Team, resource: &Resource, now: Timestamp) -> DesiredAccess {
@@ -387,9 +453,16 @@ impl Project {
     }
 
     /// Metadata for Waldur under the keys of the Python agent (contract §7.1); keys of others are kept.
+    ///
+    /// `overuse` is what is in use beyond the quota, by key.
     #[must_use]
-    pub fn metadata(&self, namespace: &str) -> Map<String, Value> {
+    pub fn metadata(&self, namespace: &str, overuse: Option<Map<String, Value>>) -> Map<String, Value> {
         let mut metadata = self.backend_metadata.clone();
+        metadata.remove(TERMINATION);
+        metadata.remove(OVERUSE);
+        if let Some(overuse) = overuse {
+            metadata.insert(OVERUSE.to_owned(), Value::Object(overuse));
+        }
         metadata.insert("name".to_owned(), json!(namespace));
         metadata.insert("description".to_owned(), json!(self.description));
         if let Some(organization) = &self.organization {

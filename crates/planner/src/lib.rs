@@ -11,8 +11,8 @@
 //! | step | module |
 //! | --- | --- |
 //! | what the words mean | [`model`], [`amount`], [`names`], [`policy`] |
-//! | what Waldur asks for | [`desired`], [`quota`], [`access`], [`subjects`], [`usernames`], [`template`] |
-//! | what the shell saw on the cluster | [`observed`] |
+//! | what Waldur asks for | [`desired`], [`quota`], [`access`], [`subjects`], [`usernames`], [`template`], [`lifecycle`] |
+//! | what the shell saw on the cluster | [`observed`], [`workloads`] |
 //! | what to do | [`plan`], [`action`], [`finding`] |
 //! | what a person is told | [`change`], [`render`], [`repair`] |
 //! | what a failure means | [`outcome`] |
@@ -30,6 +30,7 @@ pub mod change;
 pub mod desired;
 pub mod event;
 pub mod finding;
+pub mod lifecycle;
 pub mod model;
 pub mod names;
 pub mod observed;
@@ -44,3 +45,4 @@ pub mod subjects;
 pub mod template;
 pub mod usage;
 pub mod usernames;
+pub mod workloads;

@@ -12,6 +12,7 @@ use crate::names;
 use crate::policy::LimitRangePolicy;
 use crate::quota::Hard;
 use crate::template::Api;
+use crate::workloads::Workloads;
 
 /// A namespace, whoever made it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub struct Namespace {
     pub created: Option<Timestamp>,
     /// Being deleted.
     pub terminating: bool,
+    /// When its deletion began, by the cluster's clock.
+    pub terminating_since: Option<Timestamp>,
     /// What keeps it from going away, in the API server's words; empty if nothing is known.
     pub blocked_by: Vec<String>,
 }
@@ -178,6 +181,12 @@ pub struct Observed {
     pub limit_range_refused: bool,
     /// Objects of the project template in the owned namespace, by kind ([`Api::token`]) and name.
     pub furnished: BTreeMap<(String, String), Furnished>,
+    /// What is in use by our quota's keys (Kubernetes: `status.used`); `None` if nobody looked.
+    pub used: Option<Hard>,
+    /// What runs in the owned namespace; `None` if nobody looked.
+    pub workloads: Option<Workloads>,
+    /// The cluster's clock, if it has told the time.
+    pub server_time: Option<Timestamp>,
     /// What an adoption takes over; `None` where nothing is adopted.
     pub survey: Option<Survey>,
 }

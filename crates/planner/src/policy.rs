@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::access::AccessPolicy;
 use crate::amount::Amount;
+use crate::lifecycle::{LifecyclePolicy, Shrink};
 use crate::template::Template;
 
 /// Prefixes of names and of annotation values (design: Namespace name, Metadata).
@@ -53,6 +54,8 @@ pub struct ComponentPolicy {
     pub fallback_limit: Option<Amount>,
     /// Keys of the quota; none for a component that has no effect on the cluster.
     pub targets: Vec<QuotaTarget>,
+    /// What becomes of an Update order that goes below what is in use.
+    pub shrink: Shrink,
 }
 
 /// Defaults for containers that name no requests or limits: under a quota on these a pod without them is
@@ -97,8 +100,6 @@ pub struct Policy {
     pub access: AccessPolicy,
     /// What projects are furnished with.
     pub template: Arc<Template>,
-    /// Limits of a paused resource, in Waldur's unit, for each component that has quota targets.
-    pub paused_limits: BTreeMap<String, Amount>,
-    /// The same for a downscaled resource.
-    pub downscaled_limits: BTreeMap<String, Amount>,
+    /// What pause, downscale, restore and terminate do.
+    pub lifecycle: LifecyclePolicy,
 }

@@ -6,7 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::amount::{Amount, Notation};
-use crate::model::{Limit, Limits, Offering, Resource};
+use crate::lifecycle::Hold;
+use crate::model::{Limit, Limits, Offering};
 use crate::policy::{ComponentPolicy, LimitRangePolicy, Policy, QuotaTarget};
 
 /// Values of a quota by key (Kubernetes: `spec.hard`).
@@ -223,17 +224,17 @@ pub fn quantity(key: &str, value: Amount) -> String {
     value.quantity(notation(key))
 }
 
-/// Limits that hold now: those of a paused or downscaled resource are fixed by policy, paused first.
+/// Limits that hold now: those of a paused or downscaled resource are fixed by policy.
 #[must_use]
-pub fn held_back(policy: &Policy, resource: &Resource, limits: Limits) -> Limits {
-    let fixed = match (resource.paused, resource.downscaled) {
-        (true, _) => &policy.paused_limits,
-        (false, true) => &policy.downscaled_limits,
-        (false, false) => return limits,
+pub fn held_back(policy: &Policy, hold: Option<Hold>, limits: Limits) -> Limits {
+    let whole = |component: &str| {
+        let targets = policy.components.get(component).map_or(&[][..], |settings| &settings.targets);
+        targets.iter().any(|target| counts_objects(&target.key))
     };
-    let mut held = limits;
-    held.extend(fixed.iter().map(|(component, amount)| (component.clone(), Limit::Amount(*amount))));
-    held
+    match hold {
+        Some(hold) => policy.lifecycle.held(hold, limits, whole),
+        None => limits,
+    }
 }
 
 /// The limit range that fits under what was bought: a default larger than the whole quota would keep every pod

@@ -5,6 +5,7 @@
 mod events;
 mod figures;
 mod floor;
+mod lifecycle;
 mod membership;
 mod orders;
 mod record;
@@ -25,6 +26,8 @@ enum Benchmark {
     Orders(orders::Arguments),
     /// Passes over all resources and their members: seconds, requests and memory
     Membership(membership::Arguments),
+    /// All resources paused by flag and restored: seconds, requests per transition and memory
+    Lifecycle(lifecycle::Arguments),
     /// Messages of orders and roles: milliseconds to finished work, looks per change, losses through disconnects and kills
     Events(events::Arguments),
     /// The bare client that `orders` is compared with, as a process of its own
@@ -40,6 +43,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     match &arguments.benchmark {
         Benchmark::Orders(arguments) => orders::run(arguments),
         Benchmark::Membership(arguments) => membership::run(arguments),
+        Benchmark::Lifecycle(arguments) => lifecycle::run(arguments),
         Benchmark::Events(arguments) => events::run(arguments),
         Benchmark::Floor(arguments) => floor::run(arguments),
     }

@@ -15,7 +15,7 @@ use planner::outcome::Failure;
 use planner::policy::Flavour;
 use planner::subjects::identity_name;
 use planner::template::{Api, Furnishing};
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::connect::Cluster;
@@ -23,7 +23,7 @@ use super::kinds::{self, Kind};
 use super::leftovers;
 use super::observe::object;
 use super::subjects::{self, USER};
-use super::template;
+use super::{template, workloads};
 use crate::error::{ApiError, Peer};
 
 /// Writes of one plan; remembers the namespace that the plan has made.
@@ -33,6 +33,8 @@ pub(crate) struct Writes<'a> {
     flavour: Flavour,
     requester: &'a str,
     made: Option<String>,
+    /// Uid of the namespace that was found to be ours a moment ago.
+    ours: Option<String>,
 }
 
 /// An Event in a namespace, about the namespace (Kubernetes: Event).
@@ -49,7 +51,7 @@ pub(crate) struct Note<'a> {
 
 impl<'a> Writes<'a> {
     pub(crate) const fn new(cluster: &'a Cluster, flavour: Flavour, requester: &'a str) -> Self {
-        Self { cluster, flavour, requester, made: None }
+        Self { cluster, flavour, requester, made: None, ours: None }
     }
 
     /// Carries out an action on the cluster; `false` if the action is none for the cluster.
@@ -76,6 +78,16 @@ impl<'a> Writes<'a> {
                 }
                 let seen = self.cluster.http.apply(&kinds::namespace_path(&target.name), &body).await?;
                 self.saw(Kind::Namespace, seen);
+            }
+            Action::MarkNamespace { target, marks, .. } => {
+                let body = json!({"metadata": {"uid": self.uid(target)?, "annotations": marks}});
+                let seen = self.cluster.http.patch(&kinds::namespace_path(&target.name), &body).await?;
+                self.saw(Kind::Namespace, seen);
+            }
+            Action::ChangeWorkload { target, resource, change } => {
+                self.check_ours(target, *resource).await?;
+                let path = workloads::path(change.kind, &target.name, &change.name);
+                self.cluster.http.patch(&path, &workloads::body(change)).await?;
             }
             Action::AdoptNamespace { target, resource, resource_version, annotations } => {
                 self.adopt(target, *resource, resource_version, annotations).await?;
@@ -149,6 +161,30 @@ impl<'a> Writes<'a> {
             | Action::MarkErred { .. } => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// Looks once more whether a namespace is the one that was seen, and ours: what is written next has no labels of
+    /// ours that could say so.
+    async fn check_ours(&mut self, target: &Target, resource: Uuid) -> Result<(), ApiError> {
+        let uid = self.uid(target)?;
+        if self.ours.as_ref() == Some(&uid) {
+            return Ok(());
+        }
+        let found = self.cluster.namespace(&target.name).await?;
+        let ours = found.is_some_and(|namespace| {
+            namespace.uid == uid
+                && !namespace.terminating
+                && namespace.ownership(resource, self.requester) == Ownership::Ours
+        });
+        if !ours {
+            let request = format!("PATCH workloads in {}", target.name);
+            return Err(not_ours(
+                &request,
+                "the namespace is not the one whose workloads were to be changed",
+            ));
+        }
+        self.ours = Some(uid);
+        Ok(())
     }
 
     /// Leaves an Event where the agent may.
@@ -308,7 +344,7 @@ impl<'a> Writes<'a> {
         }
         match self.cluster.http.delete(&path, &kinds::delete_options(uid)).await {
             Err(error) if error.is_not_found() => Ok(()),
-            other => other.map(drop),
+            other => other.map(|_| self.cluster.write_store(|store| store.namespace_leaves(name))),
         }
     }
 

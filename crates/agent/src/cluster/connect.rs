@@ -13,6 +13,7 @@ use planner::access::Abilities;
 use planner::outcome::Failure;
 use planner::policy::Flavour;
 use planner::template::Template;
+use planner::workloads::WorkloadKind;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use url::Url;
@@ -24,6 +25,7 @@ use super::rights::{Feature, Right};
 use super::store::Store;
 use super::subjects::Needs;
 use super::template::TemplateStore;
+use super::workloads;
 use crate::ca_file;
 use crate::credentials::Credential;
 use crate::error::ApiError;
@@ -84,6 +86,8 @@ pub(crate) struct Surroundings {
     pub(crate) abilities: Abilities,
     /// The project template, with the paths of its kinds.
     pub(crate) template: Arc<Template>,
+    /// Kinds of workloads that may be stopped; empty where that is not asked for.
+    pub(crate) workloads: Vec<WorkloadKind>,
     /// What of the table of rights is not allowed, of what the agent can do without.
     pub(crate) missing: Vec<Missing>,
 }
@@ -180,9 +184,18 @@ impl Cluster {
         let limit_ranges = limit_ranges && has(Feature::LimitRanges);
         let events = has(Feature::Events);
         let template = Arc::new(self.resolved_template(flavour).await?);
-        let watchable = Vec::new();
-        let found =
-            Surroundings { flavour, user, watchable, limit_ranges, events, abilities, template, missing };
+        let workloads = self.stoppable(flavour, &missing);
+        let found = Surroundings {
+            flavour,
+            user,
+            watchable: Vec::new(),
+            limit_ranges,
+            events,
+            abilities,
+            template,
+            workloads,
+            missing,
+        };
         let watchable =
             self.needs.kinds().into_iter().filter(|kind| found.can_read(*kind) && found.can_watch(*kind));
         Ok(Surroundings { watchable: watchable.collect(), ..found })
@@ -228,6 +241,19 @@ impl Cluster {
         let names = names.iter().filter(|name| refused.iter().any(|(_, asked, _)| asked == name)).cloned();
         let rule = right.only(&verbs, &names.collect::<Vec<_>>());
         Ok(Some(Missing { feature: right.feature, rule }))
+    }
+
+    /// Kinds of workloads that may be stopped.
+    fn stoppable(&self, flavour: Flavour, missing: &[Missing]) -> Vec<WorkloadKind> {
+        let served =
+            |kind: &WorkloadKind| flavour == Flavour::OpenShift || *kind != WorkloadKind::DeploymentConfig;
+        let lacks = |kind: &WorkloadKind| {
+            let (_, plural) = workloads::place(*kind);
+            let mut missing = missing.iter().filter(|missing| missing.feature == Feature::Workloads);
+            missing.any(|missing| missing.rule["resources"][0] == plural)
+        };
+        let kinds = WorkloadKind::ALL.into_iter().filter(|_| self.needs.workloads);
+        kinds.filter(served).filter(|kind| !lacks(kind)).collect()
     }
 
     /// The agent's own user name (Kubernetes: SelfSubjectReview, since 1.28; OpenShift: users/~).

@@ -3,10 +3,12 @@
 //! Connection, TLS and proxy are kube's. Its own repetition is off (it repeats every verb up to 15 times), and
 //! answers are read here, since a proxy or an aggregated API that is down does not answer with a Status object.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use http::{Request, header};
+use jiff::fmt::rfc2822::DateTimeParser;
+use jiff::{SignedDuration, Timestamp};
 use kube::Client;
 use kube::client::Body;
 use planner::outcome::Failure;
@@ -35,6 +37,26 @@ pub(crate) struct Http {
     timeout: Duration,
     /// Scheme, host and port, for messages.
     server: String,
+    clock: Arc<ServerClock>,
+}
+
+/// What the API server last said about the time (RFC 9110: `Date`), and when it did.
+#[derive(Debug, Default)]
+struct ServerClock(Mutex<Option<(Instant, Timestamp)>>);
+
+impl ServerClock {
+    fn heard(&self, headers: &header::HeaderMap) {
+        let date = headers.get(header::DATE).and_then(|date| date.to_str().ok());
+        let time = date.and_then(|date| DateTimeParser::new().parse_timestamp(date).ok());
+        if let Some(time) = time {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), time));
+        }
+    }
+
+    fn now(&self) -> Option<Timestamp> {
+        let (at, time) = (*self.0.lock().unwrap_or_else(PoisonError::into_inner))?;
+        time.checked_add(SignedDuration::try_from(at.elapsed()).ok()?).ok()
+    }
 }
 
 impl std::fmt::Debug for Http {
@@ -58,7 +80,13 @@ impl Http {
 
     pub(crate) fn new(client: Client, credential: Arc<Credential>, options: &ClusterOptions) -> Self {
         let server = options.api_url.origin().ascii_serialization();
-        Self { client, credential, timeout: options.timeout, server }
+        Self { client, credential, timeout: options.timeout, server, clock: Arc::default() }
+    }
+
+    /// The API server's clock, by what it last said and the time that has gone by since: a jump of this machine's
+    /// clock does not move it. `None` where it says nothing.
+    pub(crate) fn server_time(&self) -> Option<Timestamp> {
+        self.clock.now()
     }
 
     /// What is known of the token.
@@ -174,6 +202,7 @@ impl Http {
         let (parts, bytes) =
             answer.map_err(|error| ApiError::unanswered(Peer::Cluster, name, &self.server, &error))?;
         if parts.status.is_success() {
+            self.clock.heard(&parts.headers);
             return serde_json::from_slice(&bytes).map_err(|_| not_json(name, &parts.headers));
         }
         let asked = retry_after(&parts.headers);

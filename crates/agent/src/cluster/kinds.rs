@@ -6,6 +6,7 @@ use kube::api::{ApiResource, DynamicObject};
 use kube::core::GroupVersionKind;
 use planner::access::Subject;
 use planner::amount::Amount;
+use planner::lifecycle;
 use planner::names;
 use planner::observed::{Namespace, Owned, RoleBinding};
 use planner::policy::LimitRangePolicy;
@@ -423,7 +424,9 @@ pub(crate) fn read_namespace(object: &DynamicObject, more: &BTreeSet<String>) ->
         names::REQUESTER,
         names::TEMPLATE_RECORD,
     ];
-    let kept = |key: &String| texts.contains(&key.as_str()) || more.contains(key);
+    let kept = |key: &String| {
+        texts.contains(&key.as_str()) || lifecycle::MARKS.contains(&key.as_str()) || more.contains(key)
+    };
     let annotations = metadata.annotations.iter().flatten().filter(|(key, _)| kept(key));
     Namespace {
         name: metadata.name.clone().unwrap_or_default(),
@@ -432,6 +435,7 @@ pub(crate) fn read_namespace(object: &DynamicObject, more: &BTreeSet<String>) ->
         annotations: annotations.map(|(key, value)| (key.clone(), value.clone())).collect(),
         created: metadata.creation_timestamp.as_ref().map(|time| time.0),
         terminating: metadata.deletion_timestamp.is_some(),
+        terminating_since: metadata.deletion_timestamp.as_ref().map(|time| time.0),
         blocked_by: blocked_by(&object.data),
     }
 }
@@ -480,7 +484,8 @@ pub(crate) fn read_limit_range(object: &DynamicObject) -> Owned<LimitRangePolicy
     }
 }
 
-fn amounts(value: Option<&Value>) -> BTreeMap<String, Amount> {
+/// Quantities by name. One that cannot be read is left out.
+pub(super) fn amounts(value: Option<&Value>) -> BTreeMap<String, Amount> {
     let entries = value.and_then(Value::as_object).into_iter().flatten();
     entries
         .filter_map(|(key, value)| {

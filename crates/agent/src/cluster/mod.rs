@@ -18,6 +18,7 @@ pub(crate) mod store;
 pub(crate) mod subjects;
 mod template;
 pub(crate) mod watch;
+pub(crate) mod workloads;
 
 pub use connect::{ClientCertificate, Cluster, ClusterOptions};
 pub use refresh_token::RefreshTokenSecret;

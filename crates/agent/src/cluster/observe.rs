@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 
+use jiff::Timestamp;
 use kube::api::DynamicObject;
 use planner::names;
 use planner::observed::{Lookup, Namespace, Observed};
@@ -115,9 +116,47 @@ impl Cluster {
         if let Some(namespace) = observed.primary(backend_id) {
             observed.furnished = self.furnished_in(namespace, resource, fresh).await?;
         }
+        observed.server_time = self.http.server_time();
         observed.limit_range_refused =
             self.read_state(|state| state.surroundings.as_ref().is_some_and(|known| !known.limit_ranges));
         Ok(observed)
+    }
+
+    /// What is there of a resource whose project is to go. One that is going away is waited for, which takes one look
+    /// at its namespace: what else is of it was listed before.
+    pub(crate) async fn observe_leaving(
+        &self,
+        resource: Uuid,
+        backend_id: &str,
+        fresh: bool,
+    ) -> Result<Observed, ApiError> {
+        let known = self.observe(resource, backend_id, false).await?;
+        let leaving = known.primary(backend_id).filter(|namespace| namespace.terminating);
+        let Some(name) = leaving.map(|namespace| namespace.name.clone()) else {
+            return self.observe(resource, backend_id, fresh).await;
+        };
+        if self.read_state(|state| state.live.contains(&Kind::Namespace)) {
+            return Ok(known);
+        }
+        let found = self.look_up(&name).await?;
+        let mut observed = self.observe(resource, backend_id, false).await?;
+        observed.by_name.insert(name, found);
+        Ok(observed)
+    }
+
+    /// Lists our namespaces, unless they are watched.
+    pub(crate) async fn list_namespaces(&self) -> Result<(), ApiError> {
+        if self.not_live().contains(&Kind::Namespace) {
+            let query = format!("&labelSelector={}", encoded(&kinds::our_labels()));
+            let listing = self.read_list(Kind::Namespace, &query).await?;
+            self.write_store(|store| store.listed(Kind::Namespace, &listing));
+        }
+        Ok(())
+    }
+
+    /// Resources with a project whose deadline has passed, or cannot be read.
+    pub(crate) fn due(&self, now: Timestamp) -> Vec<Uuid> {
+        self.store.read().unwrap_or_else(std::sync::PoisonError::into_inner).due(now)
     }
 
     async fn refresh_one(&self, resource: Uuid) -> Result<(), ApiError> {

@@ -40,6 +40,8 @@ pub(crate) enum Feature {
     ServiceAccounts,
     /// Users who are known to an identity provider before they log in.
     Identities,
+    /// Workloads of tenants are stopped and started.
+    Workloads,
     /// What was done with a project is told in its events.
     Events,
     /// Changes are seen when they happen.
@@ -63,6 +65,9 @@ impl Feature {
             Self::Groups => "groups of members (`subjects.kind: group`)",
             Self::ServiceAccounts => "service accounts (`service_accounts: service_account`)",
             Self::Identities => "users known before their first login (`subjects.identity_provider`)",
+            Self::Workloads => {
+                "workloads: stop them by a pause, start them again (`lifecycle.stop_workloads`)"
+            }
             Self::Events => "say in a project's events what is done with it",
             Self::Watch => "see changes when they happen",
             Self::Diagnostics => "what the diagnostics look at; read only",
@@ -78,6 +83,7 @@ impl Feature {
             Self::Groups => Some("users are bound themselves"),
             Self::ServiceAccounts => Some("Waldur's service accounts get no access"),
             Self::Identities => Some("users and identities are not made; somebody else has to"),
+            Self::Workloads => Some("these workloads are not stopped by a pause"),
             Self::Events => Some("projects have no events about what the agent did"),
             Self::Watch => Some("lists are read instead; changes made by hand are healed by the next pass"),
             Self::Diagnostics => Some("the diagnostics cannot tell"),
@@ -151,9 +157,11 @@ const fn row(
 /// authorized as well).
 const MAKE: &[&str] = &["get", "list", "create", "patch"];
 const KEEP: &[&str] = &["get", "list", "create", "patch", "delete"];
+/// For what is somebody else's: found and changed, neither made nor deleted, and looked at only when it matters.
+const CHANGE: &[&str] = &["list", "patch"];
 const OPENSHIFT: Option<Flavour> = Some(Flavour::OpenShift);
 
-const ROWS: [Row; 21] = [
+const ROWS: [Row; 28] = [
     row(Feature::Projects, OPENSHIFT, (PROJECT, "projectrequests"), &["create"]),
     row(Feature::Projects, OPENSHIFT, (PROJECT, "projects"), &["delete"]),
     row(Feature::Projects, OPENSHIFT, ("", "namespaces"), &["get", "list", "patch"]),
@@ -171,6 +179,13 @@ const ROWS: [Row; 21] = [
     row(Feature::Identities, OPENSHIFT, (USER, "identities"), &["list", "create"]),
     row(Feature::Identities, OPENSHIFT, (USER, "users"), &["create"]),
     row(Feature::Identities, OPENSHIFT, (USER, "useridentitymappings"), &["create"]),
+    row(Feature::Workloads, None, ("apps", "deployments"), CHANGE),
+    row(Feature::Workloads, None, ("apps", "statefulsets"), CHANGE),
+    row(Feature::Workloads, None, ("apps", "replicasets"), CHANGE),
+    row(Feature::Workloads, None, ("batch", "cronjobs"), CHANGE),
+    row(Feature::Workloads, None, ("batch", "jobs"), CHANGE),
+    row(Feature::Workloads, OPENSHIFT, ("apps.openshift.io", "deploymentconfigs"), CHANGE),
+    row(Feature::Workloads, None, ("", "pods"), &["list"]),
     row(Feature::Events, None, ("", "events"), &["create"]),
     row(Feature::Diagnostics, None, (RBAC, "clusterroles"), &["get"]),
     row(Feature::Diagnostics, OPENSHIFT, (RBAC, "clusterrolebindings"), &["get"]),
@@ -196,6 +211,7 @@ impl Needs {
             Feature::Groups => self.groups,
             Feature::ServiceAccounts => self.service_accounts,
             Feature::Identities => self.identities,
+            Feature::Workloads => self.workloads,
         }
     }
 
@@ -272,8 +288,14 @@ fn rule_text(rule: &Value) -> String {
 mod tests {
     use super::*;
 
-    const ALL: Needs =
-        Needs { limit_ranges: true, access: true, groups: true, service_accounts: true, identities: true };
+    const ALL: Needs = Needs {
+        limit_ranges: true,
+        access: true,
+        groups: true,
+        service_accounts: true,
+        identities: true,
+        workloads: true,
+    };
 
     fn of(needs: Needs, flavour: Flavour) -> Vec<String> {
         let rights = needs.rights(flavour, &["edit".to_owned()]);
@@ -283,7 +305,7 @@ mod tests {
     #[test]
     fn what_is_not_used_is_not_asked_for() {
         let least = of(Needs::default(), Flavour::OpenShift).join("\n");
-        for word in ["limitranges", "groups", "serviceaccounts", "identities", "bind"] {
+        for word in ["limitranges", "groups", "serviceaccounts", "identities", "bind", "deployments"] {
             assert!(!least.contains(&format!("\"{word}\"")), "{word}: {least}");
         }
         let none = ALL.rights(Flavour::OpenShift, &[]);
@@ -304,7 +326,8 @@ mod tests {
             let may = |verb: &str, plural: &str| {
                 rights.iter().any(|right| right.resource == plural && right.verbs.contains(&verb))
             };
-            for right in rights.iter().filter(|right| right.verbs.contains(&"list")) {
+            let kept = rights.iter().filter(|right| right.feature != Feature::Workloads);
+            for right in kept.filter(|right| right.verbs.contains(&"list")) {
                 assert!(may("watch", right.resource), "{right}");
             }
         }

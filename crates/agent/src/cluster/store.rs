@@ -7,6 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use kube::api::DynamicObject;
 use planner::access::Subject;
+use planner::lifecycle;
 use planner::names;
 use planner::observed::{Namespace, Observed, Owned, RoleBinding};
 use planner::policy::LimitRangePolicy;
@@ -281,6 +282,14 @@ impl Store {
         }
     }
 
+    /// Takes in that a namespace has begun to go away, before it is seen.
+    pub(crate) fn namespace_leaves(&mut self, name: &str) {
+        let seen = self.namespaces.0.get_mut(name).into_iter().flatten();
+        for (_, seen) in seen {
+            seen.value.bare.terminating = true;
+        }
+    }
+
     /// Takes in that there is no namespace of this name.
     pub(crate) fn namespace_gone(&mut self, name: &str) {
         self.forget_namespace(name, u64::MAX);
@@ -404,6 +413,16 @@ impl Store {
             }
         }
         changed
+    }
+
+    /// Resources with a namespace whose deadline has passed, or cannot be read.
+    pub(crate) fn due(&self, now: Timestamp) -> Vec<Uuid> {
+        let is_due = |seen: &&Seen<KeptNamespace>| {
+            let mark = seen.value.annotations.iter().find(|(key, _)| key == lifecycle::DELETE_AFTER);
+            mark.is_some_and(|(_, text)| text.parse::<Timestamp>().map_or(true, |deadline| deadline <= now))
+        };
+        let namespaces = self.namespaces.0.values().flatten().map(|(_, seen)| seen);
+        namespaces.filter(is_due).map(|seen| seen.resource).collect()
     }
 
     /// From now on, what quotas show as used is kept as well.

@@ -27,6 +27,8 @@ pub struct Needs {
     pub service_accounts: bool,
     /// Users who are known to an identity provider before their first login.
     pub identities: bool,
+    /// Workloads of tenants, which are stopped and started.
+    pub workloads: bool,
 }
 
 impl Needs {

@@ -128,6 +128,8 @@ pub struct Offering {
     pub(super) pass: Mutex<Option<PassRead>>,
     /// Messages that are said once per start.
     said_once: Mutex<HashSet<&'static str>>,
+    /// When namespaces were listed for projects that are due for deletion.
+    pub(super) listed: Mutex<Option<Instant>>,
     /// What the Python agent has left was looked for.
     pub(super) leftovers: tokio::sync::OnceCell<()>,
 }
@@ -161,6 +163,7 @@ impl Offering {
             given: Mutex::default(),
             pass: Mutex::default(),
             said_once: Mutex::default(),
+            listed: Mutex::default(),
             leftovers: tokio::sync::OnceCell::new(),
         }
     }

@@ -286,7 +286,10 @@ impl Engine {
         let offering = Arc::clone(&self.offerings[index]);
         let span = tracing::info_span!("pass", offering = %offering.options.name);
         async {
-            let result = self.wake_open_orders(index, &offering).await;
+            let result = match self.wake_open_orders(index, &offering).await {
+                Ok(count) => self.wake_due(index, &offering).await.map(|()| count),
+                Err(error) => Err(error),
+            };
             match &result {
                 Ok(0) => tracing::debug!("no open orders"),
                 Ok(count) => tracing::info!(orders = count, "open orders"),

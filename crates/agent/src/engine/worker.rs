@@ -10,7 +10,7 @@ use planner::desired::{self, Command, Desired, Facts, Goal};
 use planner::model::{self, OrderKind, OrderState};
 use planner::observed::{Lookup, Observed};
 use planner::outcome::{self, Failure, Next};
-use planner::plan::{self, Plan};
+use planner::plan::{self, LookInto, Plan};
 use planner::policy::Policy;
 use planner::queue::Ended;
 use tracing::Instrument as _;
@@ -136,7 +136,12 @@ impl Engine {
         let policy = offering.policy(&surroundings);
         let desired = desired::desired(&policy, &offering_model, facts, Timestamp::now());
         let backend_id = facts.resource.as_ref().map_or("", |resource| resource.backend_id.as_str());
-        let mut observed = offering.cluster.observe(key.resource, backend_id, !seen.by_pass).await?;
+        let mut observed = match &desired.goal {
+            Goal::Removed(_) | Goal::Left(_) => {
+                offering.cluster.observe_leaving(key.resource, backend_id, !seen.by_pass).await?
+            }
+            _ => offering.cluster.observe(key.resource, backend_id, !seen.by_pass).await?,
+        };
         for name in names {
             observed.by_name.insert(name.clone(), offering.cluster.look_up(name).await?);
         }
@@ -253,7 +258,7 @@ async fn look_with_orders(
     // A look without an order comes after a create: usernames may have been given since.
     let max_age = if orders.is_empty() { PEOPLE_AFTER_CREATE } else { PEOPLE_KEPT };
     let team = match &resource {
-        Some(resource) if offering.options.membership && makes => {
+        Some(resource) if offering.options.membership && makes && !resource.is_terminated_for(&orders) => {
             team_of(offering, resource, max_age).await?
         }
         _ => None,
@@ -265,7 +270,7 @@ async fn look_with_orders(
             order.plan_quotas = offering.waldur.plan_quotas(plan).await?;
         }
     }
-    let facts = Facts { resource, orders, team, ..Facts::default() };
+    let facts = Facts { resource, orders, orders_read: true, team, ..Facts::default() };
     Ok(Seen { facts, by_pass, may_act: true, team_unknown: None })
 }
 
@@ -342,7 +347,13 @@ pub(crate) async fn plan_with_lookups(
                 }
                 observed.by_name.insert(name.clone(), found);
             }
-            None => return Ok(plan),
+            None => match &plan.look_into {
+                Some(LookInto::Used(name)) => observed.used = Some(offering.cluster.used(name).await?),
+                Some(LookInto::Workloads(name)) => {
+                    observed.workloads = Some(offering.cluster.workloads(name).await);
+                }
+                None => return Ok(plan),
+            },
         }
     }
 }
@@ -495,7 +506,9 @@ impl<'a> Execution<'a> {
             | Action::ApplyServiceAccount { .. }
             | Action::DeleteServiceAccount { .. }
             | Action::EnsureIdentity { .. }
-            | Action::DeleteNamespace { .. } => {}
+            | Action::DeleteNamespace { .. }
+            | Action::MarkNamespace { .. }
+            | Action::ChangeWorkload { .. } => {}
         }
         Ok(true)
     }
@@ -514,7 +527,7 @@ impl<'a> Execution<'a> {
         }
         match next {
             Next::Skip => {
-                self.left_out |= action.changes_access();
+                self.left_out |= action.changes_access() || matches!(action, Action::ChangeWorkload { .. });
                 if let Action::ApplyRoleBinding { role, .. } = action {
                     self.refused.insert(role.clone(), "the cluster refuses the grant".to_owned());
                 }

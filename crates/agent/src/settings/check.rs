@@ -199,6 +199,7 @@ fn expected(kind: Kind) -> &'static str {
         Kind::Int(..) => "a whole number",
         Kind::Decimal(_) => "a number",
         Kind::Share => "a share such as 0.5 or 50%",
+        Kind::AmountOrShare => "a number, or a share such as 50%",
         Kind::Url(_) | Kind::CredentialUrl(_) => "a URL",
         Kind::Path => "a path",
         Kind::BoolOrPath => "true, false or the path of a CA file",
@@ -224,6 +225,13 @@ fn single(kind: Kind, given: &Scalar, node: &Node, path: &str, findings: &mut Fi
         Kind::Bool => fault_if(scalar::truth(text).is_none(), ""),
         Kind::Int(min, max) => whole_fault(text, min, max),
         Kind::Decimal(bound) => decimal_fault(text, bound),
+        Kind::AmountOrShare => {
+            let fits = match text.strip_suffix('%') {
+                Some(_) => scalar::share(text).is_some(),
+                None => scalar::decimal(text).is_some_and(|amount| amount >= ExactDecimal::ZERO),
+            };
+            fault_if(!fits, "0 or greater, or 0% to 100%")
+        }
         Kind::Share => fault_if(scalar::share(text).is_none(), "between 0 and 1, or 0% and 100%"),
         Kind::Duration => fault_if(scalar::duration(text).is_none(), "plain numbers are seconds"),
         Kind::Quantity => quantity_fault(text),

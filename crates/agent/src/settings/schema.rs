@@ -128,6 +128,9 @@ fn kind(kind_of: Kind) -> Json {
         Kind::Share => {
             json!({"type": ["number", "string"], "minimum": 0, "maximum": 1, "pattern": either(r"^[0-9.]+%?$")})
         }
+        Kind::AmountOrShare => {
+            json!({"type": ["number", "string"], "minimum": 0, "pattern": either(r"^[0-9.]+%?$")})
+        }
         Kind::Duration => {
             json!({"type": ["integer", "string"], "minimum": 0, "pattern": either("^[0-9]+[smhd]?$")})
         }

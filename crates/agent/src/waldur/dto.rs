@@ -313,6 +313,11 @@ impl Resource {
 
     /// The resource as the planner means it. Servers of 2024 tell the slugs of project and customer only in
     /// orders.
+    /// True if it is over for good as far as its open orders go.
+    pub(crate) fn is_terminated_for(&self, orders: &[Order]) -> bool {
+        orders.is_empty() && ResourceState::parse(&self.state) == ResourceState::Terminated
+    }
+
     pub(crate) fn to_model(&self, order: Option<&Order>) -> model::Resource {
         let from_order = |field: fn(&Order) -> &Option<String>| order.and_then(|order| field(order).clone());
         let options = self.offering_plugin_options.as_ref();

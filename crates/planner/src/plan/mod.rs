@@ -5,34 +5,39 @@
 mod access;
 mod adoption;
 mod edits;
+mod marks;
 mod namespace;
+mod removal;
+mod shrink;
 mod subjects;
 mod template;
 #[cfg(test)]
 mod tests;
+mod workloads;
 
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, Value};
+use uuid::Uuid;
 
 use crate::access::DesiredAccess;
 use crate::action::{Action, Expect, Target};
 use crate::amount::Amount;
-use crate::desired::{Desired, Goal, OpenOrder, Project, Removal};
+use crate::desired::{Desired, Goal, OpenOrder, Project};
 use crate::finding::Finding;
 use crate::model::OrderKind;
 use crate::names;
-use crate::observed::{Lookup, Namespace, Observed, Ownership};
+use crate::observed::{Namespace, Observed, Owned, Ownership};
 use crate::policy::Flavour;
-use crate::quota::Hard;
+use crate::quota::{DesiredQuota, Hard};
+use marks::Held;
 use namespace::Site;
+use shrink::Unfit;
 
 pub use access::losses;
 pub(crate) use adoption::NO_ROLE;
 pub use template::recorded_kinds;
-
-/// How soon to look again at a namespace that is going away.
-const WHILE_TERMINATING: SignedDuration = SignedDuration::from_secs(2);
 
 /// How soon to look for usernames after an order is done.
 const WHEN_DONE: SignedDuration = SignedDuration::from_secs(1);
@@ -48,8 +53,19 @@ pub struct Plan {
     pub look_again_at: Option<Timestamp>,
     /// A namespace whose existence has to be known first; then plan again.
     pub look_up: Option<String>,
+    /// What has to be looked into first; then plan again.
+    pub look_into: Option<LookInto>,
     /// Users who would lose access were left in, since they are too many at once.
     pub removal_held: bool,
+}
+
+/// What is read only where a decision depends on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LookInto {
+    /// What is in use in this namespace, for [`Observed::used`].
+    Used(String),
+    /// What runs in this namespace, for [`Observed::workloads`].
+    Workloads(String),
 }
 
 /// What has to be done.
@@ -65,6 +81,7 @@ pub fn plan(desired: &Desired, observed: &Observed, now: Timestamp) -> Plan {
         }
         Goal::Project(project) => plan.for_project(desired, project, observed, now),
         Goal::Removed(removal) => plan.for_removal(desired, removal, observed, now),
+        Goal::Left(removal) => plan.for_left(removal, observed, now),
         Goal::Abandoned { resource, backend_id } => plan.for_abandoned(*resource, backend_id, observed),
     }
     plan
@@ -85,29 +102,43 @@ impl Plan {
                 if let Err(reason) = project.check_template(&name) {
                     return self.refuse(desired, &reason);
                 }
+                let held = Held::in_new(project);
                 self.approve(desired);
                 self.create(desired, project, &name);
                 let target = Target { name: name.clone(), uid: None };
-                self.fill(project, &target, None, observed);
+                self.mark((&target, project.resource), None, held.marks());
+                self.fill(project, &target, None, observed, &project.quota);
                 // Nobody is let in before the project is kept apart from others.
                 self.furnish(project, &target, None, observed);
                 self.bind(project, &target, true, observed);
-                self.write_back(desired, project, &name);
+                self.write_back(desired, project, &name, None);
                 self.done(desired);
                 self.look_for_usernames(project, now);
             }
             Site::Use(namespace) => {
+                let held = Held::of(project, namespace);
+                let overuse = match shrink::check(project, &held, namespace, observed) {
+                    Ok(overuse) => overuse,
+                    Err(Unfit::Unknown) => return self.look_into(LookInto::Used(namespace.name.clone())),
+                    Err(Unfit::Refused(reason)) => return self.refuse(desired, &reason),
+                };
+                if held.running.changes() && observed.workloads.is_none() {
+                    return self.look_into(LookInto::Workloads(namespace.name.clone()));
+                }
                 self.approve(desired);
                 let target = Target { name: namespace.name.clone(), uid: Some(namespace.uid.clone()) };
                 if !self.adopt(project, &target, namespace, observed) {
                     self.label(project, &target, Some(namespace), &desired.requester);
                 }
-                self.fill(project, &target, Some(namespace), observed);
+                self.mark((&target, project.resource), Some(namespace), held.marks());
+                self.fill(project, &target, Some(namespace), observed, held.quota(project));
+                self.change_workloads(held.running, (&target, project.resource), observed);
                 self.bind(project, &target, false, observed);
                 self.replace_python_bindings(project, &target, observed);
                 self.furnish(project, &target, Some(namespace), observed);
                 self.name_editors(observed);
-                self.write_back(desired, project, &namespace.name);
+                self.tell_overuse(&namespace.name, overuse.as_ref());
+                self.write_back(desired, project, &namespace.name, overuse);
                 self.done(desired);
                 if desired.order.is_some() {
                     self.look_for_usernames(project, now);
@@ -123,6 +154,10 @@ impl Plan {
         if project.may_create && project.access.as_ref().is_some_and(missing) {
             self.look_again_at = now.checked_add(WHEN_DONE).ok();
         }
+    }
+
+    fn look_into(&mut self, what: LookInto) {
+        self.look_into = Some(what);
     }
 
     fn approve(&mut self, desired: &Desired) {
@@ -228,6 +263,7 @@ impl Plan {
         target: &Target,
         namespace: Option<&Namespace>,
         observed: &Observed,
+        wanted: &DesiredQuota,
     ) {
         let resource = project.resource;
         let none = if namespace.is_some() { Expect::Absent } else { Expect::Fresh };
@@ -235,18 +271,7 @@ impl Plan {
         let quota = observed.quota.as_ref().filter(|_| namespace.is_some());
         let taken_quota = survey.and_then(|survey| survey.quota.as_ref()).filter(|_| quota.is_none());
         let quota = quota.or(taken_quota);
-        let hard = project.quota.resolve(quota.map(|quota| &quota.value));
-        // A key that only somebody else has put there is theirs: our apply neither changes nor removes it.
-        let ours = |(key, _): &(&String, &Amount)| {
-            hard.contains_key(*key) || quota.is_none_or(|quota| !quota.edited_by.contains_key(*key))
-        };
-        let before: Option<Hard> = quota
-            .map(|quota| quota.value.iter().filter(ours).map(|(key, value)| (key.clone(), *value)).collect());
-        if before.as_ref() != Some(&hard) || taken_quota.is_some() {
-            let expect = quota.map_or(none.clone(), |quota| Expect::Uid(quota.uid.clone()));
-            let before = before.unwrap_or_default();
-            self.actions.push(Action::ApplyQuota { target: target.clone(), resource, expect, hard, before });
-        }
+        self.apply_quota((target, resource), quota, none.clone(), wanted, taken_quota.is_some());
         let Some(wanted) = project.limit_range.as_ref().filter(|_| !observed.limit_range_refused) else {
             return;
         };
@@ -260,12 +285,40 @@ impl Plan {
         }
     }
 
-    fn write_back(&mut self, desired: &Desired, project: &Project, name: &str) {
+    fn apply_quota(
+        &mut self,
+        (target, resource): (&Target, Uuid),
+        quota: Option<&Owned<Hard>>,
+        none: Expect,
+        wanted: &DesiredQuota,
+        taken_over: bool,
+    ) {
+        let hard = wanted.resolve(quota.map(|quota| &quota.value));
+        // A key that only somebody else has put there is theirs: our apply neither changes nor removes it.
+        let ours = |(key, _): &(&String, &Amount)| {
+            hard.contains_key(*key) || quota.is_none_or(|quota| !quota.edited_by.contains_key(*key))
+        };
+        let before: Option<Hard> = quota
+            .map(|quota| quota.value.iter().filter(ours).map(|(key, value)| (key.clone(), *value)).collect());
+        if before.as_ref() != Some(&hard) || taken_over {
+            let expect = quota.map_or(none, |quota| Expect::Uid(quota.uid.clone()));
+            let before = before.unwrap_or_default();
+            self.actions.push(Action::ApplyQuota { target: target.clone(), resource, expect, hard, before });
+        }
+    }
+
+    fn write_back(
+        &mut self,
+        desired: &Desired,
+        project: &Project,
+        name: &str,
+        overuse: Option<Map<String, Value>>,
+    ) {
         let resource = project.resource;
         if project.backend_id != name {
             self.actions.push(Action::SetBackendId { resource, backend_id: name.to_owned() });
         }
-        let metadata = project.metadata(name);
+        let metadata = project.metadata(name, overuse);
         if metadata != project.backend_metadata {
             self.actions.push(Action::SetBackendMetadata { resource, metadata });
         }
@@ -281,90 +334,6 @@ impl Plan {
         if !self.actions.is_empty() {
             self.actions.push(Action::RefreshLastSync { resource });
         }
-    }
-
-    fn for_removal(&mut self, desired: &Desired, removal: &Removal, observed: &Observed, now: Timestamp) {
-        if let Some(namespace) = observed.primary(&removal.backend_id) {
-            return self.remove(desired, removal, namespace, observed, now);
-        }
-        if removal.backend_id.is_empty() {
-            return self.remove_cut_short(desired, removal, observed, now);
-        }
-        match observed.by_name.get(&removal.backend_id) {
-            None => self.look_up = Some(removal.backend_id.clone()),
-            Some(Lookup::Absent) => self.nothing_left(desired, removal, observed),
-            Some(Lookup::Present(namespace)) => {
-                match namespace.ownership(removal.resource, &desired.requester) {
-                    Ownership::Ours | Ownership::CutShort => {
-                        self.remove(desired, removal, namespace, observed, now);
-                    }
-                    Ownership::OtherResource => self.refuse(desired, &namespace::other_resource(namespace)),
-                    Ownership::Claimed | Ownership::Foreign => {
-                        self.refuse(desired, &namespace::not_ours(namespace))
-                    }
-                }
-            }
-        }
-    }
-
-    /// Waldur has no name, but a create that was cut short may have left a project.
-    fn remove_cut_short(
-        &mut self,
-        desired: &Desired,
-        removal: &Removal,
-        observed: &Observed,
-        now: Timestamp,
-    ) {
-        let names = removal.candidates.iter().flat_map(|names| [&names.regular, &names.suffixed]);
-        for name in names {
-            match observed.by_name.get(name) {
-                None => {
-                    self.look_up = Some(name.clone());
-                    return;
-                }
-                Some(Lookup::Absent) => {}
-                Some(Lookup::Present(namespace)) => {
-                    let ownership = namespace.ownership(removal.resource, &desired.requester);
-                    if matches!(ownership, Ownership::Ours | Ownership::CutShort) {
-                        return self.remove(desired, removal, namespace, observed, now);
-                    }
-                }
-            }
-        }
-        self.nothing_left(desired, removal, observed);
-    }
-
-    fn remove(
-        &mut self,
-        desired: &Desired,
-        removal: &Removal,
-        namespace: &Namespace,
-        observed: &Observed,
-        now: Timestamp,
-    ) {
-        if let Err(error) = names::check_namespace(&namespace.name) {
-            return self.refuse(desired, &error.to_string());
-        }
-        self.approve(desired);
-        if namespace.terminating {
-            let blocked = namespace.blocked_by.join("; ");
-            if !blocked.is_empty() {
-                let name = &namespace.name;
-                self.findings
-                    .push(Finding::warning(format!("namespace `{name}` is being deleted, but {blocked}")));
-            }
-        } else {
-            let (name, uid, resource) = (namespace.name.clone(), namespace.uid.clone(), removal.resource);
-            self.actions.push(Action::DeleteNamespace { name, uid, resource });
-        }
-        self.delete_groups(removal.resource, observed);
-        self.look_again_at = now.checked_add(WHILE_TERMINATING).ok();
-    }
-
-    fn nothing_left(&mut self, desired: &Desired, removal: &Removal, observed: &Observed) {
-        self.approve(desired);
-        self.delete_groups(removal.resource, observed);
-        self.done(desired);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::WHILE_TERMINATING;
+use super::removal::pause_while_terminating;
 use crate::desired::Project;
 use crate::finding::Finding;
 use crate::observed::{Lookup, Namespace, Observed, Ownership};
@@ -161,7 +161,7 @@ fn usable(namespace: &Namespace, now: Timestamp) -> Site<'_> {
     if !namespace.terminating {
         return Site::Use(namespace);
     }
-    let until = now.checked_add(WHILE_TERMINATING).unwrap_or(now);
+    let until = now.checked_add(pause_while_terminating(namespace, now)).unwrap_or(now);
     Site::Wait { until, why: format!("namespace `{}` is still being deleted", namespace.name) }
 }
 

@@ -5,12 +5,13 @@
 use serde_json::{Value, json};
 
 use super::kinds::{
-    CONFIG_MAPS, KINDS, Kind, NAMESPACES, PROJECT_REQUESTS, PROJECTS, QUOTAS, RBAC, ROLE_BINDINGS,
+    CONFIG_MAPS, KINDS, Kind, NAMESPACES, PODS, PROJECT_REQUESTS, PROJECTS, QUOTAS, RBAC, ROLE_BINDINGS,
     SERVICE_ACCOUNTS,
 };
 use super::projects::ORIGIN;
 use super::quota;
 use super::store::{Key, Store};
+use super::workloads;
 
 /// Something to be done after a write.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -19,6 +20,8 @@ pub(crate) enum Job {
     Furnish(String),
     /// Bring the status of all quotas of a namespace up to date.
     CountQuotas(String),
+    /// Bring the pods of a namespace to what their owners want.
+    Run(String),
     /// Delete the content of a namespace that terminates.
     Empty(String),
     /// Remove an empty namespace that terminates, or say what holds it.
@@ -37,6 +40,11 @@ pub(crate) fn jobs(store: &Store, kind: &Kind, namespace: &str, name: &str) -> V
     }
     if kind.namespaced && store.get(NAMESPACES, "", namespace).is_some_and(|stored| stored.deleting) {
         jobs.push(Job::Finish(namespace.to_owned()));
+    } else if workloads::concerns(kind)
+        || (kind == QUOTAS || kind == PODS) && workloads::any(store, namespace)
+    {
+        // A quota may let in what it kept out before, and what was deleted is made anew.
+        jobs.push(Job::Run(namespace.to_owned()));
     }
     jobs
 }

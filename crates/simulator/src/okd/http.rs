@@ -31,10 +31,16 @@ const BODY_LIMIT: usize = 3 * 1024 * 1024;
 
 /// Answers any request.
 pub(crate) async fn handle(Shared(okd): Shared<Okd>, request: Request<Body>) -> Response<Body> {
-    match answer(&okd, request).await {
+    let mut response = match answer(&okd, request).await {
         Ok(answer) => answer.into_response(),
         Err(error) => error_response(&error),
+    };
+    // As every answer of a real server has; by the cluster's clock.
+    let date = okd.now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    if let Ok(date) = date.parse() {
+        response.headers_mut().insert(header::DATE, date);
     }
+    response
 }
 
 async fn answer(okd: &Okd, request: Request<Body>) -> Result<Answer> {

@@ -63,7 +63,7 @@ const STATUS: u8 = 16;
 type Row =
     (&'static str, &'static str, &'static str, &'static str, &'static str, &'static [&'static str], u8);
 
-const ROWS: [Row; 29] = [
+const ROWS: [Row; 30] = [
     ("", "v1", "namespaces", "namespace", "Namespace", &["ns"], CLUSTER | RETURNS | STATUS),
     ("", "v1", "resourcequotas", "resourcequota", "ResourceQuota", &["quota"], RETURNS | STATUS),
     ("", "v1", "limitranges", "limitrange", "LimitRange", &["limits"], UPSERT),
@@ -102,12 +102,15 @@ const ROWS: [Row; 29] = [
     ("", "v1", "nodes", "node", "Node", &["no"], CLUSTER | STATUS),
     // Kept apart from the core group's, unlike on a real server, where both show the same objects.
     ("events.k8s.io", "v1", "events", "event", "Event", &[], UPSERT),
+    (APPS, "v1", "deploymentconfigs", "deploymentconfig", "DeploymentConfig", &["dc"], GENERATION | STATUS),
 ];
 
 /// Group of roles and bindings.
 pub(crate) const RBAC: &str = "rbac.authorization.k8s.io";
 /// Group of OpenShift's projects.
 pub(crate) const PROJECT: &str = "project.openshift.io";
+/// Group of OpenShift's deployments.
+pub(crate) const APPS: &str = "apps.openshift.io";
 /// Group of OpenShift's users.
 pub(crate) const USER: &str = "user.openshift.io";
 
@@ -127,12 +130,17 @@ pub(crate) const PODS: &Kind = &KINDS[10];
 pub(crate) const CLAIMS: &Kind = &KINDS[11];
 pub(crate) const SERVICES: &Kind = &KINDS[12];
 pub(crate) const LEASES: &Kind = &KINDS[14];
+pub(crate) const DEPLOYMENTS: &Kind = &KINDS[16];
+pub(crate) const STATEFUL_SETS: &Kind = &KINDS[17];
+pub(crate) const REPLICA_SETS: &Kind = &KINDS[18];
+pub(crate) const JOBS: &Kind = &KINDS[19];
 pub(crate) const PROJECTS: &Kind = &KINDS[21];
 pub(crate) const PROJECT_REQUESTS: &Kind = &KINDS[22];
 pub(crate) const USERS: &Kind = &KINDS[23];
 pub(crate) const GROUPS: &Kind = &KINDS[24];
 pub(crate) const IDENTITIES: &Kind = &KINDS[25];
 pub(crate) const USER_IDENTITY_MAPPINGS: &Kind = &KINDS[26];
+pub(crate) const DEPLOYMENT_CONFIGS: &Kind = &KINDS[29];
 
 const fn table() -> [Kind; ROWS.len()] {
     let mut kinds = [const { row(0) }; ROWS.len()];

@@ -31,6 +31,7 @@ mod store;
 mod users;
 mod validate;
 mod watch;
+mod workloads;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -203,7 +204,7 @@ impl Okd {
     fn after(&self, job: Job, delay: Duration) {
         let delay = match job {
             Job::Finish(_) => self.inner.options.termination_delay,
-            Job::Furnish(_) | Job::CountQuotas(_) | Job::Empty(_) => delay,
+            Job::Furnish(_) | Job::CountQuotas(_) | Job::Run(_) | Job::Empty(_) => delay,
         };
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) if !delay.is_zero() => {
@@ -230,6 +231,12 @@ impl Okd {
                 controllers::furnish(&mut self.lock().store, &namespace, openshift, &now);
             }
             Job::CountQuotas(namespace) => controllers::count_quotas(&mut self.lock().store, &namespace),
+            Job::Run(namespace) => {
+                let ran = workloads::run(&mut self.lock().store, &namespace, &now);
+                if ran {
+                    controllers::count_quotas(&mut self.lock().store, &namespace);
+                }
+            }
             Job::Empty(namespace) => {
                 controllers::empty(&mut self.lock().store, &namespace, &now);
                 self.after(Job::Finish(namespace), Duration::ZERO);

@@ -191,8 +191,8 @@ pub fn documented_agent_rules() -> Value {
     ])
 }
 
-/// [`documented_agent_rules`] and what the agent's further features need: `watch`, limit ranges and `bind` on
-/// `view`, `edit` and `admin`.
+/// [`documented_agent_rules`] and what the agent's further features need: `watch`, limit ranges, `bind` on
+/// `view`, `edit` and `admin`, and stopping workloads.
 #[must_use]
 pub fn extended_agent_rules() -> Value {
     let all = "get list watch create update patch delete";
@@ -201,6 +201,9 @@ pub fn extended_agent_rules() -> Value {
         rule(&("project.openshift.io", "projects projectrequests", all)),
         rule(&("rbac.authorization.k8s.io", "rolebindings", all)),
         rule(&("", "pods services persistentvolumeclaims", "get list watch")),
+        rule(&("apps", "deployments statefulsets replicasets", "list patch")),
+        rule(&("batch", "jobs cronjobs", "list patch")),
+        rule(&("apps.openshift.io", "deploymentconfigs", "list patch")),
         {
             "apiGroups": ["rbac.authorization.k8s.io"], "resources": ["clusterroles"], "verbs": ["bind"],
             "resourceNames": ["view", "edit", "admin"],

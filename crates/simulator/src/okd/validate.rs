@@ -89,8 +89,13 @@ pub(crate) fn normalise(kind: &Kind, object: &mut Value) -> Result<()> {
             object["status"] = json!({"phase": "Pending"});
         }
         "secrets" => secret(object),
-        "deployments" | "statefulsets" | "replicasets" if object["spec"]["replicas"].is_null() => {
+        "deployments" | "statefulsets" | "replicasets" | "deploymentconfigs"
+            if object["spec"]["replicas"].is_null() =>
+        {
             object["spec"]["replicas"] = json!(1);
+        }
+        "jobs" | "cronjobs" if object["spec"]["suspend"].is_null() => {
+            object["spec"]["suspend"] = json!(false);
         }
         _ => {}
     }

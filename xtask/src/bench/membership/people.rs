@@ -153,6 +153,11 @@ impl People {
         roles
     }
 
+    /// UUIDs of all resources.
+    pub(crate) fn resources(size: Size) -> impl Iterator<Item = String> {
+        (0..size.resources).map(|number| uuid(3, number))
+    }
+
     /// Changes one in a hundred memberships: in turn somebody leaves, a newcomer joins, somebody gets the other
     /// role. Gives what customers have to send for each.
     pub(crate) fn change(&mut self) -> Vec<Requests> {

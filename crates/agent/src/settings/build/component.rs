@@ -1,5 +1,7 @@
 //! The components of an offering and the quota keys they set. Waldur contract §1.6; Kubernetes: ResourceQuota.
 
+use planner::lifecycle::Shrink;
+
 use super::{Context, usage};
 use crate::settings::keys::{COMPONENT, QUOTA_TARGET};
 use crate::settings::model::{AccountingType, ComponentSettings, LimitPeriod, PortalComponent, QuotaTarget};
@@ -75,6 +77,11 @@ fn component(
         unit_factor,
         unit_factor_reporting: view.decimal("unit_factor_reporting").unwrap_or(unit_factor),
         limit: view.decimal("limit"),
+        shrink: view.choice("shrink", |word| match word {
+            "accept" => Some(Shrink::Accept),
+            "refuse" => Some(Shrink::Refuse),
+            _ => None,
+        })?,
         portal,
         quota: targets.into_iter().map(|placed| placed.target).collect(),
         usage,

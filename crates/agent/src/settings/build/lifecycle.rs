@@ -3,7 +3,7 @@
 use super::Context;
 use crate::settings::ExactDecimal;
 use crate::settings::keys::LIFECYCLE;
-use crate::settings::model::{ComponentSettings, Lifecycle, RestoreTo};
+use crate::settings::model::{ComponentSettings, HeldQuota, Lifecycle, RestoreTo};
 use crate::settings::scalar;
 use crate::settings::view::View;
 use crate::settings::yaml::Node;
@@ -14,8 +14,8 @@ pub(super) fn settings(
     context: &mut Context<'_, '_>,
 ) -> Option<Lifecycle> {
     let view = backend.section("lifecycle", LIFECYCLE);
-    let pause_quotas = amounts(&view, "pause_quotas", components, context);
-    let downscale_quotas = amounts(&view, "downscale_quotas", components, context);
+    let pause_quotas = held(&view, "pause_quotas", components, context);
+    let downscale_quotas = held(&view, "downscale_quotas", components, context);
     let terminate_grace = view.duration("terminate_grace")?;
     let soft_delete = view.truth("soft_delete");
     if soft_delete && !terminate_grace.is_zero() {
@@ -23,6 +23,11 @@ pub(super) fn settings(
         let key = "terminate_grace";
         context.findings.error(view.place(key), &view.path(key), message, "keep one of them");
     }
+    let terminate_async = view.choice("terminate", |word| match word {
+        "wait" => Some(false),
+        "async" => Some(true),
+        _ => None,
+    })?;
     Some(Lifecycle {
         pause_quotas,
         downscale_quotas,
@@ -32,9 +37,26 @@ pub(super) fn settings(
             _ => None,
         })?,
         stop_workloads: view.truth("stop_workloads"),
+        terminate_async,
         terminate_grace,
         soft_delete,
     })
+}
+
+/// What components are held at.
+fn held(
+    view: &View<'_>,
+    key: &str,
+    components: &[ComponentSettings],
+    context: &mut Context<'_, '_>,
+) -> Vec<(String, HeldQuota)> {
+    amounts(view, key, components, context);
+    let read = |text: &str| match text.strip_suffix('%') {
+        Some(_) => scalar::share(text).map(HeldQuota::Share),
+        None => scalar::decimal(text).map(HeldQuota::Amount),
+    };
+    let entries = view.entries(key).into_iter();
+    entries.filter_map(|(name, _, node)| Some((name, read(node.text()?)?))).collect()
 }
 
 /// Amounts by component. One for a component that the offering lacks is reported, and one that would set a fraction

@@ -1,9 +1,9 @@
 //! Keys of `backend_settings`. Waldur contract §1.4, §1.5.
 
-use super::{Bound, Key, Kind};
+use super::{Key, Kind};
 
 const HTTP: &[&str] = &["http", "https"];
-const AMOUNTS: Kind = Kind::Map(&Kind::Decimal(Bound::NotNegative));
+const HELD: Kind = Kind::Map(&Kind::AmountOrShare);
 const QUANTITIES: Kind = Kind::Map(&Kind::Quantity);
 
 pub(crate) const BACKEND_SETTINGS: &[Key] = &[
@@ -244,41 +244,52 @@ pub(crate) const PERIODIC_LIMITS: &[Key] =
 pub(crate) const LIFECYCLE: &[Key] = &[
     Key::new(
         "pause_quotas",
-        AMOUNTS,
-        "Amounts per component while paused; components that are not named get 0.",
+        HELD,
+        "Amounts per component while paused, or shares of what was bought such as `50%`; \
+         components that are not named get 0.",
     )
     .default("{cpu: 0, memory: 0, storage: 0, pods: 0}"),
     Key::new(
         "downscale_quotas",
-        AMOUNTS,
-        "Amounts per component while downscaled; components that are not named get 1.",
+        HELD,
+        "Amounts per component while downscaled, or shares of what was bought such as `50%`; \
+         components that are not named get 1.",
     )
     .default("{cpu: 1, memory: 1, storage: 1, pods: 1}"),
     Key::new(
         "restore",
         Kind::Choice(&["limits", "defaults"]),
-        "What a restored resource goes back to: the limits in Waldur, or the fixed 10 cores, \
-         32 GB, 100 GB and 50 pods.",
+        "What a resource that was paused or downscaled goes back to: the limits in Waldur, or the \
+         fixed 10 cores, 32 GB, 100 GB and 50 pods, until an order sets its limits anew.",
     )
     .default("limits"),
-    Key::new("stop_workloads", Kind::Bool, "Whether pause also scales workloads to 0.")
-        .default("false")
-        .later(),
-    Key::new("terminate", Kind::Any, "Reserved.").later(),
+    Key::new(
+        "stop_workloads",
+        Kind::Bool,
+        "Whether pausing also stops Deployments, StatefulSets, ReplicaSets, DeploymentConfigs, CronJobs \
+         and Jobs; restoring starts them again. The agent needs list and patch on them, and list on pods.",
+    )
+    .default("false"),
+    Key::new(
+        "terminate",
+        Kind::Choice(&["wait", "async"]),
+        "When a Terminate order is done: `wait`, when the project is gone; `async`, when its deletion \
+         has begun.",
+    )
+    .default("wait"),
     Key::new(
         "terminate_grace",
         Kind::Duration,
-        "Time between termination and deletion, such as `12h` or `7d`.",
+        "Time between termination and deletion, such as `12h` or `7d`: until then the project is locked, \
+         and a Restore order brings it back.",
     )
-    .default("0")
-    .later(),
+    .default("0"),
     Key::new(
         "soft_delete",
         Kind::Bool,
-        "Whether termination keeps the namespace and only takes quota and access away.",
+        "Whether termination keeps the project, and only takes quota and access away.",
     )
-    .default("false")
-    .later(),
+    .default("false"),
 ];
 
 pub(crate) const SUBJECTS: &[Key] = &[

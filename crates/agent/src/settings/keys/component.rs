@@ -30,6 +30,13 @@ pub(crate) const COMPONENT: &[Key] = &[
     )
     .example("[requests.cpu, {key: limits.cpu, ratio: 2}]"),
     Key::new(
+        "shrink",
+        Kind::Choice(&["accept", "refuse"]),
+        "What becomes of an Update order that goes below what is in use: `accept`, it is done and Waldur \
+         is told what is over; `refuse`, it is refused with the numbers.",
+    )
+    .default("accept"),
+    Key::new(
         "usage",
         Kind::Section(USAGE),
         "How its usage is measured; not needed for cpu, memory, storage and pods.",

@@ -28,6 +28,8 @@ pub(crate) enum Kind {
     Decimal(Bound),
     /// A share as `0.5` or `50%`.
     Share,
+    /// A decimal number of 0 or more, or a share as `50%`.
+    AmountOrShare,
     /// Any single value, taken as text.
     Text,
     /// Text that is never shown.

@@ -149,18 +149,29 @@ pub struct LimitRangeSettings {
 /// What pause, downscale, restore and terminate do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lifecycle {
-    /// Amounts per component while paused; a component that is not named gets 0.
-    pub pause_quotas: Vec<(String, ExactDecimal)>,
-    /// Amounts per component while downscaled; a component that is not named gets 1.
-    pub downscale_quotas: Vec<(String, ExactDecimal)>,
+    /// What each component is held at while paused; one that is not named gets 0.
+    pub pause_quotas: Vec<(String, HeldQuota)>,
+    /// The same while downscaled; a component that is not named gets 1.
+    pub downscale_quotas: Vec<(String, HeldQuota)>,
     /// What a restored resource goes back to.
     pub restore: RestoreTo,
     /// Whether pause also scales workloads to 0.
     pub stop_workloads: bool,
+    /// Whether a Terminate order is done before the project is gone.
+    pub terminate_async: bool,
     /// Time between termination and deletion.
     pub terminate_grace: Duration,
     /// Whether termination keeps the namespace and takes quota and access away instead.
     pub soft_delete: bool,
+}
+
+/// What a component of a paused or downscaled resource is held at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeldQuota {
+    /// This much, in the component's unit.
+    Amount(ExactDecimal),
+    /// This share (0 to 1) of what was bought.
+    Share(ExactDecimal),
 }
 
 /// What a restored resource goes back to.

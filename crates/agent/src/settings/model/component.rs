@@ -1,5 +1,6 @@
 //! The components of an offering and the quota keys they become. Waldur contract §1.6.
 
+use planner::lifecycle::Shrink;
 use planner::usage::rule::{Measure, Thing};
 
 use crate::settings::{ExactDecimal, Quantity, QuotaKey};
@@ -21,6 +22,8 @@ pub struct ComponentSettings {
     pub unit_factor_reporting: ExactDecimal,
     /// `limit_amount` in Waldur.
     pub limit: Option<ExactDecimal>,
+    /// What becomes of an Update order that goes below what is in use.
+    pub shrink: Shrink,
     /// What is only passed on to Waldur.
     pub portal: PortalComponent,
     /// The quota keys it limits; empty for a component without effect on the cluster.

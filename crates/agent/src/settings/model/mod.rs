@@ -8,8 +8,8 @@ mod global;
 mod offering;
 
 pub use cluster::{
-    ClusterSettings, ClusterToken, Lifecycle, LimitRangeSettings, OAuthGrant, OAuthSettings, PemSource,
-    RefreshTokenStore, ResourceQuantities, RestoreTo, TlsVerify, UniquenessCheck,
+    ClusterSettings, ClusterToken, HeldQuota, Lifecycle, LimitRangeSettings, OAuthGrant, OAuthSettings,
+    PemSource, RefreshTokenStore, ResourceQuantities, RestoreTo, TlsVerify, UniquenessCheck,
 };
 pub use component::{
     AccountingType, ComponentSettings, LimitPeriod, PortalComponent, QuotaTarget, UsageSettings,

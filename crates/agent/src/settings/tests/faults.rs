@@ -271,8 +271,6 @@ fn contradictions_between_keys_are_errors() {
     check_short(
         &with_backend("lifecycle: {soft_delete: true, terminate_grace: 7d}"),
         &[
-            "11: note: backend_settings.lifecycle.soft_delete: is checked, but has no effect in this version",
-            "11: note: backend_settings.lifecycle.terminate_grace: is checked, but has no effect in this version",
             "11: backend_settings.lifecycle.terminate_grace: soft_delete never deletes, so that there is no time before \
              deletion (keep one of them)",
         ],

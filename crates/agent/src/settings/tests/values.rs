@@ -1,6 +1,6 @@
 //! What the settings hold for what the file says.
 
-use super::super::{AccountingType, LimitPeriod, RestoreTo};
+use super::super::{AccountingType, ExactDecimal, HeldQuota, LimitPeriod, RestoreTo};
 use super::{OFFERING, check, loaded, with, with_backend, with_components, with_offering};
 
 /// The quota targets of a component as `key ratio unit static`.
@@ -99,7 +99,7 @@ fn null_and_empty_text_mean_not_given() {
 fn roles_names_and_lifecycle_have_their_defaults_and_can_be_changed() {
     let offering = loaded(&with_backend(
         "namespace_prefix: ''\nallocation_prefix: Team-\ndefault_role: ''\nrole_map: {PROJECT.MANAGER: admin, Member: ~}\n\
-         lifecycle: {restore: defaults, pause_quotas: {cpu: 0.5}}",
+         lifecycle: {restore: defaults, terminate: ASYNC, pause_quotas: {cpu: 0.5, memory: 50%}}",
     ))
     .settings
     .offerings
@@ -112,7 +112,12 @@ fn roles_names_and_lifecycle_have_their_defaults_and_can_be_changed() {
     assert_eq!(offering.roles.cluster_role(Some("PROJECT.CUSTOM")), None);
     assert_eq!(offering.roles.cluster_role(Some("Owner")), Some("admin"));
     assert_eq!(offering.lifecycle.restore, RestoreTo::Defaults);
-    assert_eq!(offering.lifecycle.pause_quotas.len(), 1);
+    assert!(offering.lifecycle.terminate_async);
+    let half = ExactDecimal::parse("0.5").unwrap();
+    assert_eq!(
+        offering.lifecycle.pause_quotas,
+        [("cpu".to_owned(), HeldQuota::Amount(half)), ("memory".to_owned(), HeldQuota::Share(half))]
+    );
     assert_eq!(offering.lifecycle.downscale_quotas.len(), 4);
     assert_eq!(offering.removal_guard.to_string(), "0.5");
 }

@@ -2,6 +2,7 @@
 
 mod access;
 mod adoption;
+mod lifecycle;
 mod properties;
 mod scenarios;
 mod subjects;

@@ -1,10 +1,15 @@
 //! What holds in every world: the plan converges, nothing of anybody else is touched, at most one destructive
 //! action, the order of facts does not matter.
 
+use std::collections::BTreeMap;
+
+use jiff::SignedDuration;
 use proptest::prelude::*;
 
 use super::world::*;
 use crate::access::{AccountRule, NameRule, SubjectRule, Team};
+use crate::amount::Amount;
+use crate::lifecycle::{LifecyclePolicy, MARKS, Termination};
 use crate::model::{Limit, Limits, Order, OrderKind, OrderState, ResourceState, next_order};
 use crate::names;
 use crate::observed::Ownership;
@@ -39,20 +44,23 @@ fn any_order() -> impl Strategy<Value = Order> {
 
 fn any_project() -> impl Strategy<Value = Project> {
     let name = prop::sample::select(vec![NAME, SUFFIXED, "old-name", "shop"]);
-    (name, 0..5, any::<bool>(), any::<bool>()).prop_map(|(name, owner, terminating, account)| {
-        let mut project = match owner {
-            0 => Project::foreign(name),
-            1 => Project::labelled(name, OTHER),
-            2 => Project::cut_short(name, AGENT),
-            3 => Project::cut_short(name, "somebody"),
-            _ => Project::labelled(name, RESOURCE),
-        };
-        project.namespace.terminating = terminating;
-        if account {
-            project.foreign_accounts.insert("svc".to_owned());
-        }
-        project
-    })
+    (name, 0..5, any::<bool>(), any::<bool>(), any_marks()).prop_map(
+        |(name, owner, terminating, account, marks)| {
+            let mut project = match owner {
+                0 => Project::foreign(name),
+                1 => Project::labelled(name, OTHER),
+                2 => Project::cut_short(name, AGENT),
+                3 => Project::cut_short(name, "somebody"),
+                _ => Project::labelled(name, RESOURCE),
+            };
+            project.namespace.terminating = terminating;
+            project.namespace.annotations.extend(marks);
+            if account {
+                project.foreign_accounts.insert("svc".to_owned());
+            }
+            project
+        },
+    )
 }
 
 /// A team of up to eight people and accounts, with any roles.
@@ -95,6 +103,32 @@ fn any_rules() -> impl Strategy<Value = (SubjectRule, AccountRule, Option<String
     (prop::sample::select(rules), accounts, provider)
 }
 
+/// What pausing and terminating do.
+fn any_lifecycle() -> impl Strategy<Value = LifecyclePolicy> {
+    let hour = SignedDuration::from_secs(3600);
+    let termination = prop::sample::select(vec![
+        Termination::Wait,
+        Termination::Async,
+        Termination::Grace(SignedDuration::from_secs(30)),
+        Termination::Grace(hour),
+        Termination::Keep,
+    ]);
+    (termination, any::<bool>(), any::<bool>()).prop_map(|(termination, stop_workloads, defaults)| {
+        let restored = defaults.then(|| [("cpu".to_owned(), Amount::whole(10))].into());
+        LifecyclePolicy { termination, stop_workloads, restored, ..policy().lifecycle }
+    })
+}
+
+/// Marks as a namespace may carry them, whoever put them there.
+fn any_marks() -> impl Strategy<Value = BTreeMap<String, String>> {
+    let value = vec!["", "paused", "restored", "stopping", "stopped", "1970-01-01T00:00:10Z", "soon"];
+    prop::collection::btree_map(
+        prop::sample::select(MARKS.to_vec()).prop_map(str::to_owned),
+        prop::sample::select(value).prop_map(str::to_owned),
+        0..4,
+    )
+}
+
 fn any_world() -> impl Strategy<Value = World> {
     use ResourceState::{Creating, Erred, Ok, Terminated, Terminating, Updating};
     let state = prop::sample::select(vec![Creating, Ok, Erred, Updating, Terminating, Terminated]);
@@ -103,8 +137,8 @@ fn any_world() -> impl Strategy<Value = World> {
     let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), any_team());
     let order = prop::option::of(any_order());
     let subjects = (any_rules(), prop::collection::vec(any_group(), 0..4), any::<bool>());
-    (state, backend_id, any_limits(), order, projects, flags, subjects).prop_map(
-        |(state, backend_id, bought, order, projects, flags, (rules, groups, able))| {
+    (state, backend_id, any_limits(), order, projects, flags, subjects, any_lifecycle()).prop_map(
+        |(state, backend_id, bought, order, projects, flags, (rules, groups, able), lifecycle)| {
             let (paused, downscaled, legacy, restricted, team) = flags;
             let mut resource = resource(state, backend_id, "");
             (resource.limits, resource.paused, resource.downscaled) = (bought, paused, downscaled);
@@ -112,6 +146,7 @@ fn any_world() -> impl Strategy<Value = World> {
             let mut world = World::new(resource, order);
             world.facts.team = team;
             world.policy.legacy_waldur = legacy;
+            world.policy.lifecycle = lifecycle;
             let access = &mut world.policy.access;
             (access.subjects, access.service_accounts, access.identity_provider) = rules;
             access.abilities.groups = able;

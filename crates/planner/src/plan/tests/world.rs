@@ -10,13 +10,16 @@ use crate::access::{Abilities, AccessPolicy, Grant, Member, Subject};
 use crate::action::{Action, Expect, OwnedKind, Target};
 use crate::amount::Amount;
 use crate::desired::{self, Command, Facts};
+use crate::finding::Finding;
+use crate::lifecycle::{HeldAmount, LifecyclePolicy, Shrink};
 use crate::model::{Limit, Limits, Offering, Order, OrderKind, OrderState, Resource, ResourceState};
 use crate::names;
 use crate::observed::{Furnished, Lookup, Namespace, Observed, Owned, Ownership, RoleBinding, Survey};
-use crate::plan::{Plan, plan};
+use crate::plan::{LookInto, Plan, plan};
 use crate::policy::{ComponentPolicy, Flavour, LimitRangePolicy, Naming, Policy, QuotaTarget};
 use crate::quota::Hard;
 use crate::subjects::identity_name;
+use crate::workloads::Workloads;
 
 pub(super) const RESOURCE: Uuid = Uuid::from_u128(0x7f6e_5d4c_3b2a_1908_0706_0504_0302_0100);
 pub(super) const OTHER: Uuid = Uuid::from_u128(1);
@@ -39,20 +42,26 @@ pub(super) fn policy() -> Policy {
         unit: Amount::of_suffix(unit).unwrap(),
         static_part: Amount::ZERO,
     };
-    let component = |targets| ComponentPolicy { unit_factor: Amount::ONE, fallback_limit: None, targets };
+    let component = |targets| ComponentPolicy {
+        unit_factor: Amount::ONE,
+        fallback_limit: None,
+        targets,
+        shrink: Shrink::Accept,
+    };
     let components = [
         ("cpu", component(vec![target("requests.cpu", 1, ""), target("limits.cpu", 2, "")])),
         ("memory", component(vec![target("requests.memory", 1, "Gi"), target("limits.memory", 2, "Gi")])),
         ("storage", component(vec![target("requests.storage", 1, "Gi")])),
         ("pods", component(vec![target("pods", 1, "")])),
     ];
-    let each =
-        |value: i64| components.iter().map(|(name, _)| ((*name).to_owned(), Amount::whole(value))).collect();
+    let each = |value: i64| {
+        let held = HeldAmount::Fixed(Amount::whole(value));
+        components.iter().map(|(name, _)| ((*name).to_owned(), held)).collect()
+    };
     Policy {
         naming: Naming::default(),
         template: Default::default(),
-        paused_limits: each(0),
-        downscaled_limits: each(1),
+        lifecycle: LifecyclePolicy { paused: each(0), downscaled: each(1), ..LifecyclePolicy::default() },
         components: components.into_iter().map(|(name, component)| (name.to_owned(), component)).collect(),
         limit_range: Some(LimitRangePolicy {
             default: BTreeMap::from([
@@ -132,6 +141,9 @@ pub(super) struct Project {
     pub(super) foreign_accounts: BTreeSet<String>,
     /// Objects of the template.
     pub(super) furnished: BTreeMap<(String, String), Furnished>,
+    pub(super) workloads: Workloads,
+    /// What is in use.
+    pub(super) used: Hard,
     /// What carries no labels.
     pub(super) left: Survey,
 }
@@ -161,6 +173,8 @@ impl Project {
             service_accounts: BTreeMap::new(),
             foreign_accounts: BTreeSet::new(),
             furnished: BTreeMap::new(),
+            workloads: Workloads::default(),
+            used: Hard::new(),
             left: Survey { resource_version: "7".to_owned(), ..Survey::default() },
         }
     }
@@ -200,6 +214,10 @@ pub(super) struct World {
     refused: BTreeMap<Subject, String>,
     pub(super) now: Timestamp,
     pub(super) messages: Vec<String>,
+    /// By the cluster's clock.
+    pub(super) server_time: Option<Timestamp>,
+    /// What was found that is worth telling.
+    pub(super) findings: Vec<Finding>,
     looked_up: BTreeMap<String, Lookup>,
     made: u32,
     refused_requests: bool,
@@ -214,6 +232,7 @@ impl World {
             facts: Facts {
                 resource: Some(resource),
                 orders: order.into_iter().collect(),
+                orders_read: true,
                 ..Facts::default()
             },
             cluster: BTreeMap::new(),
@@ -222,6 +241,8 @@ impl World {
             refused: BTreeMap::new(),
             now: Self::START,
             messages: Vec::new(),
+            server_time: None,
+            findings: Vec::new(),
             looked_up: BTreeMap::new(),
             made: 0,
             refused_requests: false,
@@ -241,14 +262,14 @@ impl World {
         self.facts.orders[0].state
     }
 
-    fn offering() -> Offering {
+    pub(super) fn offering() -> Offering {
         Offering {
             components: ["cpu", "memory", "storage", "pods"].map(str::to_owned).to_vec(),
             wants_statuses: true,
         }
     }
 
-    fn observed(&self) -> Observed {
+    pub(super) fn observed(&self) -> Observed {
         let ours = |project: &&Project| project.namespace.ownership(RESOURCE, AGENT) == Ownership::Ours;
         let owned: Vec<_> =
             self.cluster.values().filter(ours).map(|project| project.namespace.clone()).collect();
@@ -270,6 +291,7 @@ impl World {
                 .collect(),
             identities: self.identities.clone().into(),
             refused: self.refused.clone(),
+            server_time: self.server_time,
             ..Observed::default()
         };
         if self.facts.command == Some(Command::Adopt) {
@@ -290,11 +312,17 @@ impl World {
     /// Looks and plans, with the lookups that the plan asks for.
     pub(super) fn plan(&mut self) -> Plan {
         let desired = desired::desired(&self.policy, &Self::offering(), &self.facts, self.now);
-        for _ in 0..4 {
-            let plan = plan(&desired, &self.observed(), self.now);
-            match &plan.look_up {
-                Some(name) => self.look_up(&name.clone()),
-                None => return plan,
+        let (mut used, mut workloads) = (None, None);
+        for _ in 0..6 {
+            let observed = Observed { used: used.clone(), workloads: workloads.clone(), ..self.observed() };
+            let plan = plan(&desired, &observed, self.now);
+            match (&plan.look_up, &plan.look_into) {
+                (Some(name), _) => self.look_up(&name.clone()),
+                (None, Some(LookInto::Used(name))) => used = Some(self.cluster[name].used.clone()),
+                (None, Some(LookInto::Workloads(name))) => {
+                    workloads = Some(self.cluster[name].workloads.clone());
+                }
+                (None, None) => return plan,
             }
         }
         panic!("the plan keeps asking for names")
@@ -311,6 +339,7 @@ impl World {
         for _ in 0..12 {
             self.looked_up.retain(|name, _| self.refused_requests && !name.is_empty());
             let plan = self.plan();
+            self.findings.extend(plan.findings);
             if plan.actions.is_empty() && plan.look_again_at.is_none() {
                 return done;
             }
@@ -370,6 +399,21 @@ impl World {
                 project.namespace.labels.extend(more.clone());
                 project.namespace.annotations.remove(names::TEMPLATE_RECORD);
                 project.namespace.annotations.extend(annotations.clone());
+            }
+            Action::MarkNamespace { target, marks, .. } => {
+                let annotations = &mut self.target(target).namespace.annotations;
+                for (key, value) in marks {
+                    match value {
+                        Some(value) => drop(annotations.insert((*key).to_owned(), value.clone())),
+                        None => drop(annotations.remove(*key)),
+                    }
+                }
+            }
+            Action::ChangeWorkload { target, change, .. } => {
+                let owners = &mut self.target(target).workloads.owners;
+                let owner = owners.iter_mut().find(|owner| owner.uid == change.uid).unwrap();
+                assert_eq!(owner.state, change.before);
+                (owner.state, owner.remembered) = (change.after, change.remember.clone());
             }
             Action::AdoptNamespace { target, resource, resource_version, annotations } => {
                 assert_eq!(resource_version, "7");

@@ -1,0 +1,186 @@
+//! Pause, restore and terminate in one situation each, and what holds in all.
+
+use insta::assert_snapshot;
+use jiff::{SignedDuration, Timestamp};
+use proptest::prelude::*;
+
+use super::world::*;
+use crate::action::Action;
+use crate::lifecycle::{self, Termination};
+use crate::model::{OrderKind, OrderState, ResourceState};
+use crate::plan::{LookInto, plan};
+use crate::workloads::{Workload, WorkloadKind, WorkloadState};
+
+const LIMITS: &str = "cpu=4 memory=16 storage=100 pods=50";
+const NAME: &str = "waldur-alloc-prod-1";
+
+/// A resource whose project is as it should be, with a Deployment.
+fn kept() -> World {
+    let order = order(OrderKind::Create, OrderState::PendingProvider, LIMITS);
+    let mut world = World::new(resource(ResourceState::Creating, "", LIMITS), Some(order));
+    world.run();
+    world.facts.orders.clear();
+    let shop = Workload {
+        kind: WorkloadKind::Deployment,
+        name: "shop".to_owned(),
+        uid: "shop".to_owned(),
+        version: "1".to_owned(),
+        controller: None,
+        state: WorkloadState::Replicas(3),
+        remembered: None,
+        over: false,
+        deletes_volumes: false,
+    };
+    world.cluster.get_mut(NAME).unwrap().workloads.owners.push(shop);
+    world
+}
+
+fn with_order(mut world: World, kind: OrderKind) -> World {
+    world.facts.orders = vec![order(kind, OrderState::PendingProvider, "")];
+    world
+}
+
+fn lines(world: &mut World) -> String {
+    world.run().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+fn flag(world: &mut World, paused: bool) {
+    world.facts.resource.as_mut().unwrap().paused = paused;
+}
+
+#[test]
+fn a_pause_stops_workloads_after_the_quota_and_a_restore_starts_them_after_it() {
+    let mut world = kept();
+    world.policy.lifecycle.stop_workloads = true;
+    flag(&mut world, true);
+    assert_snapshot!(lines(&mut world), @r"
+    ~ namespace waldur-alloc-prod-1: waldur/workloads stopping
+    ~ quota waldur-alloc-prod-1/waldur-quota: limits.cpu 8 → 0, limits.memory 32Gi → 0, pods 50 → 0, requests.cpu 4 → 0, requests.memory 16Gi → 0, requests.storage 100Gi → 0
+    ~ waldur-alloc-prod-1 Deployment shop: replicas 3 → replicas 0
+    ~ namespace waldur-alloc-prod-1: waldur/workloads stopped
+    resource 7f6e5d4c3b2a19080706050403020100 was looked at
+    ");
+    flag(&mut world, false);
+    assert_snapshot!(lines(&mut world), @r"
+    ~ quota waldur-alloc-prod-1/waldur-quota: limits.cpu 0 → 8, limits.memory 0 → 32Gi, pods 0 → 50, requests.cpu 0 → 4, requests.memory 0 → 16Gi, requests.storage 0 → 100Gi
+    ~ waldur-alloc-prod-1 Deployment shop: replicas 0 → replicas 3
+    ~ namespace waldur-alloc-prod-1: - waldur/workloads
+    resource 7f6e5d4c3b2a19080706050403020100 was looked at
+    ");
+}
+
+#[test]
+fn a_grace_period_locks_first_and_deletes_later() {
+    let mut world = with_order(kept(), OrderKind::Terminate);
+    world.policy.lifecycle.termination = Termination::Grace(SignedDuration::from_hours(1));
+    world.facts.resource.as_mut().unwrap().limits.clear();
+    assert_snapshot!(lines(&mut world), @r"
+    approve order 0000000000000000000000000000002a
+    ~ namespace waldur-alloc-prod-1: waldur/delete-after 1970-01-01T01:01:00Z, waldur/terminated 1970-01-01T00:01:00Z
+    ~ quota waldur-alloc-prod-1/waldur-quota: limits.cpu 8 → 0, limits.memory 32Gi → 0, pods 50 → 0, requests.cpu 4 → 0, requests.memory 16Gi → 0, requests.storage 100Gi → 0
+    tell Waldur the metadata of resource 7f6e5d4c3b2a19080706050403020100
+    order 0000000000000000000000000000002a is done
+    ");
+    assert_eq!(lines(&mut world), "");
+    // By one clock the time has come, by the other it has not.
+    world.now += SignedDuration::from_hours(2);
+    world.server_time = Some(World::START);
+    assert_eq!(lines(&mut world), "");
+    let finding = &world.findings.last().unwrap().message;
+    assert!(finding.contains("correct the clock that is wrong"), "{finding}");
+    world.server_time = Some(world.now);
+    assert_snapshot!(lines(&mut world), @"- namespace waldur-alloc-prod-1 (uid made-1) with all that is in it");
+}
+
+#[test]
+fn what_is_locked_comes_back_whole() {
+    for termination in [Termination::Keep, Termination::Grace(SignedDuration::from_hours(1))] {
+        let mut world = with_order(kept(), OrderKind::Terminate);
+        world.policy.lifecycle.termination = termination;
+        world.policy.lifecycle.stop_workloads = true;
+        let before = world.cluster.clone();
+        world.run();
+        assert_eq!(world.resource().state, ResourceState::Terminated);
+        assert_ne!(world.cluster, before);
+        world = with_order(world, OrderKind::Restore);
+        world.run();
+        assert_eq!(world.cluster, before, "{termination:?}");
+    }
+}
+
+#[test]
+fn a_tenant_who_sets_a_deadline_shortens_nothing() {
+    let mut world = with_order(kept(), OrderKind::Terminate);
+    world.policy.lifecycle.termination = Termination::Grace(SignedDuration::from_hours(1));
+    let annotations = &mut world.cluster.get_mut(NAME).unwrap().namespace.annotations;
+    annotations.insert(lifecycle::DELETE_AFTER.to_owned(), World::START.to_string());
+    world.run();
+    assert!(world.cluster.contains_key(NAME));
+}
+
+#[test]
+fn a_namespace_that_goes_away_is_looked_at_less_and_less_and_waldur_is_told_why() {
+    let mut world = with_order(kept(), OrderKind::Terminate);
+    let since = world.now;
+    let namespace = &mut world.cluster.get_mut(NAME).unwrap().namespace;
+    (namespace.terminating, namespace.terminating_since) = (true, Some(since));
+    namespace.blocked_by = vec!["example.com/slow in 1 resource instances".to_owned()];
+    world.facts.orders[0].state = OrderState::Executing;
+    for (seconds, pause, told) in
+        [(0, 2, false), (10, 5, false), (40, 20, true), (9000, 60, true), (-90, 2, false)]
+    {
+        world.now = since + SignedDuration::from_secs(seconds);
+        let plan = world.plan();
+        let until = plan.look_again_at.unwrap().duration_since(world.now);
+        assert_eq!(until, SignedDuration::from_secs(pause), "{seconds}");
+        assert_eq!(plan.actions.len(), usize::from(told), "{seconds} {:?}", plan.actions);
+    }
+    world.now = since + SignedDuration::from_secs(40);
+    for action in world.plan().actions {
+        world.take(&action);
+    }
+    assert!(world.plan().actions.is_empty(), "told once");
+    let told = &world.resource().backend_metadata["termination"]["waits_for"];
+    assert_eq!(told[0], "example.com/slow in 1 resource instances");
+}
+
+#[test]
+fn what_is_in_use_is_read_only_where_a_limit_goes_down() {
+    let mut world = kept();
+    let mut look = |cpu: &str| {
+        world.facts.resource.as_mut().unwrap().limits =
+            limits(&format!("cpu={cpu} memory=16 storage=100 pods=50"));
+        let desired = crate::desired::desired(&world.policy, &World::offering(), &world.facts, world.now);
+        plan(&desired, &world.observed(), world.now).look_into
+    };
+    assert_eq!(look("4"), None);
+    assert_eq!(look("5"), None);
+    assert_eq!(look("3"), Some(LookInto::Used(NAME.to_owned())));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    /// A locked project is deleted when both clocks say so, once, and never before.
+    #[test]
+    fn nothing_is_deleted_before_both_clocks_say_so(
+        grace in 1_i64..100_000,
+        steps in prop::collection::vec((-50_000_i64..200_000, -50_000_i64..200_000), 1..8),
+    ) {
+        let mut world = with_order(kept(), OrderKind::Terminate);
+        world.policy.lifecycle.termination = Termination::Grace(SignedDuration::from_secs(grace));
+        for _ in 0..2 {
+            for action in world.plan().actions {
+                world.take(&action);
+            }
+        }
+        let locked = &world.cluster[NAME].namespace;
+        let deadline: Timestamp = locked.annotations[lifecycle::DELETE_AFTER].parse().unwrap();
+        for (own, server) in steps {
+            world.now = world.now.saturating_add(SignedDuration::from_secs(own)).unwrap();
+            world.server_time = Some(World::START.saturating_add(SignedDuration::from_secs(server)).unwrap());
+            let deletes = world.plan().actions.iter().any(|action| matches!(action, Action::DeleteNamespace { .. }));
+            prop_assert_eq!(deletes, deadline <= world.now && Some(deadline) <= world.server_time);
+        }
+    }
+}
