@@ -12,6 +12,7 @@
 
 mod audit;
 mod expiry;
+mod look;
 mod offering;
 mod passes;
 mod people;

@@ -15,8 +15,8 @@ use uuid::Uuid;
 
 use super::{Offering, Scope};
 use crate::error::ApiError;
-use crate::waldur::calls::Emails;
 use crate::waldur::dto;
+use crate::waldur::people::Emails;
 
 /// The role that owners of an organization have in its projects.
 const OWNER: &str = "CUSTOMER.OWNER";

@@ -2,6 +2,7 @@
 
 mod access;
 mod adoption;
+mod facts;
 mod lifecycle;
 mod properties;
 mod scenarios;

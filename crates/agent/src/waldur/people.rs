@@ -1,0 +1,93 @@
+//! What Waldur says about people: teams, roles, accounts (Waldur contract §4). It reads and never writes.
+
+use uuid::Uuid;
+
+use super::calls::{Waldur, resource_path};
+use super::dto;
+use super::http::Call;
+use crate::error::ApiError;
+
+/// The role of an organization's owners.
+const OWNER: &str = "CUSTOMER.OWNER";
+
+/// Whether addresses are read: the list of all roles is the longest there is, and few sites need them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Emails {
+    /// They are users' names on the cluster.
+    Read,
+    /// Nobody needs them.
+    LeftOut,
+}
+
+impl Waldur {
+    /// Members of the project of a resource (contract §4.4); not paged by the server.
+    pub(crate) async fn team(&self, resource: Uuid) -> Result<Vec<dto::TeamMember>, ApiError> {
+        self.http.json(Call::get(resource_path(resource, "team/"))).await
+    }
+
+    /// Roles in all projects that use this provider (contract §10.2), or in one of them. The server's filter is a
+    /// help only.
+    pub(crate) async fn project_permissions(
+        &self,
+        provider: Uuid,
+        project: Option<Uuid>,
+        emails: Emails,
+    ) -> Result<Vec<dto::Permission>, ApiError> {
+        let path = format!("/api/marketplace-service-providers/{}/project_permissions/", provider.simple());
+        let fields = dto::Permission::FIELDS.into_iter();
+        let fields: Vec<&str> =
+            fields.filter(|field| emails == Emails::Read || *field != dto::Permission::EMAIL).collect();
+        let mut call = Call::get(path).fields(&fields);
+        if let Some(project) = project {
+            call = call.query("scope_uuid", project.simple().to_string());
+        }
+        let mut permissions: Vec<dto::Permission> = self.http.list(call).await?;
+        permissions.retain(|permission| project.is_none() || permission.project_uuid == project);
+        Ok(permissions)
+    }
+
+    /// The service provider of a customer.
+    pub(crate) async fn service_provider(&self, customer: Uuid) -> Result<Option<Uuid>, ApiError> {
+        let call = Call::get("/api/marketplace-service-providers/")
+            .query("customer_uuid", customer.simple().to_string())
+            .fields(&["uuid"]);
+        let providers: Vec<dto::Identified> = self.http.json(call).await?;
+        Ok(providers.first().map(|provider| provider.uuid))
+    }
+
+    /// True if users may have to consent before the provider sees them.
+    pub(crate) async fn has_terms_of_service(&self, offering: Uuid) -> Result<bool, ApiError> {
+        let call = Call::get("/api/marketplace-offering-terms-of-service/")
+            .query("offering_uuid", offering.simple().to_string())
+            .fields(&["uuid"]);
+        match self.http.list::<dto::Identified>(call).await {
+            Ok(terms) => Ok(!terms.is_empty()),
+            Err(error) if error.unknown_path => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Owners of an organization.
+    pub(crate) async fn owners(&self, customer: Uuid) -> Result<Vec<dto::Permission>, ApiError> {
+        let path = format!("/api/customers/{}/list_users/", customer.simple());
+        let call = Call::get(path).query("role", OWNER).fields(&dto::Permission::FIELDS);
+        let mut permissions: Vec<dto::Permission> = self.http.list(call).await?;
+        // Not all servers know the filter.
+        permissions.retain(|permission| permission.role.as_deref() == Some(OWNER));
+        Ok(permissions)
+    }
+
+    /// Accounts of users in an offering, also of those whom the provider has locked out: a team shows their names.
+    pub(crate) async fn offering_users(&self, offering: Uuid) -> Result<Vec<dto::OfferingUser>, ApiError> {
+        let call = Call::get("/api/marketplace-offering-users/")
+            .query("offering_uuid", offering.simple().to_string())
+            .fields(&dto::OfferingUser::FIELDS);
+        self.http.list(call).await
+    }
+
+    /// Service or course accounts of all projects of an offering.
+    pub(crate) async fn accounts(&self, offering: Uuid, kind: &str) -> Result<Vec<dto::Account>, ApiError> {
+        let path = format!("/api/marketplace-provider-offerings/{}/{kind}/", offering.simple());
+        self.http.list(Call::get(path)).await
+    }
+}
