@@ -41,7 +41,7 @@ async fn site() -> (Site, Uuid, Metrics) {
 
 impl Site {
     /// The ledger's hours from ten on.
-    fn from_ten(&self, resource: Uuid) -> Vec<String> {
+    fn hours_since_ten(&self, resource: Uuid) -> Vec<String> {
         let lines = self.ledger(resource).into_iter();
         let lines = lines.filter_map(|line| line.strip_prefix("2026-07-10 ").map(str::to_owned));
         lines.filter(|line| line.as_str() > "10").collect()
@@ -106,7 +106,7 @@ async fn hours_of_which_nothing_is_known_are_held_back_and_gauges_are_told_all_t
     let components = format!("{COMPONENTS}cpu: {{measured_unit: Core, accounting_type: limit}}\n");
     assert!(site.reports_at(&site.measuring(&url, &components), "2026-07-10T12:06:00Z").await);
     assert_eq!(site.told(resource), ["2026-07-01 cpu 0.00"]);
-    assert_eq!(site.from_ten(resource), ["10:00 p cpu_hours=0/0", "11:00 p cpu_hours=0/0"]);
+    assert_eq!(site.hours_since_ten(resource), ["10:00 p cpu_hours=0/0", "11:00 p cpu_hours=0/0"]);
     // Down: the gauge is told as well, and the report says that not all could be said.
     site.sim.waldur.set_limits(resource, json!({"cpu": 8}));
     let down = site.measuring("http://127.0.0.1:1", &components);
@@ -136,7 +136,7 @@ async fn bad_samples_are_unknown_minutes() {
     let prometheus = Prometheus::start(&[&metrics]).await;
     assert!(site.reports_at(&site.measuring(&prometheus.url, COMPONENTS), "2026-07-10T12:06:00Z").await);
     // 57 minutes of a core: 57 × 60 × 1000000.
-    assert_eq!(site.from_ten(resource)[0], "10:00 p cpu_hours=3420000000/57");
+    assert_eq!(site.hours_since_ten(resource)[0], "10:00 p cpu_hours=3420000000/57");
 }
 
 #[tokio::test]
@@ -185,7 +185,7 @@ async fn two_agents_add_to_each_others_hours() {
     let both = async { futures_join(usage::report_at(&one, now), usage::report_at(&other, now)).await };
     assert_eq!(within("both reports", both).await, (true, true));
     assert_eq!(
-        site.from_ten(resource),
+        site.hours_since_ten(resource),
         ["10:00 p cpu_hours=3600000000/60", "11:00 p cpu_hours=3600000000/60"]
     );
     assert_eq!(site.told(resource), ["2026-07-01 cpu_hours 2.00"]);

@@ -30,8 +30,8 @@ impl Site {
 
     fn component(&self, kind: &str) -> Value {
         let offering = self.sim.waldur.provider_offering(self.offering).unwrap();
-        let components = offering["components"].as_array().unwrap().iter();
-        components.filter(|component| component["type"] == kind).next().cloned().unwrap_or(Value::Null)
+        let mut components = offering["components"].as_array().unwrap().iter();
+        components.find(|component| component["type"] == kind).cloned().unwrap_or(Value::Null)
     }
 }
 
