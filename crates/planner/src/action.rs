@@ -13,7 +13,7 @@ use crate::access::{GrantStatus, Subject};
 use crate::observed::PythonBinding;
 use crate::policy::LimitRangePolicy;
 use crate::quota::Hard;
-use crate::template::{Api, Furnishing};
+use crate::template::{Furnishing, ObjectApi};
 use crate::workloads::WorkloadChange;
 
 /// What must be true of an object for a write to it to be ours.
@@ -209,7 +209,7 @@ pub enum Action {
         /// The resource whose it must be.
         resource: Uuid,
         /// Its kind.
-        api: Api,
+        api: ObjectApi,
         /// Name of the object.
         name: String,
         /// Only this one, not another of the same name.

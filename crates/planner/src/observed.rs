@@ -11,7 +11,7 @@ use crate::access::Subject;
 use crate::names;
 use crate::policy::LimitRangePolicy;
 use crate::quota::Hard;
-use crate::template::Api;
+use crate::template::ObjectApi;
 use crate::workloads::Workloads;
 
 /// A namespace, whoever made it.
@@ -144,7 +144,7 @@ pub struct Survey {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Furnished {
     /// Its kind.
-    pub api: Api,
+    pub api: ObjectApi,
     /// Kubernetes' uid.
     pub uid: String,
     /// What it says, without what the server notes about it.
@@ -179,7 +179,7 @@ pub struct Observed {
     pub refused: BTreeMap<Subject, String>,
     /// True where the cluster refused limit ranges to this agent: they are then left out.
     pub limit_range_refused: bool,
-    /// Objects of the project template in the owned namespace, by kind ([`Api::token`]) and name.
+    /// Objects of the project template in the owned namespace, by kind ([`ObjectApi::token`]) and name.
     pub furnished: BTreeMap<(String, String), Furnished>,
     /// What is in use by our quota's keys (Kubernetes: `status.used`); `None` if nobody looked.
     pub used: Option<Hard>,

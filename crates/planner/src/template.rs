@@ -14,7 +14,7 @@ use crate::names;
 
 /// A kind of object as the API server serves it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Api {
+pub struct ObjectApi {
     /// `v1`, or `group/version`.
     pub version: String,
     /// As in manifests, for example `ConfigMap`.
@@ -23,7 +23,7 @@ pub struct Api {
     pub plural: String,
 }
 
-impl Api {
+impl ObjectApi {
     /// `v1/configmaps`: how a kind is noted on a namespace.
     #[must_use]
     pub fn token(&self) -> String {
@@ -35,7 +35,7 @@ impl Api {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TemplateObject {
     /// Its kind.
-    pub api: Api,
+    pub api: ObjectApi,
     /// The object with placeholders, without namespace.
     pub body: Value,
     /// It is made once, and left to the tenant afterwards.
@@ -92,7 +92,7 @@ impl Values {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Furnishing {
     /// Its kind.
-    pub api: Api,
+    pub api: ObjectApi,
     /// `metadata.name`
     pub name: String,
     /// The object without namespace and without our labels.
@@ -336,7 +336,7 @@ pub fn object(version: &str, kind: &str, name: &str, members: Value) -> Template
     if let (Value::Object(body), Value::Object(members)) = (&mut body, members) {
         body.extend(members);
     }
-    let api = Api { version: version.to_owned(), kind: kind.to_owned(), plural: String::new() };
+    let api = ObjectApi { version: version.to_owned(), kind: kind.to_owned(), plural: String::new() };
     TemplateObject { api, body, ..TemplateObject::default() }
 }
 
@@ -350,8 +350,11 @@ mod tests {
     }
 
     fn template(body: Value) -> Template {
-        let api =
-            Api { version: "v1".to_owned(), kind: "ConfigMap".to_owned(), plural: "configmaps".to_owned() };
+        let api = ObjectApi {
+            version: "v1".to_owned(),
+            kind: "ConfigMap".to_owned(),
+            plural: "configmaps".to_owned(),
+        };
         Template {
             objects: vec![TemplateObject { api, body, ..TemplateObject::default() }],
             ..Template::default()

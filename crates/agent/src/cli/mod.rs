@@ -105,7 +105,7 @@ enum Command {
     /// Do nothing: projects have no home directories
     #[command(name = "create_homedirs", visible_alias = "waldur_site_create_homedirs")]
     CreateHomedirs(commands::IgnoredArgs),
-    /// Do nothing: the cluster keeps no usage of the past
+    /// Do nothing: `usage backfill` measures months of the past
     #[command(name = "load_historical_usage", visible_alias = "waldur_site_load_historical_usage")]
     LoadHistoricalUsage(commands::IgnoredArgs),
     /// Do nothing: orders are not simulated

@@ -14,7 +14,7 @@ use planner::observed::{Ownership, PythonBinding};
 use planner::outcome::Failure;
 use planner::policy::Flavour;
 use planner::subjects::identity_name;
-use planner::template::{Api, Furnishing};
+use planner::template::{Furnishing, ObjectApi};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -249,7 +249,7 @@ impl<'a> Writes<'a> {
     async fn unfurnish(
         &self,
         namespace: &str,
-        api: &Api,
+        api: &ObjectApi,
         (resource, name, uid): (Uuid, &str, &str),
     ) -> Result<(), ApiError> {
         let path = template::object_path(api, namespace, name);

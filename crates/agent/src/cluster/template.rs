@@ -11,7 +11,7 @@ use planner::observed::Furnished;
 use planner::outcome::Failure;
 use planner::plan::recorded_kinds;
 use planner::policy::Flavour;
-use planner::template::{Api, Template};
+use planner::template::{ObjectApi, Template};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -43,7 +43,7 @@ impl TemplateStore {
     }
 
     /// Takes in what the server has answered to a write of ours.
-    pub(super) fn wrote(&self, api: &Api, namespace: &str, answer: &Value) {
+    pub(super) fn wrote(&self, api: &ObjectApi, namespace: &str, answer: &Value) {
         let mut state = self.state();
         if let (Some(uid), Some(version)) = (text(answer, "uid"), text(answer, "resourceVersion")) {
             state.settled.insert(uid.to_owned(), version.to_owned());
@@ -55,7 +55,7 @@ impl TemplateStore {
     }
 
     /// Takes in that an object is gone.
-    pub(super) fn gone(&self, api: &Api, namespace: &str, name: &str) {
+    pub(super) fn gone(&self, api: &ObjectApi, namespace: &str, name: &str) {
         if let Some(place) = self.state().seen.get_mut(namespace) {
             place.remove(&(api.token(), name.to_owned()));
         }
@@ -63,7 +63,7 @@ impl TemplateStore {
 }
 
 impl State {
-    fn furnished(&self, api: &Api, item: &Value) -> Option<(String, Furnished)> {
+    fn furnished(&self, api: &ObjectApi, item: &Value) -> Option<(String, Furnished)> {
         let (name, uid) = (text(item, "name")?.to_owned(), text(item, "uid")?.to_owned());
         let settled = text(item, "resourceVersion")
             .is_some_and(|version| self.settled.get(&uid).is_some_and(|known| known == version));
@@ -97,14 +97,14 @@ fn root(version: &str) -> String {
 }
 
 /// Path of an object of the template.
-pub(super) fn object_path(api: &Api, namespace: &str, name: &str) -> String {
+pub(super) fn object_path(api: &ObjectApi, namespace: &str, name: &str) -> String {
     format!("{}/namespaces/{namespace}/{}/{}", root(&api.version), api.plural, path_segment(name))
 }
 
 /// A kind from its note on a namespace; objects name their kind themselves.
-fn api_of(token: &str) -> Option<Api> {
+fn api_of(token: &str) -> Option<ObjectApi> {
     let (version, plural) = token.rsplit_once('/')?;
-    Some(Api { version: version.to_owned(), kind: plural.to_owned(), plural: plural.to_owned() })
+    Some(ObjectApi { version: version.to_owned(), kind: plural.to_owned(), plural: plural.to_owned() })
 }
 
 impl Cluster {
@@ -137,7 +137,7 @@ impl Cluster {
         template: &Template,
         flavour: Flavour,
     ) -> Result<(), ApiError> {
-        let apis: BTreeSet<&Api> = template.objects.iter().map(|object| &object.api).collect();
+        let apis: BTreeSet<&ObjectApi> = template.objects.iter().map(|object| &object.api).collect();
         for api in apis {
             let group = api.version.rsplit_once('/').map_or("", |(group, _)| group);
             let mut missing = Vec::new();
@@ -172,7 +172,7 @@ impl Cluster {
         else {
             return Ok(());
         };
-        let apis: BTreeSet<&Api> = template.objects.iter().map(|object| &object.api).collect();
+        let apis: BTreeSet<&ObjectApi> = template.objects.iter().map(|object| &object.api).collect();
         for api in apis {
             let path = format!("{}/{}", root(&api.version), api.plural);
             let items = match self.http.list_some(&path, &selector(), |_| true).await {
@@ -206,7 +206,7 @@ impl Cluster {
     ) -> Result<Furnishings, ApiError> {
         let template =
             self.read_state(|state| state.surroundings.as_ref().map(|known| known.template.clone()));
-        let mut apis: BTreeMap<String, Api> = template
+        let mut apis: BTreeMap<String, ObjectApi> = template
             .iter()
             .flat_map(|template| &template.objects)
             .map(|object| (object.api.token(), object.api.clone()))
@@ -217,7 +217,7 @@ impl Cluster {
             }
         }
         let place = &namespace.name;
-        let unread: Vec<(String, Api)> = {
+        let unread: Vec<(String, ObjectApi)> = {
             let state = self.furnished.state();
             apis.into_iter().filter(|(token, _)| fresh || !state.listed.contains(token)).collect()
         };
@@ -242,8 +242,8 @@ impl Cluster {
 }
 
 /// Name of a kind in paths (Kubernetes: APIResourceList).
-fn plural(list: &Value, api: &Api) -> Result<String, String> {
-    let Api { version, kind, .. } = api;
+fn plural(list: &Value, api: &ObjectApi) -> Result<String, String> {
+    let ObjectApi { version, kind, .. } = api;
     let all = list["resources"].as_array().into_iter().flatten();
     let mut ours = all.filter(|found| found["kind"] == kind.as_str());
     let found = ours.find(|found| found["name"].as_str().is_some_and(|name| !name.contains('/')));

@@ -17,7 +17,7 @@ use crate::waldur::http::Verify;
 /// Puts together what reports usage, on the offerings of an engine where it has them. Nothing is sent.
 ///
 /// # Errors
-/// As [`engine`].
+/// As [`super::engine`].
 pub fn usage(
     settings: &Settings,
     options: EngineOptions,

@@ -18,7 +18,7 @@ const ONCE: &str = "once:";
 /// What is noted on a namespace about its template.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Record {
-    /// Kinds of which there may be objects ([`crate::template::Api::token`]).
+    /// Kinds of which there may be objects ([`crate::template::ObjectApi::token`]).
     kinds: BTreeSet<String>,
     /// Objects that were made and are the tenant's since.
     once: BTreeSet<String>,

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use planner::names;
-use planner::template::{Api, TemplateObject, is_label_value, unknown_placeholders};
+use planner::template::{ObjectApi, TemplateObject, is_label_value, unknown_placeholders};
 use serde_json::{Map, Number, Value as Json, json};
 
 use super::Context;
@@ -83,9 +83,9 @@ pub(super) fn manifests(
     objects
 }
 
-fn api(body: &Json) -> Api {
+fn api(body: &Json) -> ObjectApi {
     let text = |key: &str| body[key].as_str().unwrap_or_default().to_owned();
-    Api { version: text("apiVersion"), kind: text("kind"), plural: String::new() }
+    ObjectApi { version: text("apiVersion"), kind: text("kind"), plural: String::new() }
 }
 
 /// What is wrong with a manifest, each with what to do about it.
@@ -96,7 +96,7 @@ fn faults(body: &Json, components: &[&str]) -> Vec<(String, String)> {
         fault("is no object".to_owned(), "give apiVersion, kind, metadata and the rest as in a manifest");
         return faults;
     }
-    let Api { version, kind, .. } = api(body);
+    let ObjectApi { version, kind, .. } = api(body);
     for (key, value) in [("apiVersion", &version), ("kind", &kind)] {
         if value.is_empty() {
             fault(format!("has no `{key}`"), "");
