@@ -131,8 +131,8 @@ pub(super) fn nothing(_: &IgnoredArgs, why: &str) -> u8 {
 
 pub(super) const NO_HOMEDIRS: &str =
     "Nothing to do: projects on OKD have no home directories, so none are created.";
-pub(super) const NO_HISTORY: &str = "Nothing is done under this name: `waldur_site_agent usage backfill --month YYYY-MM` measures a month of the past as \
-    far as Prometheus reaches back, and tells it to Waldur.";
+pub(super) const NO_HISTORY: &str = "Nothing to do: `waldur_site_agent usage backfill --month YYYY-MM` measures a month of the past as far as Prometheus \
+    reaches back, and tells it to Waldur.";
 pub(super) const NO_TEST_ORDER: &str = "Nothing to do: orders are not simulated here; `waldur_site_agent -m \
     order_process --once --dry-run` shows what real ones would do, and `waldur_site_diagnostics --write-test` tries \
     everything on the cluster.";

@@ -1,11 +1,12 @@
 //! Accepts connections on the broker's ports, from one start to the next stop.
 
+use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use anyhow::Context as _;
 use rustls::ServerConfig;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -60,18 +61,46 @@ impl Running {
     }
 
     async fn open(&mut self, shared: &Arc<Shared>, kind: Kind, port: u16) -> anyhow::Result<u16> {
-        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port)));
-        let listener = listener.await.with_context(|| format!("port {port} cannot be used by the broker"))?;
-        let port = listener.local_addr()?.port();
+        let port = reserve(shared, port).with_context(|| unusable(port))?;
+        let listener =
+            bound(port).and_then(|socket| socket.listen(BACKLOG)).with_context(|| unusable(port))?;
         self.tasks.spawn(accept(listener, kind, Arc::clone(shared), self.stop.clone()));
         Ok(port)
     }
 
-    /// Ends all connections and frees the ports.
+    /// Ends all connections and refuses new ones.
     pub(super) async fn stop(mut self) {
         self.stop.cancel();
         while self.tasks.join_next().await.is_some() {}
     }
+}
+
+/// Connections that may wait for being accepted.
+const BACKLOG: u32 = 1024;
+
+fn unusable(port: u16) -> String {
+    format!("port {port} cannot be used by the broker")
+}
+
+/// Takes a port for as long as the broker lives: this one, or any for 0.
+fn reserve(shared: &Shared, port: u16) -> io::Result<u16> {
+    let mut reserved = shared.reserved.lock().unwrap_or_else(PoisonError::into_inner);
+    if reserved.iter().any(|(known, _)| *known == port) {
+        return Ok(port);
+    }
+    let socket = bound(port)?;
+    let port = socket.local_addr()?.port();
+    reserved.push((port, socket));
+    Ok(port)
+}
+
+/// A socket that shares its port with others of this process that are bound like it.
+fn bound(port: u16) -> io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.set_reuseport(true)?;
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], port)))?;
+    Ok(socket)
 }
 
 async fn accept(listener: TcpListener, kind: Kind, shared: Arc<Shared>, stop: CancellationToken) {

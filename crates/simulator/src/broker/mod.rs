@@ -44,6 +44,7 @@ use bytes::Bytes;
 use rustls::ServerConfig;
 use serde::Serialize;
 use stomp::{Escaping, HeartBeat, ServerOptions};
+use tokio::net::TcpSocket;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -128,6 +129,8 @@ struct Shared {
     frozen: watch::Sender<bool>,
     running: tokio::sync::Mutex<Option<Running>>,
     ports: Mutex<BrokerPorts>,
+    /// Kept bound for as long as the broker lives, so that nobody takes a port while it is down.
+    reserved: Mutex<Vec<(u16, TcpSocket)>>,
     sessions: AtomicU64,
     stop: CancellationToken,
 }
@@ -179,6 +182,7 @@ impl Broker {
             frozen,
             running: tokio::sync::Mutex::new(None),
             ports: Mutex::new(wanted),
+            reserved: Mutex::default(),
             sessions: AtomicU64::new(0),
             stop: stop.clone(),
         });
@@ -199,7 +203,7 @@ impl Broker {
         &self.shared.options.path
     }
 
-    /// Goes down: connections are reset, ports closed, queues and users kept. What is published meanwhile is lost.
+    /// Goes down: connections are reset, new ones refused, queues and users kept. What is published meanwhile is lost.
     pub async fn stop(&self) {
         if let Some(running) = self.shared.running.lock().await.take() {
             self.shared.change(|state| state.is_down = true);
@@ -210,7 +214,7 @@ impl Broker {
     /// Goes down, if it was up, and comes back on the same ports.
     ///
     /// # Errors
-    /// A port that somebody else has taken meanwhile.
+    /// A port that somebody else has taken at the first start.
     pub async fn restart(&self) -> anyhow::Result<()> {
         self.stop().await;
         let mut running = self.shared.running.lock().await;
