@@ -8,6 +8,7 @@
 
 mod bench;
 mod demo;
+mod fuzz;
 mod generate;
 mod install;
 mod links;
@@ -37,6 +38,8 @@ enum Command {
     Bench(bench::Arguments),
     /// Check everything: format, lints, documents, dependencies, all tests
     Test(test::Arguments),
+    /// Make up input for everything that reads what comes from elsewhere, until something breaks or the time is over
+    Fuzz(fuzz::Arguments),
     /// Write the files that are made from the binaries: configuration schema and example, CLI reference
     Generate,
 }
@@ -56,6 +59,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Demo(arguments) => demo::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
         Command::Test(arguments) => test::run(arguments),
+        Command::Fuzz(arguments) => fuzz::run(arguments),
         Command::Generate => generate::write(),
     }
 }

@@ -9,10 +9,13 @@ use anyhow::{Result, bail};
 use clap::ValueEnum;
 
 use crate::process::{Program, cargo};
-use crate::{generate, install, links};
+use crate::{fuzz, generate, install, links};
 
 /// Private items are documented too: who reads these pages works on the code, and may follow links to them.
 const RUSTDOC: &str = "-D warnings -A rustdoc::private_intra_doc_links";
+
+/// Seconds for which each place takes made-up input.
+const FUZZED: u32 = 8;
 
 /// What to check.
 #[derive(Debug, clap::Args)]
@@ -50,6 +53,8 @@ enum Step {
     Drift,
     /// All tests that need nothing but this repository
     Tests,
+    /// Made-up input breaks nothing, for a moment
+    Fuzz,
     /// Tests with clients and a broker that nobody here wrote, from Debian and PyPI
     Foreign,
 }
@@ -70,6 +75,7 @@ impl Step {
                 .run(),
             Self::Drift => generate::check(),
             Self::Tests => tests(&[]).run(),
+            Self::Fuzz => fuzz::briefly(FUZZED),
             // The whole workspace with one test picked, and not `--package simulator`: the packages chosen
             // decide on the features of the dependencies, and other features are another build of all of them.
             Self::Foreign => {

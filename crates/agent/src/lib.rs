@@ -19,6 +19,7 @@ pub mod error;
 pub mod events;
 pub mod health;
 mod heartbeat;
+pub mod metrics;
 pub mod rbac;
 mod retry;
 pub mod settings;

@@ -6,9 +6,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::{FAILED, RunArgs, UNUSABLE, load};
-use crate::engine::{Engine, EngineOptions};
+use crate::engine::{Engine, EngineOptions, Offering};
 use crate::settings::{Mode, Settings};
 use crate::telemetry::Console;
+use crate::usage::Reports;
 use crate::{health, setup, telemetry, usage};
 
 pub(super) fn run(args: &RunArgs) -> u8 {
@@ -74,7 +75,8 @@ async fn start(
         }
         return Ok(if done { 0 } else { FAILED });
     }
-    let health = health(settings, &engine, stop).await?;
+    let further = reports.iter().flat_map(Reports::offerings).collect();
+    let health = health(settings, &engine, further, stop).await?;
     let report = async {
         if let Some(reports) = &reports {
             usage::run(reports, settings.periods.report, engine.health(), stop).await;
@@ -89,10 +91,11 @@ async fn start(
 async fn health(
     settings: &Settings,
     engine: &Arc<Engine>,
+    further: Vec<Arc<Offering>>,
     stop: &CancellationToken,
 ) -> anyhow::Result<impl Future<Output = ()> + use<>> {
     let served = match settings.monitoring.health_listen {
-        Some(address) => Some(health::serve(address, Arc::clone(engine), stop.clone()).await?),
+        Some(address) => Some(health::serve(address, Arc::clone(engine), further, stop.clone()).await?),
         None => None,
     };
     Ok(async move {

@@ -29,6 +29,7 @@ use super::workloads;
 use crate::ca_file;
 use crate::credentials::Credential;
 use crate::error::ApiError;
+use crate::metrics::Metrics;
 use crate::waldur::http::Verify;
 
 /// How to reach one cluster.
@@ -46,6 +47,8 @@ pub struct ClusterOptions {
     pub proxy: Option<Url>,
     /// Deadline of one attempt.
     pub timeout: Duration,
+    /// Where requests are counted.
+    pub metrics: Metrics,
     /// What is read and written there besides what every project has.
     pub needs: Needs,
     /// What projects are furnished with.

@@ -19,6 +19,7 @@ use super::connect::ClusterOptions;
 use super::missing_rule;
 use crate::credentials::{Credential, CredentialStatus};
 use crate::error::{ApiError, Peer, failure_of_status, retry_after};
+use crate::metrics::Metrics;
 use crate::retry::retrying;
 
 /// Name under which the agent's fields are managed (Kubernetes: server-side apply).
@@ -38,6 +39,7 @@ pub(crate) struct Http {
     /// Scheme, host and port, for messages.
     server: String,
     clock: Arc<ServerClock>,
+    pub(super) metrics: Metrics,
 }
 
 /// What the API server last said about the time (RFC 9110: `Date`), and when it did.
@@ -80,7 +82,8 @@ impl Http {
 
     pub(crate) fn new(client: Client, credential: Arc<Credential>, options: &ClusterOptions) -> Self {
         let server = options.api_url.origin().ascii_serialization();
-        Self { client, credential, timeout: options.timeout, server, clock: Arc::default() }
+        let (timeout, metrics) = (options.timeout, options.metrics.clone());
+        Self { client, credential, timeout, server, clock: Arc::default(), metrics }
     }
 
     /// The API server's clock, by what it last said and the time that has gone by since: a jump of this machine's
@@ -182,7 +185,12 @@ impl Http {
 
     async fn attempt(&self, call: &Call<'_>) -> Result<Value, ApiError> {
         let name = format!("{} {}", call.method, call.path.split('?').next().unwrap_or_default());
-        let send = |token| self.exchange(call, &name, token);
+        let send = async |token| {
+            let begun = Instant::now();
+            let result = self.exchange(call, &name, token).await;
+            self.metrics.requested(Peer::Cluster, &result, begun.elapsed());
+            result
+        };
         self.credential.authorizing((Peer::Cluster, &name), send).await
     }
 

@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 
 use planner::access::GrantStatus;
 use planner::finding::{Finding, Severity};
-use planner::queue::{Ended, Queue};
+use planner::queue::{Ended, Queue, Standing};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -188,6 +188,20 @@ impl Engine {
         }
     }
 
+    /// How many keys stand how, by the place of their offering.
+    pub(crate) fn standings(&self) -> HashMap<(usize, Standing), usize> {
+        let mut counts = HashMap::new();
+        for (key, standing) in self.queue().standings() {
+            *counts.entry((key.offering, standing)).or_default() += 1;
+        }
+        counts
+    }
+
+    /// For how long the key that has waited longest is due.
+    pub(crate) fn overdue(&self) -> Duration {
+        self.queue().overdue(self.started.elapsed())
+    }
+
     /// Starts workers for what is due, up to the bound; returns how long nothing will be due.
     fn start_due(self: &Arc<Self>, workers: &TaskTracker) -> Option<Duration> {
         let mut queue = self.queue();
@@ -297,7 +311,7 @@ impl Engine {
     }
 
     /// True if the last pass over an offering has held back removals of access.
-    fn holds_anything(&self, offering: usize) -> bool {
+    pub(crate) fn holds_anything(&self, offering: usize) -> bool {
         self.offerings[offering].removal_held()
             || self.access().held.keys().any(|key| key.offering == offering)
     }

@@ -1,7 +1,7 @@
 //! The work on one key: observe → plan → apply → outcome.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use planner::access::{GrantStatus, RoleTable};
@@ -22,6 +22,7 @@ use super::{Engine, Key, Offering, Scope};
 use crate::cluster::apply::Writes;
 use crate::cluster::connect::Surroundings;
 use crate::error::ApiError;
+use crate::metrics::OrderOutcome;
 
 /// How often a key is planned anew at once, because the world turned out to be another, before it has to wait
 /// like any other failure.
@@ -41,6 +42,13 @@ enum Round {
 
 impl Engine {
     pub(super) async fn work_on(&self, key: Key) -> Ended {
+        let begun = Instant::now();
+        let ended = self.work_to_the_end(key).await;
+        self.offerings[key.offering].options.metrics.looked(&ended, begun.elapsed());
+        ended
+    }
+
+    async fn work_to_the_end(&self, key: Key) -> Ended {
         let offering = &self.offerings[key.offering];
         let span = tracing::info_span!("resource", offering = %offering.options.name, resource = %key.resource.simple());
         async {
@@ -283,7 +291,10 @@ impl<'a> Execution<'a> {
                 continue;
             }
             match self.carry_out(&mut writes, action).await {
-                Ok(true) => self.audit.done(&writes, action).await,
+                Ok(true) => {
+                    self.offering.options.metrics.changed(true);
+                    self.audit.done(&writes, action).await;
+                }
                 Ok(false) => return Round::Again(None),
                 Err(error) => {
                     if let Some(round) = self.failed(&writes, plan, action, &error).await {
@@ -315,7 +326,10 @@ impl<'a> Execution<'a> {
                 }
                 return Ok(self.approved);
             }
-            Action::Reject { order, comment } => waldur.reject(*order, comment).await?,
+            Action::Reject { order, comment } => {
+                waldur.reject(*order, comment).await?;
+                self.ordered(OrderOutcome::Rejected);
+            }
             Action::SetAllocationOk { resource } => waldur.set_allocation_ok(*resource).await?,
             Action::SetBackendId { resource, backend_id } => {
                 waldur.set_backend_id(*resource, backend_id).await?
@@ -333,6 +347,7 @@ impl<'a> Execution<'a> {
             Action::RefreshLastSync { resource } => waldur.refresh_last_sync(*resource).await?,
             Action::MarkDone { order } => {
                 waldur.set_done(*order).await?;
+                self.ordered(OrderOutcome::Done);
                 let made = self.desired.order.filter(|order| {
                     self.offering.options.scope == Scope::Both
                         && matches!(order.kind, OrderKind::Create | OrderKind::Restore)
@@ -342,7 +357,8 @@ impl<'a> Execution<'a> {
                 }
             }
             Action::MarkErred { order, message, traceback } => {
-                waldur.set_erred(*order, message, traceback).await?
+                waldur.set_erred(*order, message, traceback).await?;
+                self.ordered(OrderOutcome::Erred);
             }
             // The cluster's actions were carried out above.
             Action::RequestProject { .. }
@@ -369,6 +385,13 @@ impl<'a> Execution<'a> {
         Ok(true)
     }
 
+    /// The order was ended in Waldur.
+    fn ordered(&self, outcome: OrderOutcome) {
+        if let Some(order) = self.desired.order {
+            self.offering.options.metrics.ordered(order.kind, outcome);
+        }
+    }
+
     /// What follows from a failed action; `None` if the plan goes on without it.
     async fn failed(
         &mut self,
@@ -379,6 +402,7 @@ impl<'a> Execution<'a> {
     ) -> Option<Round> {
         let next = outcome::after(action, &error.failure);
         if matches!(next, Next::Skip | Next::GiveUp) {
+            self.offering.options.metrics.changed(false);
             self.audit.failed(writes, action, error).await;
         }
         match next {
@@ -426,7 +450,10 @@ impl<'a> Execution<'a> {
             self.offering.waldur.set_erred(order.uuid, &message, &traceback).await
         };
         match told.await {
-            Ok(()) => Round::Done { look_again_at: None, more_orders: false },
+            Ok(()) => {
+                self.ordered(OrderOutcome::Erred);
+                Round::Done { look_again_at: None, more_orders: false }
+            }
             Err(error) => {
                 tracing::error!(error = %error, "cannot tell Waldur that the order failed; will try again");
                 Round::Failed(error.retry_after())

@@ -152,6 +152,7 @@ impl Listener<'_> {
     }
 
     fn trouble(&self, number: usize, trouble: String) {
+        self.offering().options.metrics.broker(number, false);
         self.engine.health().broker(&self.name(number), Some(trouble));
     }
 
@@ -223,6 +224,7 @@ impl Listener<'_> {
             good.store(true, Ordering::Relaxed);
             tracing::info!(address, "messages come");
             self.engine.health().broker(&self.name(number), None);
+            self.offering().options.metrics.broker(number, true);
             self.offering().subscribed.send_replace(true);
             // What was told before nobody was there to hear.
             self.offering().want_passes();

@@ -97,6 +97,7 @@ fn prometheus(
         tenancy: monitoring.prometheus_tenancy,
         interval: monitoring.prometheus_query_interval,
         timeout: options.bounds.request,
+        metrics: built.options.metrics.clone(),
     };
     Prometheus::new(options).map(Some)
 }

@@ -100,6 +100,11 @@ impl Reports {
         Self { offerings, options, said: Mutex::default(), closed: Mutex::default() }
     }
 
+    /// What is reported.
+    pub(crate) fn offerings(&self) -> impl Iterator<Item = Arc<Offering>> {
+        self.offerings.iter().map(|reported| Arc::clone(&reported.offering))
+    }
+
     /// Logs a warning the first time.
     fn say_once(&self, message: String) {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);

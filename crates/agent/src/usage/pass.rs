@@ -1,6 +1,7 @@
 //! One look at an offering: what was used, what Waldur has, and the difference sent.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Instant;
 
 use futures::StreamExt as _;
 use jiff::Timestamp;
@@ -41,7 +42,9 @@ pub(super) async fn pass(
     now: Timestamp,
     month: Option<Month>,
 ) -> Result<(), ApiError> {
+    let begun = Instant::now();
     let result = look(reports, reported, now, (None, month)).await;
+    reported.offering.options.metrics.passed("report", result.is_ok(), begun.elapsed());
     match &result {
         Ok(counts) => tracing::info!(resources = counts.resources, sent = counts.sent, "usage reported"),
         Err(error) => tracing::error!(error = %error, "usage cannot be reported; will try again"),

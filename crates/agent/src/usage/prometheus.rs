@@ -19,6 +19,7 @@ use url::Url;
 
 use crate::credentials::Credential;
 use crate::error::{ApiError, Peer, failure_of_status, retry_after};
+use crate::metrics::Metrics;
 use crate::retry::retrying;
 use crate::tls;
 use crate::waldur::http::Verify;
@@ -41,6 +42,8 @@ pub struct PrometheusOptions {
     pub interval: Duration,
     /// Deadline of one attempt.
     pub timeout: Duration,
+    /// Where requests are counted.
+    pub metrics: Metrics,
 }
 
 /// A Prometheus.
@@ -52,6 +55,7 @@ pub struct Prometheus {
     tenancy: bool,
     interval: Duration,
     timeout: Duration,
+    metrics: Metrics,
     last: Mutex<Option<Instant>>,
     asked: AtomicU64,
 }
@@ -124,6 +128,7 @@ impl Prometheus {
             tenancy: options.tenancy,
             interval: options.interval,
             timeout: options.timeout,
+            metrics: options.metrics,
             last: Mutex::default(),
             asked: AtomicU64::new(0),
         })
@@ -141,9 +146,9 @@ impl Prometheus {
             self.wait_turn().await;
             self.asked.fetch_add(1, Ordering::Relaxed);
             match &self.credential {
-                None => self.exchange(range, None).await.map_err(|error| error.without("")),
+                None => self.counted(range, None).await.map_err(|error| error.without("")),
                 Some(credential) => {
-                    let send = |token| self.exchange(range, Some(token));
+                    let send = |token| self.counted(range, Some(token));
                     credential.authorizing((Peer::Prometheus, NAME), send).await
                 }
             }
@@ -158,6 +163,13 @@ impl Prometheus {
             tokio::time::sleep_until((last + self.interval).into()).await;
         }
         *last = Some(Instant::now());
+    }
+
+    async fn counted(&self, range: Range<'_>, token: Option<SecretString>) -> Result<Vec<Series>, ApiError> {
+        let begun = Instant::now();
+        let result = self.exchange(range, token).await;
+        self.metrics.requested(Peer::Prometheus, &result, begun.elapsed());
+        result
     }
 
     async fn exchange(&self, range: Range<'_>, token: Option<SecretString>) -> Result<Vec<Series>, ApiError> {

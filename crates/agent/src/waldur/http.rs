@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use planner::outcome::Failure;
 use reqwest::{Method, Response, header};
@@ -15,6 +15,7 @@ use url::Url;
 
 use crate::credentials::{Credential, CredentialStatus};
 use crate::error::{ApiError, Peer, failure_of_status, retry_after};
+use crate::metrics::Metrics;
 use crate::retry::retrying;
 use crate::tls;
 
@@ -57,6 +58,8 @@ pub struct WaldurOptions {
     pub user_agent: String,
     /// Deadline of one attempt.
     pub timeout: Duration,
+    /// Where requests are counted.
+    pub metrics: Metrics,
 }
 
 /// A connection pool to one Waldur with one credential.
@@ -67,6 +70,7 @@ pub(crate) struct Http {
     scheme: &'static str,
     credential: Arc<Credential>,
     timeout: Duration,
+    metrics: Metrics,
 }
 
 /// A request before it is sent.
@@ -127,7 +131,7 @@ impl Http {
         }
         let client = builder.build().context("cannot set up the HTTP client for Waldur")?;
         let (root, scheme, timeout) = (options.root.clone(), options.scheme, options.timeout);
-        Ok(Self { client, root, scheme, credential, timeout })
+        Ok(Self { client, root, scheme, credential, timeout, metrics: options.metrics.clone() })
     }
 
     /// What is known of the token.
@@ -208,7 +212,12 @@ impl Http {
 
     async fn attempt(&self, call: &Call<'_>) -> Result<Response, ApiError> {
         let name = call.name();
-        let send = |token| self.exchange(call, &name, token);
+        let send = async |token| {
+            let begun = Instant::now();
+            let result = self.exchange(call, &name, token).await;
+            self.metrics.requested(Peer::Waldur, &result, begun.elapsed());
+            result
+        };
         self.credential.authorizing((Peer::Waldur, &name), send).await
     }
 

@@ -81,7 +81,8 @@ fn with_mount(site: &Site, mount: &ServiceAccountMount) -> Config {
 /// The credential of a configuration for its cluster.
 pub(crate) fn credential(config: &Config) -> Arc<Credential> {
     agent::install_crypto();
-    credentials::cluster(&config.settings().offerings[0]).unwrap()
+    let metrics = agent::metrics::Metrics::new("test").unwrap();
+    credentials::cluster(&config.settings().offerings[0], &metrics).unwrap()
 }
 
 /// Ends a running agent, which must not have had anything to complain about.

@@ -123,8 +123,8 @@ pub(crate) const MONITORING: &[Key] = &[
     Key::new(
         "health_listen",
         Kind::Text,
-        "Address and port that tell health by HTTP: /healthz whether the agent is alive, /readyz whether Waldur, the \
-         cluster and the event broker answer.",
+        "Address and port that tell by HTTP: /healthz whether the agent is alive, /readyz whether Waldur, the cluster and \
+         the event broker answer, /metrics figures for Prometheus.",
     )
     .example("0.0.0.0:8081"),
 ];
