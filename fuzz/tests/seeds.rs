@@ -1,5 +1,4 @@
 //! All seeds, in the ordinary test run: those that were found to break something stay mended.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::path::Path;
 

@@ -17,7 +17,7 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::{Engine, Offering};
+use crate::engine::Engine;
 use crate::metrics::Page;
 
 /// Progress of the loops, and the brokers.
@@ -74,17 +74,17 @@ impl Health {
 ///
 /// # Errors
 /// An address that cannot be listened on.
-pub async fn serve(
+pub(crate) async fn serve(
     address: SocketAddr,
     engine: Arc<Engine>,
-    further: Vec<Arc<Offering>>,
+    page: Arc<Page>,
     stop: CancellationToken,
 ) -> anyhow::Result<impl Future<Output = ()> + Send> {
     let listener = TcpListener::bind(address).await;
-    let listener =
-        listener.with_context(|| format!("`monitoring.health_listen`: cannot listen on {address}"))?;
+    let listener = listener.with_context(|| {
+        format!("cannot listen on {address} (`health_listen` and `metrics_port` of `monitoring`)")
+    })?;
     tracing::info!(address = %listener.local_addr().unwrap_or(address), "health is told at /healthz and /readyz, metrics at /metrics");
-    let page = Arc::new(Page::new(Arc::clone(&engine), further));
     let router = axum::Router::new()
         .route("/metrics", get(async move || metrics(&page)))
         .route("/healthz", get(alive))

@@ -30,6 +30,7 @@ mod tls;
 mod unreachable;
 pub mod usage;
 pub mod waldur;
+mod wiped;
 
 /// Runs the command line of this process, under the name that it was started by, be it a link.
 #[must_use]

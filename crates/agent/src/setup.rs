@@ -13,7 +13,6 @@ use planner::amount::Amount;
 use planner::event;
 use planner::policy::{ComponentPolicy, Flavour, LimitRangePolicy, Policy, QuotaTarget};
 
-use crate::client_certificate;
 use crate::cluster::{Cluster, ClusterOptions, Needs};
 use crate::credentials;
 use crate::engine::{Engine, EngineOptions, Offering, OfferingOptions, Rhythm, Scope};
@@ -319,7 +318,7 @@ fn cluster(offering: &OfferingSettings, timeout: Duration, metrics: &Metrics) ->
         api_url: cluster.api_url.clone(),
         verify: Verify::from(&cluster.tls),
         server_name: cluster.server_name.clone(),
-        client_certificate: cluster.client_certificate.as_ref().map(client_certificate::read).transpose()?,
+        client_certificate: cluster.client_certificate.clone(),
         proxy: cluster.proxy.as_ref().map(|proxy| proxy.expose().clone()),
         timeout,
         metrics: metrics.clone(),

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{FAILED, RunArgs, UNUSABLE, load};
 use crate::engine::{Engine, EngineOptions, Offering};
+use crate::metrics::Page;
 use crate::settings::{Mode, Settings};
 use crate::telemetry::Console;
 use crate::usage::Reports;
@@ -87,21 +88,20 @@ async fn start(
     Ok(0)
 }
 
-/// Tells health where the configuration asks for it.
+/// Tells health and metrics where the configuration asks for it.
 async fn health(
     settings: &Settings,
     engine: &Arc<Engine>,
     further: Vec<Arc<Offering>>,
     stop: &CancellationToken,
 ) -> anyhow::Result<impl Future<Output = ()> + use<>> {
-    let served = match settings.monitoring.health_listen {
-        Some(address) => Some(health::serve(address, Arc::clone(engine), further, stop.clone()).await?),
-        None => None,
-    };
+    let page = Arc::new(Page::new(Arc::clone(engine), further));
+    let mut served = Vec::new();
+    for address in settings.monitoring.listens() {
+        served.push(health::serve(address, Arc::clone(engine), Arc::clone(&page), stop.clone()).await?);
+    }
     Ok(async move {
-        if let Some(served) = served {
-            served.await;
-        }
+        futures::future::join_all(served).await;
     })
 }
 

@@ -63,7 +63,9 @@ pub fn cluster(offering: &OfferingSettings, metrics: &Metrics) -> anyhow::Result
             context: context.clone(),
             runs: *runs,
         }),
-        ClusterToken::ClientCertificate => TokenSource::ClientCertificate,
+        ClusterToken::ClientCertificate(certificate, key) => {
+            TokenSource::ClientCertificate(certificate.clone(), key.clone())
+        }
         ClusterToken::OAuth(oauth) => {
             let options = EndpointOptions {
                 verify: Verify::from(&cluster.tls),

@@ -23,6 +23,7 @@ use crate::metrics::Metrics;
 use crate::retry::retrying;
 use crate::tls;
 use crate::waldur::http::Verify;
+use crate::wiped;
 
 /// How requests are called in messages.
 const NAME: &str = "GET /api/v1/query_range";
@@ -187,10 +188,8 @@ impl Prometheus {
         let mut request = self.client.get(self.url.clone()).query(&parameters);
         request = request.header(header::ACCEPT, "application/json");
         if let Some(token) = token.filter(|token| !token.expose_secret().is_empty()) {
-            let value = header::HeaderValue::try_from(format!("Bearer {}", token.expose_secret()));
-            let mut value =
-                value.map_err(|_| unusable("the token holds characters that no header may hold"))?;
-            value.set_sensitive(true);
+            let value = wiped::authorization("Bearer", token.expose_secret());
+            let value = value.map_err(|_| unusable("the token holds characters that no header may hold"))?;
             request = request.header(header::AUTHORIZATION, value);
         }
         let response = request.send().await.map_err(|error| self.unanswered(&error))?;

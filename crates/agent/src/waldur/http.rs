@@ -17,7 +17,7 @@ use crate::credentials::{Credential, CredentialStatus};
 use crate::error::{ApiError, Peer, failure_of_status, retry_after};
 use crate::metrics::Metrics;
 use crate::retry::retrying;
-use crate::tls;
+use crate::{tls, wiped};
 
 /// Page size of lists: the server's cap (contract §2.2).
 const PAGE_SIZE: &str = "300";
@@ -224,11 +224,9 @@ impl Http {
     async fn exchange(&self, call: &Call<'_>, name: &str, token: SecretString) -> Result<Response, ApiError> {
         let url = self.root.join(&call.path);
         let url = url.map_err(|error| ApiError::unexpected(Peer::Waldur, name, &error.to_string()))?;
-        let mut value = header::HeaderValue::try_from(format!("{} {}", self.scheme, token.expose_secret()))
-            .map_err(|_| {
+        let value = wiped::authorization(self.scheme, token.expose_secret()).map_err(|_| {
             ApiError::unexpected(Peer::Waldur, name, "the token holds characters that no header may hold")
         })?;
-        value.set_sensitive(true);
         let mut request = self.client.request(call.method.clone(), url).header(header::AUTHORIZATION, value);
         request = request.header(header::ACCEPT, "application/json");
         if !call.query.is_empty() {

@@ -24,10 +24,12 @@ async fn the_page_tells_of_orders_messages_passes_and_requests() {
     site.ends(terminate, OrderState::Done).await;
     site.all_acknowledged().await;
     let seen = agent
-        .until("nothing is left to do", |seen| {
-            ["waiting", "working", "failing"]
-                .iter()
-                .all(|state| seen.get(&format!("queue_resources{{state=\"{state}\"}}")) == Some(0.0))
+        .until("it watches, and nothing is left to do", |seen| {
+            let watches = seen.get("watch_failures_total{kind=\"rolebindings\"}") == Some(0.0);
+            watches
+                && ["waiting", "working", "failing"]
+                    .iter()
+                    .all(|state| seen.get(&format!("queue_resources{{state=\"{state}\"}}")) == Some(0.0))
         })
         .await;
     assert_eq!(seen.content_type, "text/plain; version=0.0.4");

@@ -84,8 +84,9 @@ pub(crate) const LOG_SHIPPING: &[Key] = &[
 ];
 
 pub(crate) const MONITORING: &[Key] = &[
-    Key::new("enable_metrics", Kind::Bool, "Whether metrics are offered.").default("false").later(),
-    Key::new("metrics_port", Kind::Int(1, 65_535), "The port that offers them.").example("8080").later(),
+    Key::new("enable_metrics", Kind::Bool, "Whether what `health_listen` offers is offered at `metrics_port` as well.")
+        .default("false"),
+    Key::new("metrics_port", Kind::Int(1, 65_535), "That port, at all addresses of this machine.").default("8080"),
     Key::new(
         "prometheus_url",
         Kind::CredentialUrl(HTTP),
