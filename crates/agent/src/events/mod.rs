@@ -250,6 +250,13 @@ impl Listener<'_> {
     }
 }
 
+/// Whether messages from there come through this proxy: `NO_PROXY` may say otherwise.
+pub(crate) fn goes_by(proxy: &url::Url, broker: &url::Url) -> bool {
+    let (host, port) = (broker.host_str().unwrap_or_default(), broker.port_or_known_default().unwrap_or(443));
+    let is_tls = matches!(broker.scheme(), "https" | "wss" | "ssl");
+    matches!(proxy::Proxy::find(Some(proxy), is_tls, host, port), Ok(Some(_)))
+}
+
 /// Doubles with each failure; between half and all of it, by chance.
 fn pause(failures: u32) -> Duration {
     let full =
