@@ -36,6 +36,10 @@ async fn prometheus_has_nothing_to_complain_about_and_can_be_asked_for_what_it_s
     let said = (said.status.code(), String::from_utf8_lossy(&said.stderr).into_owned(), said.stdout);
     assert_eq!(said, (Some(0), String::new(), Vec::new()), "{}", seen.text);
 
+    let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/prometheus-alerts.yaml");
+    let checked = Command::new("promtool").args(["check", "rules", rules]).output().await.unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+
     let prometheus = Prometheus::scraping(&agent.address).await;
     let query = "sum by (type) (waldur_site_agent_orders_total{outcome=\"done\",type=\"create\"})";
     let url = format!("{}/api/v1/query", prometheus.url);

@@ -9,10 +9,16 @@ use crate::scrape::Scraped;
 use crate::site::{Site, limits};
 use crate::tokens;
 
+const ALERTS: &str = include_str!("../../../../examples/prometheus-alerts.yaml");
+
 #[tokio::test]
 async fn the_page_tells_of_orders_messages_passes_and_requests() {
     let site = Site::start().await;
-    let agent = Scraped::start(&site, &site.by_events(), "event_process").await;
+    let mut config = site.by_events();
+    // One that tells when it ends.
+    let token = site.sim.okd.agent_token(std::time::Duration::from_secs(3600));
+    config.okd_token = format!("token: {token}\n");
+    let agent = Scraped::start(&site, &config, "event_process").await;
     agent.until("messages come", |seen| seen.get("broker_connected{connection=\"0\"}") == Some(1.0)).await;
     let (made, resource) = site.order("Shop", limits());
     site.ends(made, OrderState::Done).await;
@@ -70,8 +76,14 @@ async fn the_page_tells_of_orders_messages_passes_and_requests() {
     );
     let now = jiff::Timestamp::now().as_millisecond() as f64 / 1000.0;
     assert!(started <= passed && passed <= now && now - started < 120.0, "{started} {passed} {now}");
-    assert!(!seen.text.contains("agent-token") && !seen.text.contains(&site.sim.okd_token));
+    assert!(!seen.text.contains("agent-token") && !seen.text.contains(&token));
     // Names are what alerts are made of: a change of them has to be seen.
+    let words = ALERTS.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let named: Vec<&str> = words.filter(|word| word.starts_with("waldur_site_agent_")).collect();
+    assert!(named.len() > 10);
+    for name in named {
+        assert!(seen.text.contains(&format!("# TYPE {name} ")), "no metric {name}\n{}", seen.text);
+    }
     insta::assert_snapshot!(seen.described());
     agent.end().await;
 }
