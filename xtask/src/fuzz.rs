@@ -3,6 +3,7 @@
 //! Only the crates of this repository are compiled with the counters that it needs, so that everything they depend on is
 //! used as the other tests have compiled it; and by the toolchain that compiles everything else.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +17,8 @@ use crate::workspace::{Metadata, root};
 const TARGETS: [&str; 5] = ["settings", "amounts", "jwt", "messages", "frames"];
 /// What is a seed as well, for this target.
 const MORE_SEEDS: [(&str, &str); 1] = [("settings", "examples")];
+/// What has further words of this target.
+const MORE_WORDS: [(&str, &str); 1] = [("settings", "docs")];
 /// An input that takes longer is a find: seconds.
 const TOO_LONG: u32 = 10;
 
@@ -81,9 +84,11 @@ fn one(fuzzer: &Path, target: &str, seconds: u32, seed: Option<u32>) -> Result<(
         format!("-artifact_prefix={}/", finds.display()),
         "-print_final_stats=1".to_owned(),
         "-verbosity=0".to_owned(),
+        "-print_funcs=0".to_owned(),
         kept.display().to_string(),
         format!("fuzz/corpus/{target}"),
     ];
+    words.extend(dictionary(target, &folder)?.map(|path| format!("-dict={}", path.display())));
     words.extend(seed.map(|seed| format!("-seed={seed}")));
     words.extend(MORE_SEEDS.iter().filter(|(of, _)| *of == target).map(|(_, seeds)| (*seeds).to_owned()));
     let ran = program(fuzzer, &words).env("FUZZ_TARGET", target).run();
@@ -95,6 +100,32 @@ fn one(fuzzer: &Path, target: &str, seconds: u32, seed: Option<u32>) -> Result<(
             fuzzer.display(),
         )
     })
+}
+
+/// Writes the words that the target knows: texts are compared by the library, which is not instrumented, so that
+/// libFuzzer cannot find out by itself what would have matched. `None` if there are none: it refuses an empty file.
+fn dictionary(target: &str, folder: &Path) -> Result<Option<PathBuf>> {
+    let seeds = format!("fuzz/corpus/{target}");
+    let more =
+        MORE_SEEDS.iter().chain(&MORE_WORDS).filter(|(of, _)| *of == target).map(|(_, folder)| *folder);
+    let mut lines = BTreeSet::new();
+    for folder in [seeds.as_str()].into_iter().chain(more) {
+        let files = fs::read_dir(root().join(folder)).with_context(|| format!("cannot read `{folder}`"))?;
+        for file in files {
+            let text = fs::read(file?.path())?;
+            lines.extend(words(&String::from_utf8_lossy(&text)).map(|word| format!("\"{word}\"\n")));
+        }
+    }
+    let (path, is_empty) = (folder.join("dictionary"), lines.is_empty());
+    fs::write(&path, lines.into_iter().collect::<String>())
+        .with_context(|| format!("cannot write `{}`", path.display()))?;
+    Ok((!is_empty).then_some(path))
+}
+
+/// Names, as far as they are neither very short nor very long.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    let parts = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-');
+    parts.filter(|word| (3..=40).contains(&word.len()) && word.starts_with(|c: char| c.is_ascii_alphabetic()))
 }
 
 /// The program with all targets.
@@ -143,6 +174,12 @@ mod tests {
             assert!(root().join("fuzz/corpus").join(target).is_dir(), "{target}");
             assert!(root().join("fuzz/src").join(target).with_extension("rs").is_file(), "{target}");
         }
+    }
+
+    #[test]
+    fn the_words_of_a_seed() {
+        let found: Vec<&str> = words("{\"order_uuid\": 12, heart-beat:1\\n, ab}").collect();
+        assert_eq!(found, ["order_uuid", "heart-beat"]);
     }
 
     #[test]
