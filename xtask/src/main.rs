@@ -7,10 +7,12 @@
 #![expect(clippy::print_stderr, reason = "a command-line tool talks to its user")]
 
 mod bench;
+mod crash;
 mod demo;
 mod generate;
 mod install;
 mod links;
+mod market;
 mod process;
 mod site;
 mod test;
@@ -35,6 +37,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Measure the agent against the simulators: seconds, requests, memory
     Bench(bench::Arguments),
+    /// Interrupt the agent at every request that it makes, and see that another one finishes the work
+    Crash(crash::Arguments),
     /// Check everything: format, lints, documents, dependencies, all tests
     Test(test::Arguments),
     /// Write the files that are made from the binaries: configuration schema and example, CLI reference
@@ -55,6 +59,7 @@ fn run(command: &Command) -> Result<()> {
     match command {
         Command::Demo(arguments) => demo::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
+        Command::Crash(arguments) => crash::run(arguments),
         Command::Test(arguments) => test::run(arguments),
         Command::Generate => generate::write(),
     }
