@@ -15,6 +15,7 @@ mod links;
 mod market;
 mod process;
 mod site;
+mod soak;
 mod test;
 mod workspace;
 
@@ -39,6 +40,8 @@ enum Command {
     Bench(bench::Arguments),
     /// Interrupt the agent at every request that it makes, and see that another one finishes the work
     Crash(crash::Arguments),
+    /// Walk at random through a marketplace in bad weather, and see that everything is right in the end
+    Soak(soak::Arguments),
     /// Check everything: format, lints, documents, dependencies, all tests
     Test(test::Arguments),
     /// Write the files that are made from the binaries: configuration schema and example, CLI reference
@@ -60,6 +63,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Demo(arguments) => demo::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
         Command::Crash(arguments) => crash::run(arguments),
+        Command::Soak(arguments) => soak::run(arguments),
         Command::Test(arguments) => test::run(arguments),
         Command::Generate => generate::write(),
     }

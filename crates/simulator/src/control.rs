@@ -65,6 +65,8 @@ struct RuleBody {
     method: Option<String>,
     /// A glob; all paths without it.
     path: Option<String>,
+    /// Clients that pass by; see [`Rule::spares`].
+    spares: Option<String>,
     /// Only the n-th match, from 1.
     nth: Option<u64>,
     /// Only the first n matches.
@@ -127,7 +129,7 @@ impl RuleBody {
             }
         };
         let path = self.path.map_or(PathMatch::Any, PathMatch::Glob);
-        Ok(Rule { method, path, when, fault: self.fault.into() })
+        Ok(Rule { method, path, spares: self.spares, when, fault: self.fault.into() })
     }
 }
 

@@ -103,6 +103,8 @@ pub struct Rule {
     pub method: Option<Method>,
     /// Path to match.
     pub path: PathMatch,
+    /// Whose requests pass by: those of clients whose `User-Agent` begins with this. They are not counted either.
+    pub spares: Option<String>,
     /// When it strikes.
     pub when: When,
     /// What it does.
@@ -113,7 +115,7 @@ impl Rule {
     /// A rule for every request.
     #[must_use]
     pub fn all(fault: Fault) -> Self {
-        Self { method: None, path: PathMatch::Any, when: When::Always, fault }
+        Self { method: None, path: PathMatch::Any, spares: None, when: When::Always, fault }
     }
 
     /// A rule for paths that match a glob (`*` within a segment, `**` across).
@@ -266,12 +268,13 @@ impl Faults {
     }
 
     /// The delay and the fault for one request. Latencies add up; of the other faults the first rule wins.
-    pub(crate) fn decide(&self, method: &Method, path: &str) -> Verdict {
+    pub(crate) fn decide(&self, method: &Method, path: &str, user_agent: &str) -> Verdict {
         let State { rules, random, .. } = &mut *self.lock();
         let Verdict { mut delay, mut fault } = Verdict::default();
         for active in rules {
             if active.rule.method.as_ref().is_some_and(|wanted| wanted != method)
                 || !active.rule.path.matches(path)
+                || active.rule.spares.as_ref().is_some_and(|spared| user_agent.starts_with(spared))
             {
                 continue;
             }
@@ -325,7 +328,7 @@ mod tests {
         let draw = |seed| {
             let faults = Faults::seeded(seed);
             faults.add(Rule::all(Fault::Status(500)).when(When::Probability(0.5)));
-            (0..64).map(|_| faults.decide(&Method::GET, "/").fault.is_some()).collect::<Vec<_>>()
+            (0..64).map(|_| faults.decide(&Method::GET, "/", "").fault.is_some()).collect::<Vec<_>>()
         };
         assert_eq!(draw(7), draw(7));
         assert_ne!(draw(7), draw(8));
@@ -336,8 +339,16 @@ mod tests {
         let faults = Faults::default();
         let id = faults.add(Rule::path("/a", Fault::Stall).when(When::Nth(2)));
         let hits: Vec<bool> =
-            ["/a", "/b", "/a", "/a"].iter().map(|p| faults.decide(&Method::GET, p).fault.is_some()).collect();
+            ["/a", "/b", "/a", "/a"].iter().map(|p| faults.decide(&Method::GET, p, "").fault.is_some()).collect();
         assert_eq!(hits, [false, false, true, false]);
         assert_eq!(faults.struck(id), 1);
+    }
+
+    #[test]
+    fn a_client_can_be_spared() {
+        let faults = Faults::default();
+        faults.add(Rule { spares: Some("probe".to_owned()), ..Rule::all(Fault::Status(503)) });
+        let struck = |agent| faults.decide(&Method::GET, "/", agent).fault.is_some();
+        assert_eq!([struck("probe/1"), struck("kube"), struck("")], [false, true, true]);
     }
 }

@@ -197,7 +197,8 @@ async fn answer(site: Arc<Site>, request: Request<Incoming>) -> Result<Response<
         body_bytes: text(header::CONTENT_LENGTH).and_then(|length| length.parse().ok()).unwrap_or_default(),
     };
     let shape = (options.shape)(&seen.path);
-    let Verdict { delay, fault } = options.faults.decide(request.method(), request.uri().path());
+    let Verdict { delay, fault } =
+        options.faults.decide(request.method(), request.uri().path(), &seen.user_agent);
     if !delay.is_zero() {
         tokio::time::sleep(delay).await;
     }

@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use super::step::Step;
-use crate::site::text;
+use crate::site::{USER_AGENT, text};
 
 /// The faults of the simulators, by the names of their control port.
 const FAULTS: [(&str, &str); 15] = [
@@ -56,17 +56,6 @@ pub(crate) enum Kind {
     Fault,
     /// A second agent works while the first one waits at each request
     Second,
-}
-
-impl Kind {
-    /// As on the command line.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Kill => "kill",
-            Self::Fault => "fault",
-            Self::Second => "second",
-        }
-    }
 }
 
 impl Blow {
@@ -181,7 +170,7 @@ impl FromStr for Point {
 impl Point {
     /// The rule for the control port.
     pub(crate) fn rule(&self) -> Value {
-        json!({ "nth": self.nth, "fault": self.blow.fault() })
+        json!({ "spares": USER_AGENT, "nth": self.nth, "fault": self.blow.fault() })
     }
 }
 

@@ -144,6 +144,10 @@ impl Customer {
         if placed != Placed::Refused {
             model.note_order(resource);
             if let Some(row) = model.resources.get_mut(resource) {
+                if row.life == Life::Gone {
+                    // What was in the project went with it.
+                    model.strangers.retain(|stranger| stranger.goes_with.as_deref() != Some(resource));
+                }
                 row.life = life;
                 if life == Life::Gone {
                     row.replicas = None;
@@ -243,6 +247,20 @@ pub(crate) async fn plant(
     let name = text(&object, "/metadata/name").to_owned();
     site.cluster.post(collection, &object).await.with_context(|| format!("cannot put `{name}` there"))?;
     let path = format!("{collection}/{name}");
+    // As it stands when the cluster's own controllers have seen it.
+    let object = lasting(site.cluster.get(&path).await?);
     model.strangers.push(Stranger { path, object, goes_with: goes_with.map(str::to_owned) });
     Ok(())
+}
+
+/// An object without what the server notes on it by itself.
+fn lasting(mut object: Value) -> Value {
+    if let Some(fields) = object.as_object_mut() {
+        fields.remove("status");
+    }
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.remove("resourceVersion");
+        metadata.remove("managedFields");
+    }
+    object
 }

@@ -186,8 +186,9 @@ fn strangers(model: &Model, world: &World, found: &mut Vec<String>) {
 
 /// True if everything of `then` is in `now`, and no label or annotation more.
 fn holds(now: &Value, then: &Value) -> bool {
-    let exact = |pointer| now.pointer(pointer).unwrap_or(&Value::Null) == then.pointer(pointer).unwrap_or(&Value::Null);
-    exact("/metadata/labels") && exact("/metadata/annotations") && contains(now, then)
+    let exact = |pointer: &str| now.pointer(pointer) == then.pointer(pointer);
+    let whole = ["labels", "annotations", "deletionTimestamp"];
+    whole.iter().all(|field| exact(&format!("/metadata/{field}"))) && contains(now, then)
 }
 
 fn contains(now: &Value, then: &Value) -> bool {

@@ -11,5 +11,5 @@ mod world;
 
 pub(crate) use customer::{Customer, Placed, plant};
 pub(crate) use judge::differences;
-pub(crate) use model::{Life, Limits, Model, Resource, Role};
+pub(crate) use model::{Life, Limits, Model, Role};
 pub(crate) use world::World;

@@ -62,11 +62,6 @@ impl World {
             strangers: found,
         })
     }
-
-    /// Orders that have not ended.
-    pub(crate) fn open_orders(&self) -> impl Iterator<Item = &Value> {
-        self.orders.iter().filter(|order| !has_ended(order))
-    }
 }
 
 /// True if nothing more will become of an order.

@@ -13,6 +13,9 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// Deadline of one that waits for something to happen.
 const FOR_EVER: Duration = Duration::from_secs(86_400);
 
+/// By which faults tell these clients from the agent.
+pub(crate) const USER_AGENT: &str = "xtask";
+
 /// An API with somebody's token.
 #[derive(Clone, Debug)]
 pub(crate) struct Api {
@@ -137,7 +140,7 @@ async fn answer(request: RequestBuilder) -> Result<(StatusCode, Vec<u8>)> {
 fn builder() -> ClientBuilder {
     // An error says that it was done before.
     let _done = rustls::crypto::ring::default_provider().install_default();
-    Client::builder().no_proxy().timeout(TIMEOUT)
+    Client::builder().no_proxy().user_agent(USER_AGENT).timeout(TIMEOUT)
 }
 
 fn read(status: StatusCode, body: &[u8]) -> Result<Value> {

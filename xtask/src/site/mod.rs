@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
 pub(crate) use agent::{Agent, Configuration};
-pub(crate) use client::{Api, text};
+pub(crate) use client::{Api, USER_AGENT, text};
 pub(crate) use server::Server;
 pub(crate) use sites::{Simulators, Site};
 
