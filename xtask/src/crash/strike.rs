@@ -76,6 +76,11 @@ impl Striker<'_> {
             let struck = tenancy.site.control.get(&rule).await?;
             (struck["struck"] != json!(0), ended.err())
         };
+        if !(reached && point.blow.holds()) {
+            // Whatever comes later is not to be struck. (Where a request was held, the rule has had its match, and its end
+            // could let a dead agent's request through.)
+            tenancy.site.control.delete(&rules).await?;
+        }
         // How the struck agent itself has ended does not matter: what it could not do is left to the next one.
         if let Some(fault) = ended {
             return Ok(Outcome::Violated(vec![fault]));

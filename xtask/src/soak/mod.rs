@@ -51,6 +51,13 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
+impl Arguments {
+    /// What fits into every check. Another walk each time, which tells its seed.
+    pub(crate) const fn short() -> Self {
+        Self { seconds: 20, seed: None, release: false, verbose: false, json: false }
+    }
+}
+
 /// What came of a walk.
 #[derive(Debug, Default)]
 struct Report {
@@ -66,7 +73,8 @@ struct Report {
 /// Something could not be started, a server does not answer, the agent ends by itself; or there are violations.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let profile = if arguments.release { Profile::Release } else { Profile::Dev };
-    let binaries = Binaries::build(profile, &[])?;
+    // With the package of this chore, as a build of the whole workspace has it: other features would be another build.
+    let binaries = Binaries::build(profile, &[env!("CARGO_PKG_NAME")])?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
     let seed = arguments.seed.unwrap_or(now);
     let again = format!("cargo xtask soak --seed {seed} --seconds {}", arguments.seconds);

@@ -10,11 +10,17 @@ use super::seed::PEOPLE;
 use crate::market::{Customer, Life, Limits, Model, Placed, Role, World, differences};
 use crate::site::{Site, text};
 
+/// With so many resources a walk begins.
+const FIRST: usize = 4;
 /// Resources in use at a time.
 const MOST_IN_USE: usize = 14;
 /// How long everything may take to be as it has to be, once nothing happens any more. A key that failed several times rests
 /// for as long as half a minute.
 const SETTLES_WITHIN: Duration = Duration::from_secs(150);
+/// How often it is told what is waited for.
+const TELL_EVERY: Duration = Duration::from_secs(20);
+/// What there is to tell where nobody has anything to act on.
+const NOTHING: &str = "nothing is in use";
 /// How often it is looked whether it is.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
 
@@ -51,13 +57,14 @@ impl Walk {
         self.model.resources.values().filter(|resource| resource.life == Life::Active).count()
     }
 
-    /// A resource that was bought, drawn by this die.
-    fn resource(&self, dice: &Dice, place: usize) -> Option<String> {
-        self.bought.get(dice.index(self.bought.len(), place)).cloned()
-    }
-
-    fn life(&self, uuid: &str) -> Option<Life> {
-        self.model.resources.get(uuid).map(|resource| resource.life)
+    /// A resource that is in use, or that has ended after it was, drawn by a die.
+    fn resource(&self, dice: &Dice, in_use: bool) -> Option<String> {
+        let fits = |uuid: &&String| {
+            let resource = self.model.resources.get(*uuid);
+            resource.is_some_and(|row| row.limits.0[0] >= 0 && (row.life == Life::Active) == in_use)
+        };
+        let fitting: Vec<&String> = self.bought.iter().filter(fits).collect();
+        fitting.get(dice.index(fitting.len(), 1)).map(|uuid| (*uuid).clone())
     }
 
     /// One act of somebody. Gives what it was, to be told.
@@ -66,6 +73,7 @@ impl Walk {
     /// A server does not answer as expected.
     pub(crate) async fn act(&mut self, dice: &Dice) -> Result<String> {
         match dice.of(100, 0) {
+            _ if self.bought.len() < FIRST => self.create(dice).await,
             0..=14 => self.create(dice).await,
             15..=34 => self.update(dice).await,
             35..=42 => self.terminate(dice).await,
@@ -97,8 +105,8 @@ impl Walk {
     }
 
     async fn update(&mut self, dice: &Dice) -> Result<String> {
-        let Some(uuid) = self.resource(dice, 1) else {
-            return Ok("nothing was bought yet".to_owned());
+        let Some(uuid) = self.resource(dice, true) else {
+            return Ok(NOTHING.to_owned());
         };
         let limits = Self::limits(dice);
         let placed = self.customer.update(&mut self.model, &uuid, limits).await?;
@@ -106,21 +114,17 @@ impl Walk {
     }
 
     async fn terminate(&mut self, dice: &Dice) -> Result<String> {
-        let Some(uuid) = self.resource(dice, 1) else {
-            return Ok("nothing was bought yet".to_owned());
+        let Some(uuid) = self.resource(dice, true) else {
+            return Ok(NOTHING.to_owned());
         };
         let placed = self.customer.terminate(&mut self.model, &uuid, self.ends_as).await?;
         Ok(format!("{uuid} is to end: {}", outcome(&placed)))
     }
 
     async fn restore(&mut self, dice: &Dice) -> Result<String> {
-        let Some(uuid) = self.resource(dice, 1) else {
-            return Ok("nothing was bought yet".to_owned());
+        let Some(uuid) = self.resource(dice, false) else {
+            return Ok("nothing has ended yet".to_owned());
         };
-        let refused = self.model.resources.get(&uuid).is_some_and(|row| row.limits.0[0] < 0);
-        if refused {
-            return Ok(format!("{uuid} was never made"));
-        }
         let placed = self.customer.restore(&mut self.model, &uuid).await?;
         Ok(format!("{uuid} is to come back: {}", outcome(&placed)))
     }
@@ -145,8 +149,8 @@ impl Walk {
     }
 
     async fn hold(&mut self, dice: &Dice) -> Result<String> {
-        let Some(uuid) = self.resource(dice, 1).filter(|uuid| self.life(uuid) == Some(Life::Active)) else {
-            return Ok("nothing is held".to_owned());
+        let Some(uuid) = self.resource(dice, true) else {
+            return Ok(NOTHING.to_owned());
         };
         let flags = [[false, false], [true, false], [false, true], [true, true]][dice.index(4, 2)];
         self.customer.hold(&mut self.model, &uuid, flags).await?;
@@ -155,8 +159,8 @@ impl Walk {
 
     /// Somebody with rights on the cluster changes by hand what the agent keeps.
     async fn meddle(&mut self, dice: &Dice) -> Result<String> {
-        let Some(uuid) = self.resource(dice, 1) else {
-            return Ok("nothing was bought yet".to_owned());
+        let Some(uuid) = self.resource(dice, true) else {
+            return Ok(NOTHING.to_owned());
         };
         let row = self.site.staff.get(&format!("/api/marketplace-resources/{uuid}/")).await?;
         let name = text(&row, "/backend_id").to_owned();
@@ -193,11 +197,16 @@ impl Walk {
     /// A server does not answer.
     pub(crate) async fn settled(&self) -> Result<Vec<String>> {
         let deadline = Instant::now() + SETTLES_WITHIN;
+        let mut told = Instant::now();
         loop {
             let world = World::read(&self.site, &self.model.strangers).await?;
             let found = differences(&self.model, &world);
             if found.is_empty() || Instant::now() > deadline {
                 return Ok(found);
+            }
+            if told.elapsed() > TELL_EVERY {
+                eprintln!("still waiting, for one: {}", found[0]);
+                told = Instant::now();
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
