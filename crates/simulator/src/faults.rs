@@ -338,8 +338,10 @@ mod tests {
     fn a_rule_can_strike_only_the_nth_match() {
         let faults = Faults::default();
         let id = faults.add(Rule::path("/a", Fault::Stall).when(When::Nth(2)));
-        let hits: Vec<bool> =
-            ["/a", "/b", "/a", "/a"].iter().map(|p| faults.decide(&Method::GET, p, "").fault.is_some()).collect();
+        let hits: Vec<bool> = ["/a", "/b", "/a", "/a"]
+            .iter()
+            .map(|p| faults.decide(&Method::GET, p, "").fault.is_some())
+            .collect();
         assert_eq!(hits, [false, false, true, false]);
         assert_eq!(faults.struck(id), 1);
     }

@@ -176,7 +176,12 @@ impl Point {
 
 /// The points of a work that makes these requests where nothing befalls it. What an agent reads at its start is the same for
 /// all works: `read` remembers what was struck by a fault before, since it is answered by the same code.
-pub(crate) fn points(step: Step, requests: &Value, kinds: &[Kind], read: &mut BTreeSet<String>) -> Vec<Point> {
+pub(crate) fn points(
+    step: Step,
+    requests: &Value,
+    kinds: &[Kind],
+    read: &mut BTreeSet<String>,
+) -> Vec<Point> {
     let mut points = Vec::new();
     for server in Peer::ALL {
         let asked = requests[server.name()].as_array().into_iter().flatten();

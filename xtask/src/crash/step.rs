@@ -153,7 +153,8 @@ impl Tenancy {
     /// A project with a quota of the agent's name, without the agent's labels.
     async fn plant_project(&mut self, name: &str) -> Result<()> {
         let labels = json!({"team": "payments", "kubernetes.io/metadata.name": name});
-        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}});
+        let namespace =
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}});
         plant(&self.site, &mut self.model, "/api/v1/namespaces", namespace, None).await?;
         let quota = json!({
             "apiVersion": "v1", "kind": "ResourceQuota",

@@ -46,7 +46,8 @@ fn orders(model: &Model, world: &World, found: &mut Vec<String>) {
             let fate = if has_ended(order) { "ended as" } else { "is still" };
             let message = text(order, "/error_message");
             let ends = ends.join(" or ");
-            found.push(format!("the {kind} order {uuid} of {resource} {fate} {state}, not {ends}; {message}"));
+            found
+                .push(format!("the {kind} order {uuid} of {resource} {fate} {state}, not {ends}; {message}"));
         }
     }
     for (resource, placed) in &model.placed {
@@ -105,8 +106,9 @@ fn on_the_cluster(model: &Model, uuid: &str, resource: &Resource, world: &World,
         says(backend_id != name, format!("Waldur has the backend id `{backend_id}`"));
     }
     let shown = text(namespace, "/metadata/annotations/openshift.io~1display-name");
-    says(shown != resource.name, format!("has the display name `{shown}`"));
     let locked = resource.life == Life::Locked;
+    // What is locked is kept as it was left, by whomever.
+    says(shown != resource.name && !locked, format!("has the display name `{shown}`"));
     let terminated = namespace.pointer("/metadata/annotations/waldur~1terminated").is_some();
     says(terminated != locked, format!("is marked as terminated: {terminated}"));
     let due = namespace.pointer("/metadata/annotations/waldur~1delete-after").is_some();
@@ -118,7 +120,8 @@ fn on_the_cluster(model: &Model, uuid: &str, resource: &Resource, world: &World,
         [quota] => {
             let hard = amounts(&quota["spec"]["hard"]);
             let same = hard.as_ref().is_some_and(|hard| {
-                hard.len() == wanted.len() && wanted.iter().all(|(key, amount)| hard.get(*key) == Some(amount))
+                hard.len() == wanted.len()
+                    && wanted.iter().all(|(key, amount)| hard.get(*key) == Some(amount))
             });
             says(!same, format!("its quota is {}, bought and held at {resource:?}", quota["spec"]["hard"]));
         }
@@ -283,14 +286,18 @@ mod tests {
         });
         World {
             resources: BTreeMap::from([(SHOP.to_owned(), row)]),
-            orders: vec![json!({"uuid": "o1", "state": "done", "type": "Create", "marketplace_resource_uuid": SHOP})],
+            orders: vec![
+                json!({"uuid": "o1", "state": "done", "type": "Create", "marketplace_resource_uuid": SHOP}),
+            ],
             identities: 1,
             namespaces: vec![namespace],
             quotas: vec![quota],
             limit_ranges: vec![ours("waldur-limits", "shop")],
             bindings: vec![binding],
             deployments: Vec::new(),
-            strangers: vec![Some(json!({"metadata": {"name": "theirs", "uid": "1", "labels": {"team": "payments"}}}))],
+            strangers: vec![Some(
+                json!({"metadata": {"name": "theirs", "uid": "1", "labels": {"team": "payments"}}}),
+            )],
         }
     }
 
@@ -347,7 +354,9 @@ mod tests {
 
     #[test]
     fn quantities_are_compared_by_value() {
-        for (text, thousandths) in [("0", 0), ("8", 8000), ("500m", 500), ("1Gi", 1000 << 30), ("1024Mi", 1000 << 30)] {
+        for (text, thousandths) in
+            [("0", 0), ("8", 8000), ("500m", 500), ("1Gi", 1000 << 30), ("1024Mi", 1000 << 30)]
+        {
             assert_eq!(quantity(text), Some(thousandths), "{text}");
         }
         assert_eq!(quantity("1.5Gi"), None);

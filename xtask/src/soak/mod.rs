@@ -138,7 +138,11 @@ async fn walk(binaries: &Binaries, arguments: &Arguments, seed: u64) -> Result<R
             report.resources = walk.model.resources.len();
             return Ok(report);
         }
-        eprintln!("{} steps, {} resources, everything as it has to be", report.steps, walk.model.resources.len());
+        eprintln!(
+            "{} steps, {} resources, everything as it has to be",
+            report.steps,
+            walk.model.resources.len()
+        );
         walk.move_in().await?;
     }
     report.resources = walk.model.resources.len();

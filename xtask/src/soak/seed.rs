@@ -27,14 +27,14 @@ pub(crate) fn seed() -> Value {
         json!({"user": "agent-okd", "role": "CUSTOMER.OWNER", "customer": "cloud-provider"}),
     ];
     let owned = ["acme", "umbrella"];
-    members.extend(owned.map(|slug| json!({"user": "olivia.owner", "role": "CUSTOMER.OWNER", "customer": slug})));
+    members.extend(
+        owned.map(|slug| json!({"user": "olivia.owner", "role": "CUSTOMER.OWNER", "customer": slug})),
+    );
     members.extend([
         json!({"user": PEOPLE[0], "role": "PROJECT.MANAGER", "project": "web"}),
         json!({"user": PEOPLE[1], "role": "PROJECT.MEMBER", "project": "lab"}),
     ]);
-    let component = |kind: &str, unit: &str| {
-        json!({"type": kind, "name": kind, "measured_unit": unit, "billing_type": "limit"})
-    };
+    let component = |kind: &str, unit: &str| json!({"type": kind, "name": kind, "measured_unit": unit, "billing_type": "limit"});
     let components = [("cpu", "cores"), ("memory", "GB"), ("storage", "GB"), ("pods", "pods")];
     json!({
         "users": users,

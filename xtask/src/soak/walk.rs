@@ -174,7 +174,9 @@ impl Walk {
                 json!({"spec": {"hard": {"pods": "999"}}}),
             ),
             1 => (
-                format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{name}/rolebindings/waldur-users-view"),
+                format!(
+                    "/apis/rbac.authorization.k8s.io/v1/namespaces/{name}/rolebindings/waldur-users-view"
+                ),
                 json!({"subjects": [{
                     "apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "mallory",
                 }]}),
