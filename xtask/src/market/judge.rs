@@ -306,9 +306,12 @@ mod tests {
         assert_eq!(differences(&model(), &world()), Vec::<String>::new());
     }
 
+    /// Makes something wrong.
+    type Spoil = fn(&mut World);
+
     #[test]
     fn each_thing_that_is_wrong_is_told_in_a_line() {
-        let cases: [(&str, fn(&mut World)); 12] = [
+        let cases: [(&str, Spoil); 12] = [
             ("is still executing", |world| world.orders[0]["state"] = json!("executing")),
             ("0 orders", |world| world.orders.clear()),
             ("the limits in Waldur", |world| {

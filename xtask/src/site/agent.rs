@@ -128,6 +128,11 @@ impl Agent {
         self.child.try_wait().context("cannot look after the agent")
     }
 
+    /// True if it has logged more than that it starts.
+    pub(crate) fn has_begun(&self) -> bool {
+        fs::read_to_string(&self.log).is_ok_and(|text| text.lines().count() > 1)
+    }
+
     /// Kills it with SIGKILL and waits until it is gone.
     ///
     /// # Errors
