@@ -62,7 +62,7 @@ fn local_roles(offerings: &[&OfferingSettings], names: &Names) -> String {
             let namespace = offering.cluster.agent_namespace.as_deref().unwrap_or(&names.namespace);
             rules.entry(namespace).or_default().insert(
                 "  # the hours that have been measured\n  - apiGroups: [\"\"]\n    resources: [\"configmaps\"]\n    \
-                 verbs: [\"get\", \"list\", \"create\", \"patch\"]\n"
+                 verbs: [\"get\", \"list\", \"create\", \"patch\", \"delete\"]\n"
                     .to_owned(),
             );
         }

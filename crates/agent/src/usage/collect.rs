@@ -74,7 +74,7 @@ pub(super) async fn collect(
             }
         }
         if let Some(ledger) = ledger {
-            ledger.write(ledger::day_of(*first), day.clone(), lives.len()).await?;
+            ledger.write(ledger::day_of(*first), day.clone()).await?;
         }
         sums.add(&day);
     }

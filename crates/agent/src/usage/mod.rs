@@ -9,6 +9,7 @@
 //! [`pass`] is one look at an offering. What is decided is decided in `planner::usage`.
 
 mod collect;
+mod compaction;
 mod hours;
 mod ledger;
 mod pass;
@@ -25,6 +26,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use planner::usage::month::Month;
 use planner::usage::rule::Rule;
+pub use compaction::Compacted;
 use prometheus::Prometheus;
 pub use sampler::Samples;
 use tokio_util::sync::CancellationToken;
@@ -77,6 +79,8 @@ pub struct Reported {
     pub minimum_coverage: u64,
     /// What is sampled where there is no Prometheus.
     pub samples: Samples,
+    /// The day on which settled days were added up last.
+    pub compacted: Compacted,
 }
 
 /// What reports usage.

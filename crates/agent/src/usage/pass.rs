@@ -10,7 +10,7 @@ use planner::usage::report::{self, Decision, Reading};
 use planner::usage::rule::{Measure, Rule};
 use uuid::Uuid;
 
-use super::{KINDS, Reported, Reports, hours, send};
+use super::{KINDS, Reported, Reports, compaction, hours, send};
 use crate::engine::Offering;
 use crate::error::ApiError;
 use crate::heartbeat;
@@ -107,6 +107,9 @@ async fn look(
             }
         }
     };
+    if last_of.is_none() && hours.is_some() {
+        compaction::daily(reports, reported, &hour_rules, now).await;
+    }
     for month in months {
         let known = known(offering, last_of, month).await?;
         let mut held_back: Vec<String> = Vec::new();
@@ -131,10 +134,11 @@ async fn look(
                 held_back.iter().take(SHOWN).cloned().collect::<Vec<_>>().join("; ")
             );
         }
-        let sent = futures::stream::iter(sending).map(|(resource, decision)| async move {
-            send::send(reports, reported, resource, month, decision.send).await
-        });
-        let mut sent = sent.buffer_unordered(SENT_AT_ONCE);
+        let sends: Vec<_> = sending
+            .into_iter()
+            .map(|(resource, decision)| send::send(reports, reported, resource, month, decision.send))
+            .collect();
+        let mut sent = futures::stream::iter(sends).buffer_unordered(SENT_AT_ONCE);
         while let Some(sent) = sent.next().await {
             match sent {
                 Ok(count) => counts.sent += usize::from(count),

@@ -134,6 +134,8 @@ pub(crate) struct Order {
     pub(crate) state: String,
     #[serde(default, deserialize_with = "nullable")]
     pub(crate) created: String,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) modified: String,
     #[serde(default)]
     pub(crate) limits: Value,
     #[serde(default)]
@@ -149,11 +151,12 @@ pub(crate) struct Order {
 }
 
 impl Order {
-    pub(crate) const FIELDS: [&'static str; 10] = [
+    pub(crate) const FIELDS: [&'static str; 11] = [
         "uuid",
         "type",
         "state",
         "created",
+        "modified",
         "limits",
         "plan_uuid",
         "marketplace_resource_uuid",
@@ -169,6 +172,7 @@ impl Order {
             kind: OrderKind::parse(&self.kind)?,
             state: OrderState::parse(&self.state),
             created: self.created.clone(),
+            modified: self.modified.parse().ok(),
             limits: model::limits_from_json(&self.limits),
             plan: self.plan_uuid,
             plan_quotas: Limits::new(),
