@@ -1,7 +1,8 @@
 //! `waldur-okd-simulator`: a simulated Waldur, its event broker and a simulated OKD on loopback ports, until the process is stopped.
 //!
 //! The first line on standard output is one JSON object with URLs, tokens and file names. One more port serves
-//! `GET /traffic` and `DELETE /traffic` for benchmarks, and the event broker's numbers and faults below `/broker`.
+//! `GET /traffic` and `DELETE /traffic` for benchmarks, `POST /clock` with `step_seconds` for the clock of both servers, and
+//! the event broker's numbers and faults below `/broker`.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use clap::{Parser, ValueEnum};
 use serde_json::{Value, json};
@@ -122,7 +123,16 @@ fn control_router(simulation: &Arc<Simulation>) -> Router {
         reset.reset_traffic();
         Json(Value::Null)
     });
-    Router::new().route("/traffic", get_traffic).merge(control_routes(simulation.broker.clone()))
+    let clock = simulation.clock.clone();
+    let step_clock = post(async move |Json(body): Json<Value>| {
+        let seconds = body["step_seconds"].as_i64().unwrap_or_default();
+        clock.step(jiff::SignedDuration::from_secs(seconds));
+        Json(json!(clock.now().to_string()))
+    });
+    Router::new()
+        .route("/traffic", get_traffic)
+        .route("/clock", step_clock)
+        .merge(control_routes(simulation.broker.clone()))
 }
 
 async fn stopped() {

@@ -256,7 +256,19 @@ impl<'a> Execution<'a> {
     ) -> Self {
         let refused = BTreeMap::new();
         let (approved, left_out, told, given_up, reports) = (false, false, None, None, None);
-        Self { offering, desired, surroundings, roles, audit, approved, left_out, refused, told, given_up, reports }
+        Self {
+            offering,
+            desired,
+            surroundings,
+            roles,
+            audit,
+            approved,
+            left_out,
+            refused,
+            told,
+            given_up,
+            reports,
+        }
     }
 
     /// Tells Waldur what became of each grant, unless it knows.

@@ -60,7 +60,8 @@ async fn compact(
     let selected = format!("{0},{0} notin ({1})", kinds::LEDGER_DAY, recent(now).join(","));
     ledger
         .each(&selected, |object| {
-            let Some((date, day)) = ledger.day(object).filter(|_| ledger::is_ours(object, ledger.offering)) else {
+            let Some((date, day)) = ledger.day(object).filter(|_| ledger::is_ours(object, ledger.offering))
+            else {
                 return;
             };
             if !compact::is_settled(date, &day, &components, zone, now) {

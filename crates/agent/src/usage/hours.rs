@@ -145,11 +145,8 @@ impl Known {
 /// of the same name that is here now began when the other was gone.
 pub(super) fn settle(sums: &mut Sums, here: &BTreeMap<Life, Lived>, now: Timestamp) -> BTreeMap<Life, Known> {
     let mut all = BTreeMap::new();
-    let last: BTreeMap<Life, Timestamp> = sums
-        .lives
-        .keys()
-        .filter_map(|life| Some((life.clone(), sums.recorded_until(life)?)))
-        .collect();
+    let last: BTreeMap<Life, Timestamp> =
+        sums.lives.keys().filter_map(|life| Some((life.clone(), sums.recorded_until(life)?))).collect();
     for (life, month) in &mut sums.lives {
         let lived = &mut month.lived;
         // One that was to be deleted and was not has hours after its end.

@@ -120,7 +120,12 @@ impl Ledger<'_> {
     }
 
     /// Merges days that were added up into an object of their month.
-    pub(super) async fn write_month(&self, month: Month, part: &str, days: &MonthObject) -> Result<(), ApiError> {
+    pub(super) async fn write_month(
+        &self,
+        month: Month,
+        part: &str,
+        days: &MonthObject,
+    ) -> Result<(), ApiError> {
         let name = self.name(&month.to_string(), part);
         let period = (kinds::LEDGER_MONTH, month.to_string());
         self.merge(&name, (period.0, &period.1), |found| {

@@ -10,6 +10,7 @@
 
 mod collect;
 mod compaction;
+pub mod historical;
 mod hours;
 mod ledger;
 mod pass;
@@ -22,11 +23,11 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+pub use compaction::Compacted;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use planner::usage::month::Month;
 use planner::usage::rule::Rule;
-pub use compaction::Compacted;
 use prometheus::Prometheus;
 pub use sampler::Samples;
 use tokio_util::sync::CancellationToken;

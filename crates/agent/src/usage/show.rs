@@ -117,7 +117,7 @@ fn row(reported: &Reported, rule: &Rule, resource: Uuid, sums: &Sums, told: Opti
 }
 
 /// A month of an offering as the ledger has it, with the lives in it.
-async fn month_of(
+pub(super) async fn month_of(
     reports: &Reports,
     reported: &Reported,
     month: Month,

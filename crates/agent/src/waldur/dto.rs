@@ -77,6 +77,13 @@ pub(crate) struct Component {
     /// `usage`, `limit`, `one`, `fixed`, …; empty if the server does not say.
     #[serde(default, deserialize_with = "nullable")]
     pub(crate) billing_type: String,
+    /// The server takes usage of each day: then every component has this field, whatever is in it.
+    #[serde(default, rename = "spending_limit_periods", deserialize_with = "is_there")]
+    pub(crate) takes_days: bool,
+}
+
+fn is_there<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    serde::de::IgnoredAny::deserialize(deserializer).map(|_| true)
 }
 
 /// A resource whose usage is reported.

@@ -19,11 +19,15 @@ cpu_hours: {measured_unit: core-hours, accounting_type: usage, quota: [], usage:
 ";
 
 /// The agent's rights on its own namespace.
-const ROLE: [&str; 4] = ["get", "list", "create", "patch"];
+const ROLE: [&str; 5] = ["get", "list", "create", "patch", "delete"];
 
 /// A site whose clocks begin then.
 pub(crate) async fn site_at(begin: &str) -> Site {
-    let mut seed = Seed::demo();
+    site_with(begin, Seed::demo()).await
+}
+
+/// The same with these people and offerings.
+pub(crate) async fn site_with(begin: &str, mut seed: Seed) -> Site {
     for (kind, unit) in [
         ("cpu_hours", "core-hours"),
         ("memory_hours", "GiB-hours"),
@@ -89,7 +93,7 @@ impl Site {
         rows
     }
 
-    /// Lines of the ledger about a resource's hours.
+    /// Lines of the ledger about a resource's hours, with their day.
     pub(crate) fn ledger(&self, resource: Uuid) -> Vec<String> {
         let objects = self.sim.okd.list("configmaps", Some("waldur-system"));
         let mut lines = Vec::new();
@@ -108,7 +112,7 @@ impl Site {
     }
 }
 
-fn pod<'a>(namespace: &'a str, uid: &'a str, requests: &'a [(&'a str, &'a str)]) -> Pod<'a> {
+pub(crate) fn pod<'a>(namespace: &'a str, uid: &'a str, requests: &'a [(&'a str, &'a str)]) -> Pod<'a> {
     let (name, phase, node, instance) = ("web", "Running", "n1", "a");
     Pod { namespace, name, uid, phase, node, requests, instance }
 }

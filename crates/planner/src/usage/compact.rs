@@ -20,8 +20,8 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan as _};
 
 use super::ledger::{
-    CHECKSUM, Closed, Day, LedgerError, Life, Lived, Source, checksum, closed, closed_text, key, life, lived_text,
-    read_lived,
+    CHECKSUM, Closed, Day, LedgerError, Life, Lived, Source, checksum, closed, closed_text, key, life,
+    lived_text, read_lived,
 };
 use super::month::{Month, Stretch, Window, windows};
 use super::series::Counted;
@@ -87,8 +87,7 @@ pub fn merge(month: &mut MonthObject, other: MonthObject) -> bool {
 pub fn is_settled(date: Date, day: &Day, components: &[&str], zone: &TimeZone, now: Timestamp) -> bool {
     let windows = windows_of(date, zone);
     let Some(last) = windows.last() else { return false };
-    let is_long_past =
-        |end: Timestamp| end.checked_add(SETTLED_AFTER).is_ok_and(|settled| settled <= now);
+    let is_long_past = |end: Timestamp| end.checked_add(SETTLED_AFTER).is_ok_and(|settled| settled <= now);
     let month = Month::of(last.begin, zone);
     is_long_past(last.end) && (is_long_past(month.end(zone)) || is_complete(day, &windows, components))
 }
@@ -232,7 +231,9 @@ mod tests {
         let months = compacted(&edge, &zone);
         let sums: Vec<i128> = months
             .values()
-            .map(|month| month.values().flat_map(|entry| entry.days.values()).map(|day| day.counted["cpu"].total).sum())
+            .map(|month| {
+                month.values().flat_map(|entry| entry.days.values()).map(|day| day.counted["cpu"].total).sum()
+            })
             .collect();
         assert_eq!((months.len(), sums), (2, vec![1, 2]));
     }
@@ -249,7 +250,10 @@ mod tests {
         };
         assert!(settled(&whole, &["cpu"], "2026-07-06T00:00:00Z"));
         assert!(!settled(&whole, &["cpu"], "2026-07-05T23:59:59Z"));
-        assert!(!settled(&whole, &["cpu", "memory"], "2026-07-06T00:00:00Z"), "a new component is measured first");
+        assert!(
+            !settled(&whole, &["cpu", "memory"], "2026-07-06T00:00:00Z"),
+            "a new component is measured first"
+        );
         assert!(!settled(&part, &["cpu"], "2026-07-06T00:00:00Z"));
         assert!(!settled(&part, &["cpu"], "2026-08-04T23:59:59Z"));
         assert!(settled(&part, &["cpu"], "2026-08-05T00:00:00Z"), "the month is over");

@@ -180,7 +180,9 @@ impl Sums {
     pub fn missing(&self, life: &Life, lived: &Lived, components: &[&str]) -> Vec<Window> {
         let known = self.lives.get(life);
         let recorded = |component: &&str, place: usize| {
-            known.and_then(|known| known.totals.get(*component)).is_some_and(|per| per.is_recorded(place, self.of.stretches[place]))
+            known
+                .and_then(|known| known.totals.get(*component))
+                .is_some_and(|per| per.is_recorded(place, self.of.stretches[place]))
         };
         let alive = self.of.windows.iter().enumerate().filter(|(_, window)| lived.minutes_of(**window) > 0);
         let missing =
@@ -267,9 +269,11 @@ impl PerComponent {
 
     /// Each part of a day from where more of its minutes are known.
     fn best(&self) -> impl Iterator<Item = (Stretch, Total)> {
-        let more = |total: &Total, other: Option<Total>| other.is_none_or(|other| total.minutes > other.minutes);
+        let more =
+            |total: &Total, other: Option<Total>| other.is_none_or(|other| total.minutes > other.minutes);
         let hours = self.hours.0.iter().filter(move |(at, total)| more(total, self.compacted.get(*at)));
-        let same = |total: &Total, other: Option<Total>| other.is_none_or(|other| total.minutes >= other.minutes);
+        let same =
+            |total: &Total, other: Option<Total>| other.is_none_or(|other| total.minutes >= other.minutes);
         let days = self.compacted.0.iter().filter(move |(at, total)| same(total, self.hours.get(*at)));
         hours.chain(days).copied()
     }

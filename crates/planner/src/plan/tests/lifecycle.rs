@@ -147,8 +147,12 @@ fn a_namespace_that_goes_away_is_looked_at_less_and_less_and_waldur_is_told_why(
 
 #[test]
 fn usage_is_reported_for_the_last_time_before_anything_is_taken_away() {
-    let terminations =
-        [Termination::Wait, Termination::Async, Termination::Keep, Termination::Grace(SignedDuration::from_hours(1))];
+    let terminations = [
+        Termination::Wait,
+        Termination::Async,
+        Termination::Keep,
+        Termination::Grace(SignedDuration::from_hours(1)),
+    ];
     for termination in terminations {
         let mut world = with_order(kept(), OrderKind::Terminate);
         world.policy.lifecycle.termination = termination;
@@ -183,12 +187,15 @@ fn a_report_that_fails_holds_up_an_order_for_a_quarter_of_an_hour() {
         (Some(-5), Next::Retry(None)),
         (None, Next::Skip),
     ] {
-        world.facts.orders[0].modified = minutes.map(|minutes| world.now - SignedDuration::from_mins(minutes));
+        world.facts.orders[0].modified =
+            minutes.map(|minutes| world.now - SignedDuration::from_mins(minutes));
         let plan = world.plan();
         assert_eq!(outcome::after(&plan.actions[0], &unavailable), next, "{minutes:?} {:?}", plan.actions);
         assert!(matches!(plan.actions[1], Action::DeleteNamespace { .. }));
         // What will be refused again holds up nothing.
-        for failure in [Failure::Forbidden, Failure::Invalid, Failure::NotOurs, Failure::NotFound, Failure::Conflict] {
+        for failure in
+            [Failure::Forbidden, Failure::Invalid, Failure::NotOurs, Failure::NotFound, Failure::Conflict]
+        {
             assert_eq!(outcome::after(&plan.actions[0], &failure), Next::Skip, "{failure:?}");
         }
     }

@@ -407,7 +407,11 @@ impl World {
             }
             Action::RefreshLastSync { .. } => {}
             Action::ReportUsage { .. } => {
-                assert_eq!(self.order_state(), OrderState::Executing, "Waldur takes usage of what is going away");
+                assert_eq!(
+                    self.order_state(),
+                    OrderState::Executing,
+                    "Waldur takes usage of what is going away"
+                );
             }
             Action::DeleteNamespace { name, uid, .. } => {
                 let namespace = &mut self.cluster.get_mut(name).unwrap().namespace;
