@@ -31,6 +31,7 @@ async fn measured(goes: bool) -> (Site, Uuid, Config, Prometheus) {
     m.pod(&pod(&namespace, "u1", &[("cpu", "1")]), FROM, UNTIL);
     let prometheus = Prometheus::start(&[&m]).await;
     let config = site.measuring(&prometheus.url, COMPONENTS);
+    assert!(site.reports_at(&config, "2026-07-02T01:06:00Z").await);
     site.goes_to("2026-07-02T02:00:00Z");
     if goes {
         site.sim.okd.delete("namespaces", "", &namespace);

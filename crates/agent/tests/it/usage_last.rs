@@ -2,6 +2,7 @@
 //! ever.
 
 use jiff::SignedDuration;
+use serde_json::json;
 use simulator::faults::{Fault, Rule};
 use simulator::simulation::SimulationOptions;
 use simulator::waldur::{OrderState, Seed, SeedComponent};
@@ -105,7 +106,11 @@ async fn what_will_be_refused_again_holds_up_nothing() {
 async fn without_prometheus_what_the_quota_shows_is_told_and_the_project_goes() {
     let mut seed = Seed::demo();
     seed.offerings[0].components.push(SeedComponent::new("cpu_hours", "Cores", "core-hours", "usage"));
-    let site = Site::with(SimulationOptions { seed, ..options() }).await;
+    let mut agent_rules = simulator::okd::extended_agent_rules();
+    let verbs = ["get", "list", "create", "patch", "delete"];
+    let configmaps = json!({"apiGroups": [""], "resources": ["configmaps"], "verbs": verbs});
+    agent_rules.as_array_mut().unwrap().push(configmaps);
+    let site = Site::with(SimulationOptions { seed, agent_rules, ..options() }).await;
     let mut config = config(&site, "").with_components(
         "cpu_hours: {measured_unit: core-hours, accounting_type: usage, quota: [], usage: {resource: cpu}}\n",
     );

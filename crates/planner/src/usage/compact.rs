@@ -263,10 +263,10 @@ mod tests {
     fn what_is_there_twice_counts_once_and_what_knows_more_wins() {
         let hours = day(&[("10:00", hour(100, 60)), ("11:00", hour(50, 60))]);
         let month = compacted(&hours, &TimeZone::UTC).remove(&july()).unwrap();
-        let before = total(&sums_of(&[hours.clone()], &[]));
+        let before = total(&sums_of(std::slice::from_ref(&hours), &[]));
         assert_eq!(before, (150, 120));
         // Written and not yet deleted; deleted; and deleted twice by two agents that each wrote an object.
-        assert_eq!(total(&sums_of(&[hours.clone()], std::slice::from_ref(&month))), before);
+        assert_eq!(total(&sums_of(std::slice::from_ref(&hours), std::slice::from_ref(&month))), before);
         assert_eq!(total(&sums_of(&[], std::slice::from_ref(&month))), before);
         assert_eq!(total(&sums_of(&[], &[month.clone(), month.clone()])), before);
         // An agent that was late writes one hour again, and one that measured all of the day finds more.

@@ -61,7 +61,8 @@ impl History {
                 "1",
             )?;
         }
-        let pods = || (0..self.namespaces).flat_map(|number| (0..self.pods).map(move |pod| (number, pod)));
+        let (namespaces, pods) = (self.namespaces, self.pods);
+        let pods = move || (0..namespaces).flat_map(move |number| (0..pods).map(move |pod| (number, pod)));
         let labels = |(number, pod): (usize, usize)| {
             format!("namespace=\"{}\",pod=\"web-{pod}\",uid=\"{number:05}-{pod}\"", people::namespace(number))
         };

@@ -40,6 +40,8 @@ impl Prometheus {
             format!("--web.listen-address={}", url.trim_start_matches("http://")),
         ];
         let server = Server::start(Path::new("prometheus"), arguments, &[], &folder.join("prometheus.log"))?;
+        // An error says that it was done before.
+        let _done = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder().no_proxy().build().context("cannot set up an HTTP client")?;
         let mut started = Self { server, client, url };
         let deadline = Instant::now() + STARTS_WITHIN;
