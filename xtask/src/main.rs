@@ -7,12 +7,15 @@
 #![expect(clippy::print_stderr, reason = "a command-line tool talks to its user")]
 
 mod bench;
+mod crash;
 mod demo;
 mod generate;
 mod install;
 mod links;
+mod market;
 mod process;
 mod site;
+mod soak;
 mod test;
 mod workspace;
 
@@ -35,6 +38,10 @@ enum Command {
     Demo(demo::Arguments),
     /// Measure the agent against the simulators: seconds, requests, memory
     Bench(bench::Arguments),
+    /// Interrupt the agent at every request that it makes, and see that another one finishes the work
+    Crash(crash::Arguments),
+    /// Walk at random through a marketplace in bad weather, and see that everything is right in the end
+    Soak(soak::Arguments),
     /// Check everything: format, lints, documents, dependencies, all tests
     Test(test::Arguments),
     /// Write the files that are made from the binaries: configuration schema and example, CLI reference
@@ -55,6 +62,8 @@ fn run(command: &Command) -> Result<()> {
     match command {
         Command::Demo(arguments) => demo::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
+        Command::Crash(arguments) => crash::run(arguments),
+        Command::Soak(arguments) => soak::run(arguments),
         Command::Test(arguments) => test::run(arguments),
         Command::Generate => generate::write(),
     }
