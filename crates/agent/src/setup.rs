@@ -52,7 +52,9 @@ pub fn engine(settings: &Settings, mode: Mode, options: EngineOptions) -> anyhow
             if mode == Mode::EventProcess { ", and events with `stomp_enabled: true`" } else { "" }
         );
     }
-    Ok(Engine::new(offerings, options))
+    let engine = Engine::new(offerings, options);
+    usage::attach(settings, mode, options, &engine)?;
+    Ok(engine)
 }
 
 /// An engine that brings quotas to what Waldur says, of all offerings whatever mode serves them, and leaves access as
@@ -94,7 +96,12 @@ pub fn commanded(
             offerings.push(built.with_context(|| format!("offering `{}` cannot be served", offering.name))?);
         }
     }
-    Ok((!offerings.is_empty()).then(|| Engine::new(offerings, options)))
+    if offerings.is_empty() {
+        return Ok(None);
+    }
+    let engine = Engine::new(offerings, options);
+    usage::attach(settings, mode, options, &engine)?;
+    Ok(Some(engine))
 }
 
 /// What a command is about.
@@ -374,6 +381,7 @@ fn policy(offering: &OfferingSettings) -> anyhow::Result<Policy> {
         },
         template: Default::default(),
         lifecycle: lifecycle::policy(offering)?,
+        reports_usage: offering.reporting,
     })
 }
 

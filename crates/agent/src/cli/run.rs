@@ -10,7 +10,6 @@ use crate::engine::{Engine, EngineOptions, Offering};
 use crate::metrics::Page;
 use crate::settings::{Mode, Settings};
 use crate::telemetry::Console;
-use crate::usage::Reports;
 use crate::{health, setup, telemetry, usage};
 
 pub(super) fn run(args: &RunArgs) -> u8 {
@@ -58,17 +57,15 @@ async fn start(
     stop: &CancellationToken,
 ) -> anyhow::Result<u8> {
     let engine = setup::engine(settings, mode, options)?;
-    // Without any, `report` has nothing to do, while `all` has.
-    let reports = match mode {
+    let alone = match mode {
         Mode::Report => Some(setup::usage(settings, options, Some(&engine))?),
-        Mode::All if settings.offerings.iter().any(|offering| offering.reporting) => {
-            Some(setup::usage(settings, options, Some(&engine))?)
-        }
         Mode::All | Mode::OrderProcess | Mode::MembershipSync | Mode::EventProcess => None,
     };
+    // Reports are only made here, while those of an engine that works orders are for what goes.
+    let reports = alone.as_ref().or_else(|| engine.reports().filter(|_| mode == Mode::All));
     if args.once {
         let mut done = engine.run_once(stop).await;
-        if let Some(reports) = &reports {
+        if let Some(reports) = reports {
             done &= tokio::select! {
                 done = usage::report_once(reports) => done,
                 () = stop.cancelled() => false,
@@ -76,10 +73,10 @@ async fn start(
         }
         return Ok(if done { 0 } else { FAILED });
     }
-    let further = reports.iter().flat_map(Reports::offerings).collect();
+    let further = reports.map(|reports| reports.offerings().collect()).unwrap_or_default();
     let health = health(settings, &engine, further, stop).await?;
     let report = async {
-        if let Some(reports) = &reports {
+        if let Some(reports) = reports {
             usage::run(reports, settings.periods.report, engine.health(), stop).await;
         }
     };

@@ -23,7 +23,7 @@ mod resources;
 mod worker;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use planner::access::GrantStatus;
@@ -36,6 +36,7 @@ use uuid::Uuid;
 
 use crate::cluster::watch::Change;
 use crate::health::Health;
+use crate::usage::Reports;
 
 pub use offering::{Offering, OfferingOptions, Rhythm};
 pub use planning::{Considered, Named};
@@ -138,6 +139,8 @@ pub struct Engine {
     commanded: Mutex<HashMap<Key, planning::Commanded>>,
     /// What was said last about a key, so that nothing is said twice.
     said: Mutex<HashMap<Key, Vec<Finding>>>,
+    /// What reports the usage of its offerings, and for the last time before a project goes.
+    reports: OnceLock<Reports>,
 }
 
 impl Engine {
@@ -161,7 +164,18 @@ impl Engine {
             access: Mutex::default(),
             commanded: Mutex::default(),
             said: Mutex::default(),
+            reports: OnceLock::new(),
         })
+    }
+
+    /// Gives it what reports usage; the first one stays.
+    pub(crate) fn report_by(&self, reports: Reports) {
+        let _ = self.reports.set(reports);
+    }
+
+    /// What reports the usage of its offerings, where something does.
+    pub(crate) fn reports(&self) -> Option<&Reports> {
+        self.reports.get()
     }
 
     /// What is served.

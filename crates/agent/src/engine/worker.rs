@@ -21,12 +21,15 @@ use super::look::Seen;
 use super::{Engine, Key, Offering, Scope};
 use crate::cluster::apply::Writes;
 use crate::cluster::connect::Surroundings;
-use crate::error::ApiError;
+use crate::error::{ApiError, Peer};
 use crate::metrics::OrderOutcome;
+use crate::usage::{self, Reports};
 
 /// How often a key is planned anew at once, because the world turned out to be another, before it has to wait
 /// like any other failure.
 const ROUNDS: usize = 8;
+/// How long one attempt to report a resource's last usage may take.
+const LAST_REPORT: Duration = Duration::from_secs(60);
 /// Shown to customers instead of details where the operator wants that (contract §1.2).
 const GENERIC_MESSAGE: &str = "Internal backend error. Please contact the service provider.";
 
@@ -106,6 +109,7 @@ impl Engine {
         let audit = Audit::new(self.asked_by, offering.options.scope, &desired, &observed);
         let mut execution = Execution::new(offering, &desired, surroundings, roles, audit);
         execution.left_out = team_unknown.is_some();
+        execution.reports = self.reports();
         let round = execution.run(&plan, more_orders).await;
         if let Some(told) = execution.told {
             self.note_told(key, told);
@@ -246,6 +250,8 @@ struct Execution<'a> {
     told: Option<Vec<GrantStatus>>,
     /// The first failure for good of something that the rest does not depend on.
     given_up: Option<(Action, ApiError)>,
+    /// What reports usage, where something does.
+    reports: Option<&'a Reports>,
 }
 
 impl<'a> Execution<'a> {
@@ -257,8 +263,20 @@ impl<'a> Execution<'a> {
         audit: Audit<'a>,
     ) -> Self {
         let refused = BTreeMap::new();
-        let (approved, left_out, told, given_up) = (false, false, None, None);
-        Self { offering, desired, surroundings, roles, audit, approved, left_out, refused, told, given_up }
+        let (approved, left_out, told, given_up, reports) = (false, false, None, None, None);
+        Self {
+            offering,
+            desired,
+            surroundings,
+            roles,
+            audit,
+            approved,
+            left_out,
+            refused,
+            told,
+            given_up,
+            reports,
+        }
     }
 
     /// Tells Waldur what became of each grant, unless it knows.
@@ -273,6 +291,17 @@ impl<'a> Execution<'a> {
             self.told = Some(statuses);
         }
         Ok(())
+    }
+
+    /// Tells Waldur of the usage up to now. A worker waits for it no longer than this: what was measured by then is in
+    /// the ledger, and the next try goes on from there.
+    async fn report_usage(&self, resource: Uuid) -> Result<(), ApiError> {
+        let Some(reports) = self.reports else { return Ok(()) };
+        let reported = usage::report_last(reports, self.offering.options.uuid, resource);
+        tokio::time::timeout(LAST_REPORT, reported).await.unwrap_or_else(|_| {
+            let message = format!("it could not be measured and told within {LAST_REPORT:?}");
+            Err(ApiError::unavailable(Peer::Prometheus, "the last usage", &message))
+        })
     }
 
     /// A status with what the cluster has said to the grant.
@@ -331,6 +360,7 @@ impl<'a> Execution<'a> {
                 self.ordered(OrderOutcome::Rejected);
             }
             Action::SetAllocationOk { resource } => waldur.set_allocation_ok(*resource).await?,
+            Action::ReportUsage { resource, .. } => self.report_usage(*resource).await?,
             Action::SetBackendId { resource, backend_id } => {
                 waldur.set_backend_id(*resource, backend_id).await?
             }

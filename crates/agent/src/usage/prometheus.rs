@@ -37,7 +37,7 @@ pub struct PrometheusOptions {
     pub verify: Verify,
     /// The bearer token; sent by https, and on this machine.
     pub credential: Arc<Credential>,
-    /// Name the namespaces beside the query (OpenShift: tenancy port).
+    /// Ask about one namespace at a time, and name it beside the query (OpenShift: tenancy port).
     pub tenancy: bool,
     /// Least time between two queries.
     pub interval: Duration,
@@ -133,6 +133,12 @@ impl Prometheus {
             last: Mutex::default(),
             asked: AtomicU64::new(0),
         })
+    }
+
+    /// Each query has to be about one namespace, and what is no namespace's is not shown (OpenShift: tenancy port).
+    #[must_use]
+    pub const fn is_for_tenants(&self) -> bool {
+        self.tenancy
     }
 
     /// How many queries were sent.

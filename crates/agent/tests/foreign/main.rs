@@ -15,4 +15,8 @@ mod scrape;
 #[path = "../it/site.rs"]
 mod site;
 mod usage;
+mod usage_compaction;
+mod usage_days;
 mod usage_faults;
+mod usage_historical;
+mod usage_tenancy;

@@ -53,3 +53,4 @@ mod token_input;
 mod tokens;
 mod traffic;
 mod usage;
+mod usage_last;

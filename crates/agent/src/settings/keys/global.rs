@@ -108,7 +108,7 @@ pub(crate) const MONITORING: &[Key] = &[
     Key::new(
         "prometheus_tenancy",
         Kind::Bool,
-        "Whether queries name their namespaces as OpenShift's port for tenants wants it.",
+        "Whether it is OpenShift's port for tenants: each query is about one namespace and names it, and GPU models are not shown.",
     )
     .default("false"),
     Key::new("prometheus_query_interval", Kind::Duration, "Least time between two queries.").default("1"),

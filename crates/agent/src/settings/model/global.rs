@@ -145,7 +145,7 @@ pub struct Monitoring {
     pub prometheus_token_file: Option<PathBuf>,
     /// Verification of its certificate.
     pub prometheus_tls: TlsVerify,
-    /// Whether queries name their namespaces beside the query (OpenShift: tenancy port).
+    /// Whether each query is about one namespace and names it beside the query (OpenShift: tenancy port).
     pub prometheus_tenancy: bool,
     /// Least time between two queries.
     pub prometheus_query_interval: Duration,
