@@ -32,7 +32,8 @@ fn arithmetic(first: Amount, second: Amount) {
     if let Some(quotient) = first.over(second) {
         assert_eq!(quotient.times(second), Some(first));
     }
-    if let Some(product) = first.times(second).filter(|_| second.as_whole().is_some_and(|factor| factor != 0)) {
+    if let Some(product) = first.times(second).filter(|_| second.as_whole().is_some_and(|factor| factor != 0))
+    {
         assert_eq!(product.over(second), Some(first));
     }
 }
