@@ -344,12 +344,14 @@ fn cluster(offering: &OfferingSettings, timeout: Duration, metrics: &Metrics) ->
 pub(crate) fn needs(offering: &OfferingSettings) -> Needs {
     let limit_ranges = offering.limit_range.enabled;
     let workloads = offering.lifecycle.stop_workloads;
+    let cluster_quotas = !offering.naming.environments.is_empty();
     if !offering.membership_sync {
-        return Needs { limit_ranges, workloads, ..Needs::default() };
+        return Needs { limit_ranges, workloads, cluster_quotas, ..Needs::default() };
     }
     Needs {
         limit_ranges,
         workloads,
+        cluster_quotas,
         access: true,
         groups: matches!(offering.subjects, SubjectRule::Group(_)),
         service_accounts: offering.service_accounts == AccountRule::ServiceAccount,

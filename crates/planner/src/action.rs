@@ -51,6 +51,8 @@ pub enum OwnedKind {
     Group,
     /// Kubernetes: ServiceAccount.
     ServiceAccount,
+    /// OpenShift: ClusterResourceQuota, which is in no namespace.
+    ClusterQuota,
 }
 
 impl OwnedKind {
@@ -64,6 +66,7 @@ impl OwnedKind {
             Self::RoleBinding => "role binding",
             Self::Group => "group",
             Self::ServiceAccount => "service account",
+            Self::ClusterQuota => "cluster quota",
         }
     }
 }
@@ -174,6 +177,29 @@ pub enum Action {
         /// The resource whose it must be.
         resource: Uuid,
         /// Name of the object.
+        name: String,
+        /// Only this one, not another of the same name.
+        uid: String,
+    },
+    /// Make or change one of our quotas over all namespaces of a resource (OpenShift: ClusterResourceQuota).
+    ApplyClusterQuota {
+        /// The resource that it is for.
+        resource: Uuid,
+        /// Whose quota may be there.
+        expect: Expect,
+        /// Name that it would have in a namespace; that of the object is made of it by
+        /// [`crate::names::cluster_quota`].
+        name: String,
+        /// What it says.
+        value: Quota,
+        /// The amounts that it says now, for the dry run and the log.
+        before: Hard,
+    },
+    /// Delete one of our quotas over all namespaces of a resource.
+    DeleteClusterQuota {
+        /// The resource whose it must be.
+        resource: Uuid,
+        /// As in [`Action::ApplyClusterQuota`].
         name: String,
         /// Only this one, not another of the same name.
         uid: String,
@@ -474,10 +500,10 @@ impl Action {
         )
     }
 
-    /// True if the action takes access that others before it replace: it must not happen if those did not.
+    /// True if the action takes away what others before it replace: it must not happen if those did not.
     #[must_use]
-    pub const fn follows_grants(&self) -> bool {
-        matches!(self, Self::DeletePythonBinding { .. })
+    pub const fn follows_replacement(&self) -> bool {
+        matches!(self, Self::DeletePythonBinding { .. } | Self::DeleteQuota { .. })
     }
 
     /// True if the plan goes on when the cluster forbids this action.
@@ -488,6 +514,7 @@ impl Action {
                 self,
                 Self::ApplyLimitRange { .. }
                     | Self::DeleteQuota { .. }
+                    | Self::DeleteClusterQuota { .. }
                     | Self::ChangeWorkload { .. }
                     | Self::EnsureIdentity { .. }
                     | Self::ReportUsage { .. }

@@ -13,7 +13,7 @@ use crate::desired::{Desired, Goal};
 use crate::names;
 use crate::observed::{Lookup, Namespace, Observed};
 use crate::policy::LimitRangePolicy;
-use crate::quota::{self, Hard};
+use crate::quota::{self, Hard, Quota};
 
 /// What becomes of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,41 +136,48 @@ pub fn change(action: &Action, desired: &Desired, observed: &Observed) -> Change
             )
         }
         Action::ApplyQuota { target, name, value, before, .. } => {
-            let sign = if before.is_empty() { Added } else { Changed };
-            let change = Change::new(sign, format!("quota {}/{name}", target.name));
-            let change = change.with(&quantities(before), &quantities(&value.hard));
-            match value.scopes.is_empty() || sign == Changed {
-                true => change,
-                false => change.one("scopes", None, Some(&value.scopes.to_string())),
-            }
+            quota_change(&format!("quota {}/{name}", target.name), value, before)
+        }
+        Action::ApplyClusterQuota { resource, name, value, before, .. } => {
+            let name = names::cluster_quota(name, *resource);
+            quota_change(&format!("cluster quota {name}"), value, before)
         }
         Action::DeleteQuota { namespace, name, .. } => {
-            let before = observed.quotas.get(name).map(|owned| quantities(&owned.value.hard));
-            Change::new(Removed, format!("quota {namespace}/{name}"))
-                .with(&before.unwrap_or_default(), &nothing)
+            let before = observed.within(namespace).quotas.get(name);
+            let before = before.map(|owned| quantities(&owned.value.hard)).unwrap_or_default();
+            Change::new(Removed, format!("quota {namespace}/{name}")).with(&before, &nothing)
+        }
+        Action::DeleteClusterQuota { resource, name, .. } => {
+            let before = observed.cluster_quotas.get(name);
+            let before = before.map(|owned| quantities(&owned.value.hard)).unwrap_or_default();
+            let name = names::cluster_quota(name, *resource);
+            Change::new(Removed, format!("cluster quota {name}")).with(&before, &nothing)
         }
         Action::ApplyLimitRange { target, value, .. } => {
             let survey = observed.survey.as_ref().and_then(|survey| survey.limit_range.as_ref());
-            let before = observed.limit_range.as_ref().or(survey).map(|range| limits(&range.value));
+            let seen = &observed.within(&target.name).limit_range;
+            let before = seen.as_ref().or(survey).map(|range| limits(&range.value));
             let sign = if before.is_some() { Changed } else { Added };
             let object = format!("limit range {}/{}", target.name, names::LIMIT_RANGE);
             Change::new(sign, object).with(&before.unwrap_or_default(), &limits(value))
         }
         Action::ApplyRoleBinding { target, name, role, subjects, .. } => {
             let survey = observed.survey.as_ref().and_then(|survey| survey.bindings.get(name));
-            let before = observed.bindings.get(name).or(survey).map(|owned| &owned.value.subjects);
+            let seen = observed.within(&target.name).bindings.get(name);
+            let before = seen.or(survey).map(|owned| &owned.value.subjects);
             let sign = if before.is_some() { Changed } else { Added };
             let none = BTreeSet::new();
             Change::new(sign, format!("role binding {}/{name}", target.name))
                 .with(&granted(before.unwrap_or(&none), role), &granted(subjects, role))
         }
         Action::DeleteRoleBinding { namespace, name, .. } => {
-            let before = observed.bindings.get(name).map(|owned| &owned.value);
+            let before = observed.within(namespace).bindings.get(name).map(|owned| &owned.value);
             let before = before.map(|binding| granted(&binding.subjects, &binding.role)).unwrap_or_default();
             Change::new(Removed, format!("role binding {namespace}/{name}")).with(&before, &nothing)
         }
         Action::Furnish { target, object, .. } => {
-            let before = observed.furnished.get(&(object.api.token(), object.name.clone()));
+            let before =
+                observed.within(&target.name).furnished.get(&(object.api.token(), object.name.clone()));
             let sign = if before.is_some() { Changed } else { Added };
             let before = before.map(|seen| members_of(&seen.body)).unwrap_or_default();
             let after = members_of(&object.body);
@@ -234,6 +241,15 @@ pub fn change(action: &Action, desired: &Desired, observed: &Observed) -> Change
             told("state").one("error", before, Some(message))
         }
         Action::RefreshLastSync { .. } => told("time of the last look"),
+    }
+}
+
+fn quota_change(object: &str, value: &Quota, before: &Hard) -> Change {
+    let sign = if before.is_empty() { Sign::Added } else { Sign::Changed };
+    let change = Change::new(sign, object).with(&quantities(before), &quantities(&value.hard));
+    match value.scopes.is_empty() || sign == Sign::Changed {
+        true => change,
+        false => change.one("scopes", None, Some(&value.scopes.to_string())),
     }
 }
 

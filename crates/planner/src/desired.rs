@@ -10,13 +10,15 @@ use uuid::Uuid;
 use crate::access::{DesiredAccess, GrantStatus, GroupNames, RemovalGuard, Team};
 use crate::lifecycle::{Hold, Shrink, Termination};
 use crate::model::{self, Limit, Limits, Offering, Order, OrderKind, OrderState, Resource, ResourceState};
-use crate::names::{self, Candidates};
+use crate::names::{self, Candidates, NameError};
 use crate::policy::{Flavour, LimitRangePolicy, Policy};
 use crate::quota::{self, DesiredQuotas, Hard};
 use crate::template::{Template, Values};
 
 /// Key of the metadata: what is in use beyond the quota.
 pub const OVERUSE: &str = "overuse";
+/// Key of the metadata: the namespaces of a resource that has several.
+pub const NAMESPACES: &str = "namespaces";
 /// Key of the metadata: what has become of the project of a terminated resource.
 pub const TERMINATION: &str = "termination";
 
@@ -66,6 +68,19 @@ pub struct Desired {
     pub legacy_waldur: bool,
     /// How the resource stands in Waldur; `None` if there is none.
     pub standing: Option<Standing>,
+}
+
+impl Desired {
+    /// The namespace that Waldur names; empty if there is none.
+    #[must_use]
+    pub fn backend_id(&self) -> &str {
+        match &self.goal {
+            Goal::Project(project) => &project.backend_id,
+            Goal::Removed(removal) | Goal::Left(removal) => &removal.backend_id,
+            Goal::Abandoned { backend_id, .. } => backend_id,
+            Goal::Nothing | Goal::Refused(_) | Goal::Acknowledged => "",
+        }
+    }
 }
 
 /// How a resource stands in Waldur.
@@ -127,6 +142,8 @@ pub struct Project {
     pub backend_id: String,
     /// Names that it may get if it has none.
     pub candidates: Candidates,
+    /// The namespaces that it is to have, where it has several; the first is that of [`Project::candidates`].
+    pub environments: Vec<Environment>,
     /// True if an order asks for it to be made.
     pub may_create: bool,
     /// True if that order had begun before, so that a project may have been made already and not be noted.
@@ -179,6 +196,15 @@ pub struct Project {
     pub told_statuses: Option<Option<Vec<GrantStatus>>>,
 }
 
+/// One of several namespaces of a resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Environment {
+    /// Name in the configuration; value of [`names::ENVIRONMENT`].
+    pub name: String,
+    /// Names that the namespace may get.
+    pub candidates: Candidates,
+}
+
 /// A project that should not be there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Removal {
@@ -188,6 +214,8 @@ pub struct Removal {
     pub backend_id: String,
     /// Names that a create which was cut short may have given it.
     pub candidates: Option<Candidates>,
+    /// The same for its further namespaces, where it has several.
+    pub environments: Vec<Environment>,
     /// See [`Termination`].
     pub termination: Termination,
     /// Locking stops workloads.
@@ -277,13 +305,15 @@ fn removal(policy: &Policy, offering: &Offering, resource: &Resource) -> Result<
     if !resource.backend_id.is_empty() {
         names::check_namespace(&resource.backend_id).map_err(|error| error.to_string())?;
     }
-    let candidates = names::candidates(&policy.naming, base_name(resource), resource.uuid);
+    let environments = environments(policy, resource).unwrap_or_default();
+    let candidates = candidates(policy, &environments, resource);
     // Limits that cannot be held are no reason to keep a project open: then its quota stays as it is.
     let quotas = quota::desired(policy, offering, Some(Hold::Paused), &resource.limits).unwrap_or_default();
     Ok(Removal {
         resource: resource.uuid,
         backend_id: resource.backend_id.clone(),
         candidates: candidates.ok(),
+        environments,
         termination: policy.lifecycle.termination,
         stop_workloads: policy.lifecycle.stop_workloads,
         reports_usage: policy.reports_usage,
@@ -304,9 +334,9 @@ fn project(
     if let Some(order) = order {
         quota::check_components(offering, &order.limits).map_err(text)?;
     }
+    let environments = environments(policy, resource).map_err(|error| error.to_string())?;
     let candidates = if resource.backend_id.is_empty() {
-        names::candidates(&policy.naming, base_name(resource), resource.uuid)
-            .map_err(|error| error.to_string())?
+        candidates(policy, &environments, resource).map_err(|error| error.to_string())?
     } else {
         names::check_namespace(&resource.backend_id).map_err(|error| error.to_string())?;
         Candidates { regular: resource.backend_id.clone(), suffixed: resource.backend_id.clone() }
@@ -331,6 +361,7 @@ fn project(
         resource: resource.uuid,
         backend_id: resource.backend_id.clone(),
         candidates,
+        environments,
         may_create: order.is_some_and(|order| matches!(order.kind, OrderKind::Create | OrderKind::Restore)),
         begun: order.is_some_and(|order| order.state == OrderState::Executing),
         hold,
@@ -357,6 +388,28 @@ fn project(
         adopt: facts.command == Some(Command::Adopt),
         told_statuses: offering.wants_statuses.then(|| facts.told_statuses.clone()),
     })))
+}
+
+/// Names of the namespace that Waldur is to know.
+fn candidates(
+    policy: &Policy,
+    environments: &[Environment],
+    resource: &Resource,
+) -> Result<Candidates, NameError> {
+    match environments.first() {
+        Some(first) => Ok(first.candidates.clone()),
+        None => names::candidates(&policy.naming, base_name(resource), None, resource.uuid),
+    }
+}
+
+/// The namespaces of a resource, where it is to have several.
+fn environments(policy: &Policy, resource: &Resource) -> Result<Vec<Environment>, NameError> {
+    let naming = &policy.naming;
+    let named = |name: &String| {
+        let candidates = names::candidates(naming, base_name(resource), Some(name), resource.uuid)?;
+        Ok(Environment { name: name.clone(), candidates })
+    };
+    naming.environments.iter().map(named).collect()
 }
 
 /// What placeholders stand for. The limits are those that hold while the resource is not held.
@@ -459,16 +512,21 @@ impl Project {
 
     /// Metadata for Waldur under the keys of the Python agent (contract §7.1); keys of others are kept.
     ///
-    /// `overuse` is what is in use beyond the quota, by key.
+    /// Of the namespaces the first is the one that Waldur knows by name. `overuse` is what is in use beyond the quota,
+    /// by key.
     #[must_use]
-    pub fn metadata(&self, namespace: &str, overuse: Option<Map<String, Value>>) -> Map<String, Value> {
+    pub fn metadata(&self, namespaces: &[&str], overuse: Option<Map<String, Value>>) -> Map<String, Value> {
         let mut metadata = self.backend_metadata.clone();
-        metadata.remove(TERMINATION);
-        metadata.remove(OVERUSE);
+        for key in [TERMINATION, OVERUSE, NAMESPACES] {
+            metadata.remove(key);
+        }
         if let Some(overuse) = overuse {
             metadata.insert(OVERUSE.to_owned(), Value::Object(overuse));
         }
-        metadata.insert("name".to_owned(), json!(namespace));
+        metadata.insert("name".to_owned(), json!(namespaces.first()));
+        if namespaces.len() > 1 {
+            metadata.insert(NAMESPACES.to_owned(), json!(namespaces));
+        }
         metadata.insert("description".to_owned(), json!(self.description));
         if let Some(organization) = &self.organization {
             metadata.insert("organization".to_owned(), json!(organization));

@@ -24,6 +24,8 @@ pub const DISPLAY_NAME: &str = "openshift.io/display-name";
 pub const DESCRIPTION: &str = "openshift.io/description";
 /// Annotation in which OpenShift notes who requested a project.
 pub const REQUESTER: &str = "openshift.io/requester";
+/// Label that tells the namespaces of one resource apart, where it has several: the name in the configuration.
+pub const ENVIRONMENT: &str = "waldur/environment";
 /// Label of objects that come from the project template.
 pub const TEMPLATE: &str = "waldur/template";
 /// Annotation of a namespace with what of the template is in it: kinds, and objects that are made once only.
@@ -35,6 +37,8 @@ pub const LIMIT_RANGE: &str = "waldur-limits";
 
 /// Longest namespace name: a DNS label (RFC 1123).
 const MAX_LABEL: usize = 63;
+/// Longest name of one of several namespaces of a resource: enough must be left of the resource's own.
+pub const MAX_ENVIRONMENT: usize = 20;
 /// Longest display name or description that is put on a project, in characters.
 const MAX_TEXT: usize = 1000;
 
@@ -61,20 +65,43 @@ pub struct Candidates {
     pub suffixed: String,
 }
 
-/// Names for the namespace of a resource with this slug (design: Namespace name).
+/// Names for the namespace of a resource with this slug (design: Namespace name). Where the resource has several,
+/// `environment` ends the name of this one.
 ///
 /// # Errors
 /// [`NameError`] when the prefixes are such that the name is reserved.
-pub fn candidates(naming: &Naming, slug: &str, resource: Uuid) -> Result<Candidates, NameError> {
+pub fn candidates(
+    naming: &Naming,
+    slug: &str,
+    environment: Option<&str>,
+    resource: Uuid,
+) -> Result<Candidates, NameError> {
     let id = resource.simple().to_string();
     let slug = dns_label_part(slug);
     let base = if slug.is_empty() { &id[..12] } else { &slug };
     let full = dns_label_part(&format!("{}{}{base}", naming.namespace_prefix, naming.allocation_prefix));
-    let regular = shortened(&full, MAX_LABEL);
-    let suffixed = format!("{}-{}", shortened(&full, MAX_LABEL - 9), &id[..8]);
+    let end = environment.map_or_else(String::new, |environment| format!("-{environment}"));
+    let room = MAX_LABEL.saturating_sub(end.len());
+    let regular = format!("{}{end}", shortened(&full, room));
+    let suffixed = format!("{}-{}{end}", shortened(&full, room.saturating_sub(9)), &id[..8]);
     check_namespace(&regular)?;
     check_namespace(&suffixed)?;
     Ok(Candidates { regular, suffixed })
+}
+
+/// Name of a quota over all namespaces of a resource: the cluster has one of that name only (OpenShift:
+/// ClusterResourceQuota). `quota` is what it is called where it is in a namespace.
+#[must_use]
+pub fn cluster_quota(quota: &str, resource: Uuid) -> String {
+    format!("{quota}-{}", resource.simple())
+}
+
+/// The reverse of [`cluster_quota`]; `None` for a name that is not made like this.
+#[must_use]
+pub fn of_cluster_quota(name: &str) -> Option<(&str, Uuid)> {
+    let (quota, resource) = name.rsplit_once('-')?;
+    let resource = Some(resource).filter(|resource| resource.len() == 32)?;
+    Some((quota, Uuid::try_parse(resource).ok()?))
 }
 
 /// Checks a namespace name, be it derived or stored in Waldur.
@@ -188,7 +215,7 @@ mod tests {
             ("übung", "waldur-alloc-bung"),
             ("x/../y", "waldur-alloc-x-y"),
         ] {
-            let names = candidates(&Naming::default(), slug, ID).unwrap();
+            let names = candidates(&Naming::default(), slug, None, ID).unwrap();
             assert_eq!(names.regular, expected, "{slug}");
             assert_eq!(names.suffixed, format!("{expected}-7f6e5d4c"), "{slug}");
         }
@@ -199,17 +226,39 @@ mod tests {
         for slug in
             ["openshift-x", "kube-system", "default", "kubernetes-1", "OpenShift-Logging", "kube", "a"]
         {
-            assert!(candidates(&naming("", ""), slug, ID).is_err(), "{slug}");
+            assert!(candidates(&naming("", ""), slug, None, ID).is_err(), "{slug}");
         }
-        assert_eq!(candidates(&naming("", ""), "shop-1", ID).unwrap().regular, "shop-1");
+        assert_eq!(candidates(&naming("", ""), "shop-1", None, ID).unwrap().regular, "shop-1");
     }
 
     #[test]
     fn long_names_differ_in_their_hash() {
-        let one = candidates(&Naming::default(), &format!("{}-1", "x".repeat(80)), ID).unwrap();
-        let two = candidates(&Naming::default(), &format!("{}-2", "x".repeat(80)), ID).unwrap();
+        let one = candidates(&Naming::default(), &format!("{}-1", "x".repeat(80)), None, ID).unwrap();
+        let two = candidates(&Naming::default(), &format!("{}-2", "x".repeat(80)), None, ID).unwrap();
         assert_eq!(one.regular.len(), 63);
         assert_ne!(one.regular, two.regular);
+    }
+
+    #[test]
+    fn several_namespaces_of_a_resource_end_with_what_tells_them_apart() {
+        let of =
+            |slug: &str, environment| candidates(&Naming::default(), slug, Some(environment), ID).unwrap();
+        assert_eq!(of("shop-1", "dev").regular, "waldur-alloc-shop-1-dev");
+        assert_eq!(of("shop-1", "dev").suffixed, "waldur-alloc-shop-1-7f6e5d4c-dev");
+        let long = of(&"x".repeat(80), "prod");
+        assert_eq!((long.regular.len(), long.suffixed.len()), (63, 63));
+        assert!(long.regular.ends_with("-prod") && long.suffixed.ends_with("-7f6e5d4c-prod"));
+        assert_ne!(long.regular, of(&format!("{}y", "x".repeat(80)), "prod").regular);
+    }
+
+    #[test]
+    fn the_name_of_a_quota_over_several_namespaces_says_whose_it_is() {
+        let name = cluster_quota(QUOTA, ID);
+        assert_eq!(name, "waldur-quota-7f6e5d4c3b2a19080706050403020100");
+        assert_eq!(of_cluster_quota(&name), Some((QUOTA, ID)));
+        for other in ["waldur-quota", "waldur-quota-7f6e5d4c", "", "-"] {
+            assert_eq!(of_cluster_quota(other), None, "{other}");
+        }
     }
 
     #[test]
@@ -220,8 +269,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_slug_gives_valid_names(slug in "\\PC{0,90}", prefix in "[a-zA-Z0-9_-]{0,70}") {
-            if let Ok(names) = candidates(&naming(&prefix, "alloc-"), &slug, ID) {
+        fn every_slug_gives_valid_names(
+            slug in "\\PC{0,90}",
+            prefix in "[a-zA-Z0-9_-]{0,70}",
+            environment in prop::option::of("[a-z0-9][a-z0-9-]{0,18}[a-z0-9]"),
+        ) {
+            if let Ok(names) = candidates(&naming(&prefix, "alloc-"), &slug, environment.as_deref(), ID) {
                 prop_assert_eq!(check_namespace(&names.regular), Ok(()));
                 prop_assert_eq!(check_namespace(&names.suffixed), Ok(()));
                 prop_assert_ne!(names.regular, names.suffixed);

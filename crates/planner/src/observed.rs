@@ -1,7 +1,7 @@
 //! What the shell saw on the cluster, as plain values.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -21,8 +21,8 @@ pub struct Namespace {
     pub name: String,
     /// Kubernetes' uid; another namespace of the same name has another one.
     pub uid: String,
-    /// Labels that matter: [`names::MANAGED_BY`] and [`names::RESOURCE_UUID`] where present, and those of the project
-    /// template.
+    /// Labels that matter: [`names::MANAGED_BY`], [`names::RESOURCE_UUID`] and [`names::ENVIRONMENT`] where present, and
+    /// those of the project template.
     pub labels: BTreeMap<String, String>,
     /// All annotations.
     pub annotations: BTreeMap<String, String>,
@@ -53,6 +53,12 @@ pub enum Ownership {
 }
 
 impl Namespace {
+    /// Which of the namespaces of its resource it is, where that has several.
+    #[must_use]
+    pub fn environment(&self) -> Option<&str> {
+        self.labels.get(names::ENVIRONMENT).map(String::as_str)
+    }
+
     /// Whose it is (design: Ownership; The gap between ProjectRequest and labels).
     #[must_use]
     pub fn ownership(&self, resource: Uuid, requester: &str) -> Ownership {
@@ -162,6 +168,13 @@ pub struct Observed {
     pub owned: Vec<Namespace>,
     /// Namespaces looked up by name; a name that is missing here was not looked up.
     pub by_name: BTreeMap<String, Lookup>,
+    /// The owned namespace whose content this is, if there is one: the one that Waldur names, where there are several.
+    pub place: Option<String>,
+    /// The same of the others, by name. Only what is inside them is told there.
+    pub others: BTreeMap<String, Self>,
+    /// Our quotas over all namespaces of this resource, by the name that they would have in one (OpenShift:
+    /// ClusterResourceQuota).
+    pub cluster_quotas: BTreeMap<String, Owned<Quota>>,
     /// Our quotas in the owned namespace, by name.
     pub quotas: BTreeMap<String, Owned<Quota>>,
     /// Our limit range in the owned namespace.
@@ -191,4 +204,31 @@ pub struct Observed {
     pub server_time: Option<Timestamp>,
     /// What an adoption takes over; `None` where nothing is adopted.
     pub survey: Option<Survey>,
+}
+
+/// What is in a namespace of which nothing was seen.
+static NOTHING: LazyLock<Observed> = LazyLock::new(Observed::default);
+
+impl Observed {
+    /// What is in one of the resource's namespaces.
+    #[must_use]
+    pub fn within(&self, namespace: &str) -> &Self {
+        match &self.place {
+            Some(place) if place != namespace => self.others.get(namespace).unwrap_or(&NOTHING),
+            _ => self,
+        }
+    }
+
+    /// The same, to note more of it.
+    pub fn within_mut(&mut self, namespace: &str) -> &mut Self {
+        match &self.place {
+            Some(place) if place != namespace => self.others.entry(namespace.to_owned()).or_default(),
+            _ => self,
+        }
+    }
+
+    /// What is in each of the resource's namespaces.
+    pub fn each(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(self.others.values())
+    }
 }

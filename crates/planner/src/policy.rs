@@ -21,6 +21,8 @@ pub struct Naming {
     pub customer_prefix: String,
     /// In front of the project's slug in `waldur/parent`.
     pub project_prefix: String,
+    /// What the names of the namespaces of a resource end with, where each resource has several. Without any it has one.
+    pub environments: Vec<String>,
 }
 
 impl Default for Naming {
@@ -30,6 +32,7 @@ impl Default for Naming {
             allocation_prefix: "alloc-".to_owned(),
             customer_prefix: "org-".to_owned(),
             project_prefix: "proj-".to_owned(),
+            environments: Vec::new(),
         }
     }
 }

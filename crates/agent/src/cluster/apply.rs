@@ -23,16 +23,17 @@ use super::kinds::{self, Kind};
 use super::leftovers;
 use super::observe::object;
 use super::subjects::{self, USER};
-use super::{template, workloads};
+use super::{quotas, template, workloads};
 use crate::error::{ApiError, Peer};
 
-/// Writes of one plan; remembers the namespace that the plan has made.
+/// Writes of one plan; remembers the namespaces that the plan has made.
 #[derive(Debug)]
 pub(crate) struct Writes<'a> {
     cluster: &'a Cluster,
     flavour: Flavour,
     requester: &'a str,
-    made: Option<String>,
+    /// Uids by name.
+    made: BTreeMap<String, String>,
     /// Uid of the namespace that was found to be ours a moment ago.
     ours: Option<String>,
 }
@@ -51,7 +52,7 @@ pub(crate) struct Note<'a> {
 
 impl<'a> Writes<'a> {
     pub(crate) const fn new(cluster: &'a Cluster, flavour: Flavour, requester: &'a str) -> Self {
-        Self { cluster, flavour, requester, made: None, ours: None }
+        Self { cluster, flavour, requester, made: BTreeMap::new(), ours: None }
     }
 
     /// Carries out an action on the cluster; `false` if the action is none for the cluster.
@@ -61,13 +62,13 @@ impl<'a> Writes<'a> {
                 let body = kinds::project_request(name, display_name, description);
                 let made =
                     self.cluster.http.post("/apis/project.openshift.io/v1/projectrequests", &body).await?;
-                self.remember(&made);
+                self.remember(name, &made);
             }
             Action::CreateNamespace { name, resource, annotations } => {
                 let body = kinds::namespace(name, None, *resource, annotations);
                 let path = format!("/api/v1/namespaces?fieldManager={}", super::http::FIELD_MANAGER);
                 let made = self.cluster.http.post(&path, &body).await?;
-                self.remember(&made);
+                self.remember(name, &made);
                 self.saw(Kind::Namespace, made);
             }
             Action::ApplyNamespace { target, resource, annotations, labels } => {
@@ -107,12 +108,24 @@ impl<'a> Writes<'a> {
             Action::ApplyQuota { target, resource, expect, name, value, .. } => {
                 let path = Kind::Quota.object_path(&target.name, name);
                 let uid = self.checked(&path, *resource, expect).await?;
-                let body = kinds::quota((&target.name, name), uid.as_deref(), *resource, value);
+                let body = quotas::quota((&target.name, name), uid.as_deref(), *resource, value);
                 self.write(Kind::Quota, &path, &body).await?;
             }
             Action::DeleteQuota { namespace, resource, name, uid } => {
                 let path = Kind::Quota.object_path(namespace, name);
                 self.delete_object(Kind::Quota, &path, namespace, (*resource, name, uid)).await?;
+            }
+            Action::ApplyClusterQuota { resource, expect, name, value, .. } => {
+                let name = names::cluster_quota(name, *resource);
+                let path = Kind::ClusterQuota.cluster_path(&name);
+                let uid = self.checked(&path, *resource, expect).await?;
+                let body = quotas::cluster_quota(&name, uid.as_deref(), *resource, value);
+                self.write(Kind::ClusterQuota, &path, &body).await?;
+            }
+            Action::DeleteClusterQuota { resource, name, uid } => {
+                let name = names::cluster_quota(name, *resource);
+                let (path, place) = (Kind::ClusterQuota.cluster_path(&name), resource.simple().to_string());
+                self.delete_object(Kind::ClusterQuota, &path, &place, (*resource, &name, uid)).await?;
             }
             Action::ApplyLimitRange { target, resource, expect, value } => {
                 let path = Kind::LimitRange.object_path(&target.name, names::LIMIT_RANGE);
@@ -308,7 +321,7 @@ impl<'a> Writes<'a> {
     ) -> Result<(), ApiError> {
         let kind = kind_of(kind);
         let path = match kind {
-            Kind::Namespace | Kind::Group | Kind::Identity => kind.cluster_path(name),
+            Kind::Namespace | Kind::Group | Kind::Identity | Kind::ClusterQuota => kind.cluster_path(name),
             _ => kind.object_path(namespace, name),
         };
         let Some(found) = self.look(&path).await?.filter(|found| kinds::resource_of(found).is_some()) else {
@@ -460,12 +473,13 @@ impl<'a> Writes<'a> {
     }
 
     fn uid(&self, target: &Target) -> Result<String, ApiError> {
-        let uid = target.uid.as_ref().or(self.made.as_ref()).cloned();
+        let uid = target.uid.as_ref().or_else(|| self.made.get(&target.name)).cloned();
         uid.ok_or_else(|| not_ours(&format!("PATCH namespace {}", target.name), "its uid is not known"))
     }
 
-    fn remember(&mut self, made: &Value) {
-        self.made = made.pointer("/metadata/uid").and_then(Value::as_str).map(str::to_owned);
+    fn remember(&mut self, name: &str, made: &Value) {
+        let uid = made.pointer("/metadata/uid").and_then(Value::as_str);
+        self.made.extend(uid.map(|uid| (name.to_owned(), uid.to_owned())));
     }
 
     fn saw(&self, kind: Kind, value: Value) {
@@ -542,6 +556,7 @@ const fn kind_of(kind: OwnedKind) -> Kind {
         OwnedKind::RoleBinding => Kind::RoleBinding,
         OwnedKind::Group => Kind::Group,
         OwnedKind::ServiceAccount => Kind::ServiceAccount,
+        OwnedKind::ClusterQuota => Kind::ClusterQuota,
     }
 }
 

@@ -16,14 +16,14 @@ use url::Url;
 use super::authorize::authorized;
 use super::connection::Connection;
 use super::http::Http;
-use super::kinds::Kind;
+use super::kinds::{Kind, QUOTA};
 use super::rights::{self, Feature, Right};
 use super::store::Store;
 use super::subjects::Needs;
 use super::template::TemplateStore;
 use super::workloads;
 use crate::credentials::Credential;
-use crate::error::ApiError;
+use crate::error::{ApiError, Peer};
 use crate::metrics::Metrics;
 use crate::settings::PemSource;
 use crate::waldur::http::Verify;
@@ -100,7 +100,7 @@ impl Surroundings {
     /// Whether a kind can be read at all.
     pub(crate) const fn can_read(&self, kind: Kind) -> bool {
         match kind {
-            Kind::Namespace | Kind::Quota | Kind::RoleBinding => true,
+            Kind::Namespace | Kind::Quota | Kind::RoleBinding | Kind::ClusterQuota => true,
             Kind::LimitRange => self.limit_ranges,
             Kind::Group => self.abilities.groups,
             Kind::ServiceAccount => self.abilities.service_accounts,
@@ -157,6 +157,9 @@ impl Cluster {
     /// Finds out what kind of cluster it is, who the agent is there, and what it may do.
     pub(crate) async fn explore(&self) -> Result<Surroundings, ApiError> {
         let flavour = self.flavour().await?;
+        if self.needs.cluster_quotas {
+            self.check_cluster_quotas().await?;
+        }
         let template = Arc::new(self.resolved_template().await?);
         let optional = |feature: Feature| feature != Feature::Diagnostics && feature.without().is_some();
         let rights = self.rights(flavour, &template);
@@ -193,6 +196,23 @@ impl Cluster {
         let watchable_template =
             apis.into_iter().filter(|api| found.can_watch((api.group(), &api.plural))).collect();
         Ok(Surroundings { watchable, watchable_template, ..found })
+    }
+
+    /// An error where the cluster has no quotas over several namespaces.
+    async fn check_cluster_quotas(&self) -> Result<(), ApiError> {
+        let path = format!("/apis/{QUOTA}/v1");
+        let list = match self.http.get(&path).await {
+            Err(error) if error.is_not_found() => Value::Null,
+            list => list?,
+        };
+        let mut served = list["resources"].as_array().into_iter().flatten();
+        if served.any(|resource| resource["name"] == Kind::ClusterQuota.plural()) {
+            return Ok(());
+        }
+        let message = "`namespaces` needs OpenShift's ClusterResourceQuota (quota.openshift.io/v1), which this cluster does not \
+                       serve; take `namespaces` out of `backend_settings`, or use a cluster of OpenShift or OKD";
+        let error = ApiError::unexpected(Peer::Cluster, &format!("GET {path}"), message);
+        Err(ApiError { failure: Failure::Invalid, ..error })
     }
 
     /// Whether the cluster has OpenShift's projects.

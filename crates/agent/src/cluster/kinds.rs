@@ -10,8 +10,7 @@ use planner::lifecycle;
 use planner::names;
 use planner::observed::{Namespace, Owned, RoleBinding};
 use planner::policy::LimitRangePolicy;
-use planner::quota::scopes::{Requirement, Scopes};
-use planner::quota::{self, Hard, Quota};
+use planner::quota;
 use planner::template::Furnishing;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -31,10 +30,13 @@ pub(crate) enum Kind {
     Group,
     ServiceAccount,
     Identity,
+    ClusterQuota,
 }
 
 /// API group of role bindings.
 const RBAC: &str = "rbac.authorization.k8s.io";
+/// API group of quotas over several namespaces.
+pub(crate) const QUOTA: &str = "quota.openshift.io";
 
 impl Kind {
     /// Those that every project has.
@@ -46,6 +48,7 @@ impl Kind {
             Self::Namespace | Self::Quota | Self::LimitRange | Self::ServiceAccount => "",
             Self::RoleBinding => RBAC,
             Self::Group | Self::Identity => USER,
+            Self::ClusterQuota => QUOTA,
         }
     }
 
@@ -66,6 +69,7 @@ impl Kind {
             Self::Group => "groups",
             Self::ServiceAccount => "serviceaccounts",
             Self::Identity => "identities",
+            Self::ClusterQuota => "clusterresourcequotas",
         }
     }
 
@@ -98,6 +102,7 @@ impl Kind {
             Self::Group => "Group",
             Self::ServiceAccount => "ServiceAccount",
             Self::Identity => "Identity",
+            Self::ClusterQuota => "ClusterResourceQuota",
         };
         ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(self.group(), "v1", kind), self.plural())
     }
@@ -185,57 +190,6 @@ pub(crate) fn namespace(
     });
     set_uid(&mut body, uid);
     body
-}
-
-/// One of our quotas.
-pub(crate) fn quota(
-    (namespace, name): (&str, &str),
-    uid: Option<&str>,
-    resource: Uuid,
-    value: &Quota,
-) -> Value {
-    let Quota { scopes, hard } = value;
-    let hard: Map<String, Value> =
-        hard.iter().map(|(key, value)| (key.clone(), json!(quota::quantity(key, *value)))).collect();
-    let mut body = json!({
-        "apiVersion": "v1",
-        "kind": "ResourceQuota",
-        "metadata": {"name": name, "namespace": namespace, "labels": labels(resource)},
-        "spec": {"hard": hard},
-    });
-    if !scopes.names.is_empty() {
-        body["spec"]["scopes"] = json!(scopes.names);
-    }
-    if !scopes.selector.is_empty() {
-        let expressions = scopes.selector.iter().map(expression).collect::<Vec<_>>();
-        body["spec"]["scopeSelector"] = json!({"matchExpressions": expressions});
-    }
-    set_uid(&mut body, uid);
-    body
-}
-
-/// Kubernetes: ScopedResourceSelectorRequirement.
-fn expression(requirement: &Requirement) -> Value {
-    let Requirement { scope, operator, values } = requirement;
-    let mut expression = json!({"scopeName": scope, "operator": operator});
-    if !values.is_empty() {
-        expression["values"] = json!(values);
-    }
-    expression
-}
-
-fn read_scopes(spec: Option<&Value>) -> Scopes {
-    let texts = |value: Option<&Value>| -> BTreeSet<String> {
-        let texts = value.and_then(Value::as_array).into_iter().flatten();
-        texts.filter_map(|text| text.as_str().map(str::to_owned)).collect()
-    };
-    let list = spec.and_then(|spec| spec.pointer("/scopeSelector/matchExpressions"));
-    let selector = list.and_then(Value::as_array).into_iter().flatten().map(|expression| Requirement {
-        scope: expression["scopeName"].as_str().unwrap_or_default().to_owned(),
-        operator: expression["operator"].as_str().unwrap_or_default().to_owned(),
-        values: texts(expression.get("values")),
-    });
-    Scopes { names: texts(spec.and_then(|spec| spec.get("scopes"))), selector: selector.collect() }
 }
 
 /// Our limit range.
@@ -329,7 +283,7 @@ pub(crate) fn read_role_binding(object: &DynamicObject) -> Owned<RoleBinding> {
 
 /// Fields directly below `path` that another field manager owns and the agent does not, each with the manager that
 /// wrote it last. `only` names the fields that matter; without any all do.
-fn editors(object: &DynamicObject, path: &str, only: &[&str]) -> BTreeMap<String, String> {
+pub(super) fn editors(object: &DynamicObject, path: &str, only: &[&str]) -> BTreeMap<String, String> {
     let mut entries: Vec<_> = object.metadata.managed_fields.iter().flatten().collect();
     entries.sort_by_key(|entry| entry.time.as_ref().map(|time| time.0));
     let mut editors = BTreeMap::new();
@@ -441,7 +395,8 @@ pub(super) fn is_furnishing(object: &DynamicObject) -> bool {
 
 /// A merge patch that takes our labels off the object with this uid.
 pub(super) fn without_labels(uid: &str) -> Value {
-    json!({"metadata": {"uid": uid, "labels": {names::MANAGED_BY: null, names::RESOURCE_UUID: null}}})
+    let labels = json!({names::MANAGED_BY: null, names::RESOURCE_UUID: null, names::ENVIRONMENT: null});
+    json!({"metadata": {"uid": uid, "labels": labels}})
 }
 
 /// Options of a delete that only takes the object with this uid.
@@ -453,7 +408,8 @@ pub(crate) fn delete_options(uid: &str) -> Value {
 pub(crate) fn read_namespace(object: &DynamicObject, more: &BTreeSet<String>) -> Namespace {
     let metadata = &object.metadata;
     let ours = |key: &&String| {
-        [names::MANAGED_BY, names::RESOURCE_UUID].contains(&key.as_str()) || more.contains(*key)
+        [names::MANAGED_BY, names::RESOURCE_UUID, names::ENVIRONMENT].contains(&key.as_str())
+            || more.contains(*key)
     };
     let labels = metadata.labels.iter().flatten().filter(|(key, _)| ours(key));
     let texts = [
@@ -487,26 +443,6 @@ fn blocked_by(data: &Value) -> Vec<String> {
     let messages =
         true_ones.filter_map(|condition| condition["message"].as_str().filter(|text| !text.is_empty()));
     messages.map(names::one_line).collect()
-}
-
-/// What a quota says. A value that cannot be read is left out, so that it is written anew.
-pub(crate) fn read_quota(object: &DynamicObject) -> Owned<Quota> {
-    Owned {
-        uid: object.metadata.uid.clone().unwrap_or_default(),
-        value: Quota {
-            scopes: read_scopes(object.data.get("spec")),
-            hard: amounts(object.data.pointer("/spec/hard")),
-        },
-        edited_by: editors(object, "/f:spec/f:hard", &[]),
-    }
-}
-
-/// What a quota shows as used (Kubernetes: `status.used`); `None` before its controller has looked at it, and if it
-/// says something that is no quantity: half of it would pass for all of it.
-pub(crate) fn read_used(object: &DynamicObject) -> Option<Hard> {
-    let used = object.data.pointer("/status/used")?.as_object()?;
-    let amounts = amounts(object.data.pointer("/status/used"));
-    (amounts.len() == used.len()).then_some(amounts)
 }
 
 /// What a limit range says about containers.

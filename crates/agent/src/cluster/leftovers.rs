@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::connect::Cluster;
 use super::kinds::{self, Kind};
 use super::observe::object;
+use super::quotas;
 use crate::error::ApiError;
 
 /// How the Python agent names the binding of a user.
@@ -71,7 +72,7 @@ impl Cluster {
         let bindings = self.http.list_some(&path, "", is_unlabelled);
         let (quotas, range, bindings) = futures::try_join!(quotas, range, bindings)?;
         let quotas = quotas.into_iter().filter_map(object).filter_map(|object| {
-            let owned = kinds::read_quota(&object);
+            let owned = quotas::read_quota(&object);
             Some((object.metadata.name?, owned))
         });
         let ours = bindings.iter().cloned().filter_map(object).filter_map(|object| {

@@ -14,6 +14,7 @@ pub(crate) mod known_kinds;
 pub(crate) mod leftovers;
 mod missing_rule;
 pub(crate) mod observe;
+mod quotas;
 mod refresh_token;
 pub(crate) mod rights;
 pub(crate) mod store;

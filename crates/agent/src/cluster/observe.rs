@@ -99,6 +99,11 @@ impl Cluster {
         self.store.read().unwrap_or_else(std::sync::PoisonError::into_inner).use_of(resource, backend_id)
     }
 
+    /// The same for each of its namespaces.
+    pub(crate) fn uses_of(&self, resource: Uuid, backend_id: &str) -> Vec<QuotaUse> {
+        self.store.read().unwrap_or_else(std::sync::PoisonError::into_inner).uses_of(resource, backend_id)
+    }
+
     /// What is there for a resource. With `fresh`, kinds that are not watched are read now.
     pub(crate) async fn observe(
         &self,
@@ -109,12 +114,23 @@ impl Cluster {
         if fresh {
             self.refresh_one(resource).await?;
         }
-        let mut observed = {
+        let seen = || {
             let store = self.store.read().unwrap_or_else(std::sync::PoisonError::into_inner);
             store.observed(resource, backend_id)
         };
-        if let Some(namespace) = observed.primary(backend_id) {
-            observed.furnished = self.furnished_in(namespace, resource, fresh).await?;
+        let mut observed = seen();
+        let has_several = observed.owned.iter().any(|namespace| namespace.environment().is_some());
+        if has_several && !self.needs.cluster_quotas {
+            // The configuration has had several namespaces before.
+            self.list_of(Kind::ClusterQuota, resource).await?;
+            observed = seen();
+        }
+        let mut furnished = Vec::with_capacity(observed.owned.len());
+        for namespace in &observed.owned {
+            furnished.push((namespace.name.clone(), self.furnished_in(namespace, resource, fresh).await?));
+        }
+        for (name, furnished) in furnished {
+            observed.within_mut(&name).furnished = furnished;
         }
         observed.server_time = self.http.server_time();
         observed.limit_range_refused =
@@ -123,7 +139,7 @@ impl Cluster {
     }
 
     /// What is there of a resource whose project is to go. One that is going away is waited for, which takes one look
-    /// at its namespace: what else is of it was listed before.
+    /// at each of its namespaces: what else is of it was listed before.
     pub(crate) async fn observe_leaving(
         &self,
         resource: Uuid,
@@ -131,16 +147,19 @@ impl Cluster {
         fresh: bool,
     ) -> Result<Observed, ApiError> {
         let known = self.observe(resource, backend_id, false).await?;
-        let leaving = known.primary(backend_id).filter(|namespace| namespace.terminating);
-        let Some(name) = leaving.map(|namespace| namespace.name.clone()) else {
+        let all_leave = known.owned.iter().all(|namespace| namespace.terminating);
+        if known.owned.is_empty() || !all_leave {
             return self.observe(resource, backend_id, fresh).await;
-        };
+        }
         if self.read_state(|state| state.live.contains(&Kind::Namespace)) {
             return Ok(known);
         }
-        let found = self.look_up(&name).await?;
+        let mut found = Vec::new();
+        for namespace in &known.owned {
+            found.push((namespace.name.clone(), self.look_up(&namespace.name).await?));
+        }
         let mut observed = self.observe(resource, backend_id, false).await?;
-        observed.by_name.insert(name, found);
+        observed.by_name.extend(found);
         Ok(observed)
     }
 
@@ -160,13 +179,18 @@ impl Cluster {
     }
 
     async fn refresh_one(&self, resource: Uuid) -> Result<(), ApiError> {
-        let selector = format!("{},{}={}", kinds::our_labels(), names::RESOURCE_UUID, resource.simple());
         // Identities belong to no resource.
         for kind in self.not_live().into_iter().filter(|kind| *kind != Kind::Identity) {
-            let query = format!("&labelSelector={}", encoded(&selector));
-            let listing = self.read_list(kind, &query).await?;
-            self.write_store(|store| store.listed_of(kind, resource, &listing));
+            self.list_of(kind, resource).await?;
         }
+        Ok(())
+    }
+
+    async fn list_of(&self, kind: Kind, resource: Uuid) -> Result<(), ApiError> {
+        let selector = format!("{},{}={}", kinds::our_labels(), names::RESOURCE_UUID, resource.simple());
+        let query = format!("&labelSelector={}", encoded(&selector));
+        let listing = self.read_list(kind, &query).await?;
+        self.write_store(|store| store.listed_of(kind, resource, &listing));
         Ok(())
     }
 

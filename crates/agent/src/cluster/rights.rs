@@ -9,6 +9,7 @@ use std::fmt;
 use planner::policy::Flavour;
 use serde_json::{Value, json};
 
+use super::kinds::QUOTA;
 use super::subjects::{Needs, USER};
 
 /// API group of projects.
@@ -28,6 +29,8 @@ pub(crate) enum Feature {
     Projects,
     /// The quota of each project.
     Quotas,
+    /// Quotas over the namespaces of a resource that has several.
+    ClusterQuotas,
     /// The limit range of each project.
     LimitRanges,
     /// Role bindings are seen.
@@ -60,6 +63,7 @@ impl Feature {
         match self {
             Self::Projects => "projects: make, label and delete them",
             Self::Quotas => "the quotas of each project",
+            Self::ClusterQuotas => "quotas over several namespaces (`namespaces`)",
             Self::LimitRanges => "the limit range of each project",
             Self::Sight => "role bindings: see them",
             Self::Access => "access of members: make, change and remove role bindings",
@@ -82,7 +86,7 @@ impl Feature {
     /// What happens without it; `None` where the agent cannot do its work then.
     pub(crate) const fn without(self) -> Option<&'static str> {
         match self {
-            Self::Projects | Self::Quotas | Self::Sight | Self::Access => None,
+            Self::Projects | Self::Quotas | Self::ClusterQuotas | Self::Sight | Self::Access => None,
             Self::LimitRanges => Some("no limit range is made: pods without requests do not start"),
             Self::Bind => Some("access is given only in projects that the agent requested itself"),
             Self::Groups => Some("users are bound themselves"),
@@ -167,7 +171,7 @@ const KEEP: &[&str] = &["get", "list", "create", "patch", "delete"];
 const CHANGE: &[&str] = &["list", "patch"];
 const OPENSHIFT: Option<Flavour> = Some(Flavour::OpenShift);
 
-const ROWS: [Row; 28] = [
+const ROWS: [Row; 29] = [
     row(Feature::Projects, OPENSHIFT, (PROJECT, "projectrequests"), &["create"]),
     row(Feature::Projects, OPENSHIFT, (PROJECT, "projects"), &["delete"]),
     row(Feature::Projects, OPENSHIFT, ("", "namespaces"), &["get", "list", "patch"]),
@@ -175,6 +179,7 @@ const ROWS: [Row; 28] = [
     row(Feature::Watch, None, ("", "namespaces"), &["watch"]),
     row(Feature::Quotas, None, ("", "resourcequotas"), KEEP),
     row(Feature::Watch, None, ("", "resourcequotas"), &["watch"]),
+    row(Feature::ClusterQuotas, OPENSHIFT, (QUOTA, "clusterresourcequotas"), KEEP),
     row(Feature::LimitRanges, None, ("", "limitranges"), MAKE),
     row(Feature::Sight, None, (RBAC, "rolebindings"), &["list"]),
     row(Feature::Access, None, (RBAC, "rolebindings"), &["get", "create", "patch", "delete"]),
@@ -199,7 +204,8 @@ const ROWS: [Row; 28] = [
 ];
 
 /// Kinds that are watched if something else is done with them as well.
-const WATCHED_WITH: [(Feature, &str, &str); 4] = [
+const WATCHED_WITH: [(Feature, &str, &str); 5] = [
+    (Feature::ClusterQuotas, QUOTA, "clusterresourcequotas"),
     (Feature::LimitRanges, "", "limitranges"),
     (Feature::Groups, USER, "groups"),
     (Feature::ServiceAccounts, "", "serviceaccounts"),
@@ -212,6 +218,7 @@ impl Needs {
         match feature {
             Feature::Projects | Feature::Quotas | Feature::Sight => true,
             Feature::Events | Feature::Watch | Feature::Diagnostics | Feature::Template => true,
+            Feature::ClusterQuotas => self.cluster_quotas,
             Feature::LimitRanges => self.limit_ranges,
             Feature::Access | Feature::Bind => self.access,
             Feature::Groups => self.groups,
@@ -233,7 +240,7 @@ impl Needs {
             names: names(row, roles),
         });
         let watched = WATCHED_WITH.iter().filter(|(feature, group, _)| {
-            self.uses(*feature) && (*group != USER || flavour == Flavour::OpenShift)
+            self.uses(*feature) && (![USER, QUOTA].contains(group) || flavour == Flavour::OpenShift)
         });
         let watched = watched.map(|(_, group, resource)| Right {
             feature: Feature::Watch,
@@ -333,6 +340,7 @@ mod tests {
         service_accounts: true,
         identities: true,
         workloads: true,
+        cluster_quotas: true,
     };
 
     fn of(needs: Needs, flavour: Flavour) -> Vec<String> {
@@ -343,7 +351,15 @@ mod tests {
     #[test]
     fn what_is_not_used_is_not_asked_for() {
         let least = of(Needs::default(), Flavour::OpenShift).join("\n");
-        for word in ["limitranges", "groups", "serviceaccounts", "identities", "bind", "deployments"] {
+        for word in [
+            "limitranges",
+            "clusterresourcequotas",
+            "groups",
+            "serviceaccounts",
+            "identities",
+            "bind",
+            "deployments",
+        ] {
             assert!(!least.contains(&format!("\"{word}\"")), "{word}: {least}");
         }
         let none = ALL.rights(Flavour::OpenShift, &[]);

@@ -17,6 +17,7 @@ use planner::quota::{Hard, Quota};
 use uuid::Uuid;
 
 use super::kinds::{self, Kind};
+use super::quotas::{self, ClusterUse};
 use super::subjects;
 pub(crate) use quota_use::QuotaUse;
 
@@ -157,6 +158,10 @@ pub(crate) struct Store {
     group_places: HashMap<String, String>,
     /// Their uids.
     service_accounts: Shelf<String>,
+    /// Quotas over several namespaces; kept, as groups are, under their resource.
+    cluster_quotas: Shelf<Owned<Quota>>,
+    /// What those show as used; see [`Self::used`].
+    cluster_used: Option<Shelf<Option<ClusterUse>>>,
     by_resource: HashMap<Uuid, Vec<String>>,
     /// Labels and annotations of namespaces that the project template sets.
     namespace_keys: BTreeSet<String>,
@@ -202,9 +207,9 @@ impl Store {
             }
             Kind::Quota => {
                 if let Some(used) = &mut self.used {
-                    used.insert(place, name, Seen { version, resource, value: kinds::read_used(object) });
+                    used.insert(place, name, Seen { version, resource, value: quotas::read_used(object) });
                 }
-                let value = kinds::read_quota(object);
+                let value = quotas::read_quota(object);
                 self.quotas.insert(place, name, Seen { version, resource, value })
             }
             Kind::LimitRange => {
@@ -227,6 +232,14 @@ impl Store {
             Kind::ServiceAccount => {
                 let value = object.metadata.uid.clone().unwrap_or_default();
                 self.service_accounts.insert(place, name, Seen { version, resource, value })
+            }
+            Kind::ClusterQuota => {
+                if let Some(used) = &mut self.cluster_used {
+                    let value = quotas::read_cluster_used(object);
+                    used.insert(place, name, Seen { version, resource, value });
+                }
+                let value = quotas::read_cluster_quota(object);
+                self.cluster_quotas.insert(place, name, Seen { version, resource, value })
             }
             Kind::Identity => None,
         }
@@ -276,6 +289,12 @@ impl Store {
                 taken
             }
             Kind::ServiceAccount => self.service_accounts.take(place, name, version),
+            Kind::ClusterQuota => {
+                if let Some(used) = &mut self.cluster_used {
+                    used.take(place, name, version);
+                }
+                self.cluster_quotas.take(place, name, version)
+            }
             Kind::Identity => None,
         }
     }
@@ -380,6 +399,7 @@ impl Store {
             Kind::RoleBinding => self.bindings.places(),
             Kind::Group => self.groups.places(),
             Kind::ServiceAccount => self.service_accounts.places(),
+            Kind::ClusterQuota => self.cluster_quotas.places(),
             Kind::Identity => {
                 let mapped = listing.named.iter().map(|(_, name)| name.clone());
                 self.identities = Arc::new(self.settled.iter().cloned().chain(mapped).collect());
@@ -393,7 +413,7 @@ impl Store {
     /// The same of a list of one resource's objects.
     pub(crate) fn listed_of(&mut self, kind: Kind, resource: Uuid, listing: &Listing) {
         let known = match kind {
-            Kind::Group => vec![resource.simple().to_string()],
+            Kind::Group | Kind::ClusterQuota => vec![resource.simple().to_string()],
             _ => self.by_resource.get(&resource).into_iter().flatten().cloned().collect(),
         };
         self.forget_unnamed(kind, &known, listing);
@@ -418,47 +438,74 @@ impl Store {
                 Kind::RoleBinding => changed.extend(self.bindings.keep_named(place, named)),
                 Kind::Group => changed.extend(self.groups.keep_named(place, named)),
                 Kind::ServiceAccount => changed.extend(self.service_accounts.keep_named(place, named)),
+                Kind::ClusterQuota => {
+                    if let Some(used) = &mut self.cluster_used {
+                        used.keep_named(place, named);
+                    }
+                    changed.extend(self.cluster_quotas.keep_named(place, named));
+                }
             }
         }
         changed
     }
 
-    /// Resources with a namespace whose deadline has passed, or cannot be read.
+    /// Resources with a namespace whose deadline has passed, or cannot be read, and those of which nothing is left but a
+    /// quota over namespaces that are gone.
     pub(crate) fn due(&self, now: Timestamp) -> Vec<Uuid> {
         let is_due = |seen: &&Seen<KeptNamespace>| {
             let mark = seen.value.annotations.iter().find(|(key, _)| key == lifecycle::DELETE_AFTER);
             mark.is_some_and(|(_, text)| text.parse::<Timestamp>().map_or(true, |deadline| deadline <= now))
         };
         let namespaces = self.namespaces.0.values().flatten().map(|(_, seen)| seen);
-        namespaces.filter(is_due).map(|seen| seen.resource).collect()
+        let due = namespaces.filter(is_due).map(|seen| seen.resource);
+        let quotas = self.cluster_quotas.0.values().flatten().map(|(_, seen)| seen.resource);
+        let left = quotas.filter(|resource| !self.by_resource.contains_key(resource));
+        // A resource with several namespaces is due once.
+        due.chain(left).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// One that was given to another resource since is no longer this one's.
+    fn namespaces_of(&self, resource: Uuid) -> impl Iterator<Item = &Seen<KeptNamespace>> + Clone {
+        let names = self.by_resource.get(&resource).into_iter().flatten();
+        let namespaces = names.filter_map(|name| self.namespaces.get(name, name));
+        namespaces.filter(move |seen| seen.resource == resource)
     }
 
     /// What is known about a resource. `backend_id` decides between several namespaces.
     pub(crate) fn observed(&self, resource: Uuid, backend_id: &str) -> Observed {
-        let names = self.by_resource.get(&resource).into_iter().flatten();
-        let namespaces = names.filter_map(|name| self.namespaces.get(name, name));
-        // One that was given to another resource since is no longer this one's.
-        let namespaces = namespaces.filter(|seen| seen.resource == resource);
+        let id = resource.simple().to_string();
         let mut observed = Observed {
-            owned: namespaces.map(|seen| seen.value.namespace()).collect(),
-            groups: cloned(self.groups.of(&resource.simple().to_string(), resource)),
+            owned: self.namespaces_of(resource).map(|seen| seen.value.namespace()).collect(),
+            groups: cloned(self.groups.of(&id, resource)),
+            cluster_quotas: self
+                .cluster_quotas
+                .of(&id, resource)
+                .filter_map(|(name, quota)| {
+                    Some((names::of_cluster_quota(name)?.0.to_owned(), quota.clone()))
+                })
+                .collect(),
             identities: Arc::clone(&self.identities),
             mapped_elsewhere: Arc::clone(&self.mapped_elsewhere),
             refused: self.refused.get(&resource).cloned().unwrap_or_default(),
             ..Observed::default()
         };
-        let Some(name) = observed.primary(backend_id).map(|namespace| namespace.name.clone()) else {
-            return observed;
-        };
-        observed.quotas = cloned(self.quotas.of(&name, resource));
-        observed.limit_range = self.limit_ranges.of(&name, resource).next().map(|(_, range)| Owned {
+        observed.place = observed.primary(backend_id).map(|namespace| namespace.name.clone());
+        let namespaces: Vec<String> = observed.owned.iter().map(|namespace| namespace.name.clone()).collect();
+        for name in namespaces {
+            self.look_into(&name, resource, observed.within_mut(&name));
+        }
+        observed
+    }
+
+    fn look_into(&self, name: &str, resource: Uuid, observed: &mut Observed) {
+        observed.quotas = cloned(self.quotas.of(name, resource));
+        observed.limit_range = self.limit_ranges.of(name, resource).next().map(|(_, range)| Owned {
             uid: range.uid.clone(),
             value: LimitRangePolicy::clone(&range.value),
             edited_by: range.edited_by.clone(),
         });
-        observed.bindings = cloned(self.bindings.of(&name, resource));
-        observed.service_accounts = cloned(self.service_accounts.of(&name, resource));
-        observed
+        observed.bindings = cloned(self.bindings.of(name, resource));
+        observed.service_accounts = cloned(self.service_accounts.of(name, resource));
     }
 }
 
@@ -474,6 +521,10 @@ fn place(kind: Kind, object: &DynamicObject) -> Option<String> {
         Kind::LimitRange if name == names::LIMIT_RANGE => object.metadata.namespace.clone(),
         Kind::Quota | Kind::RoleBinding | Kind::ServiceAccount => object.metadata.namespace.clone(),
         Kind::Group => kinds::resource_of(object).map(|resource| resource.simple().to_string()),
+        // Its name says so even when it has lost our labels.
+        Kind::ClusterQuota => {
+            names::of_cluster_quota(name).map(|(_, resource)| resource.simple().to_string())
+        }
         Kind::LimitRange | Kind::Identity => None,
     }
 }
@@ -483,94 +534,4 @@ fn version(object: &DynamicObject) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    fn group(version: u32, resource: Option<Uuid>) -> DynamicObject {
-        let labels = resource.map_or(json!({"team": "web"}), kinds::labels);
-        let metadata =
-            json!({"name": "team", "uid": "1", "resourceVersion": version.to_string(), "labels": labels});
-        let object: Value = json!({"metadata": metadata, "users": ["mia"]});
-        serde_json::from_value(object).unwrap()
-    }
-
-    #[test]
-    fn a_group_belongs_to_the_resource_that_its_labels_name_and_without_them_to_nobody() {
-        let (one, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
-        let mut store = Store::default();
-        let names =
-            |store: &Store, resource| store.observed(resource, "").groups.into_keys().collect::<Vec<_>>();
-        assert_eq!(store.apply(Kind::Group, &group(1, Some(one))), Some(one));
-        assert_eq!(store.apply(Kind::Group, &group(1, Some(one))), None);
-        assert_eq!(names(&store, one), ["team"]);
-        assert_eq!(store.apply(Kind::Group, &group(2, Some(other))), Some(other));
-        assert_eq!((names(&store, one).len(), names(&store, other).len()), (0, 1));
-        // A watch tells of a group that has lost our labels with the labels that it has now.
-        assert_eq!(store.delete(Kind::Group, &group(3, None)), Some(other));
-        assert!(names(&store, other).is_empty());
-        store.apply(Kind::Group, &group(4, Some(one)));
-        assert_eq!(store.apply(Kind::Group, &group(5, None)), Some(one));
-        assert!(names(&store, one).is_empty());
-    }
-
-    #[test]
-    fn identities_at_which_nothing_is_left_to_do_outlive_a_list() {
-        let identity = |user: Value| -> DynamicObject {
-            let object = json!({"metadata": {"name": "sso:mia"}, "providerUserName": "mia", "user": user});
-            serde_json::from_value(object).unwrap()
-        };
-        let mut store = Store::default();
-        let known =
-            |store: &Store| store.observed(Uuid::nil(), "").identities.iter().cloned().collect::<Vec<_>>();
-        let list = |store: &mut Store, identities: &[DynamicObject]| {
-            let mut listing = Listing::default();
-            identities.iter().for_each(|identity| store.list(Kind::Identity, identity, &mut listing));
-            store.listed(Kind::Identity, &listing);
-        };
-        list(&mut store, &[identity(json!({"name": "mia", "uid": "1"}))]);
-        assert_eq!(known(&store), ["sso:mia"]);
-        // Not mapped yet, or to somebody else.
-        for user in [Value::Null, json!({"name": "max"})] {
-            list(&mut store, &[identity(user)]);
-            assert!(known(&store).is_empty());
-        }
-        store.identity_settled("sso:max");
-        list(&mut store, &[]);
-        assert_eq!(known(&store), ["sso:max"]);
-    }
-
-    #[test]
-    fn a_list_counts_when_it_is_complete() {
-        let (one, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
-        let namespace = |name: &str, version: u32, resource| -> DynamicObject {
-            let labels = kinds::labels(resource);
-            let annotations = json!({"openshift.io/display-name": name});
-            let metadata = json!({
-                "name": name, "uid": name, "resourceVersion": version.to_string(), "labels": labels,
-                "annotations": annotations,
-            });
-            serde_json::from_value(json!({"metadata": metadata})).unwrap()
-        };
-        let mut store = Store::default();
-        let names = |store: &Store, resource| {
-            let owned = store.observed(resource, "").owned;
-            owned.into_iter().map(|namespace| namespace.name).collect::<Vec<_>>()
-        };
-        store.apply(Kind::Namespace, &namespace("one", 1, one));
-        let seen = namespace("two", 2, other);
-        let mut listing = Listing::default();
-        store.list(Kind::Namespace, &seen, &mut listing);
-        assert_eq!(
-            (names(&store, one), names(&store, other)),
-            (vec!["one".to_owned()], vec!["two".to_owned()])
-        );
-        assert_eq!(store.listed(Kind::Namespace, &listing), [one, other].into());
-        assert!(names(&store, one).is_empty());
-        assert_eq!(store.observed(other, "").owned, [kinds::read_namespace(&seen, &BTreeSet::new())]);
-        let mut listing = Listing::default();
-        store.list(Kind::Namespace, &seen, &mut listing);
-        assert!(store.listed(Kind::Namespace, &listing).is_empty(), "nothing has changed");
-    }
-}
+mod tests;

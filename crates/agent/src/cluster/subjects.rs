@@ -29,6 +29,8 @@ pub struct Needs {
     pub identities: bool,
     /// Workloads of tenants, which are stopped and started.
     pub workloads: bool,
+    /// Quotas over several namespaces.
+    pub cluster_quotas: bool,
 }
 
 impl Needs {
@@ -38,6 +40,7 @@ impl Needs {
             (self.groups, Kind::Group),
             (self.service_accounts, Kind::ServiceAccount),
             (self.identities, Kind::Identity),
+            (self.cluster_quotas, Kind::ClusterQuota),
         ];
         let more = more.into_iter().filter(|(needed, _)| *needed).map(|(_, kind)| kind);
         Kind::ALWAYS.into_iter().chain(more).collect()

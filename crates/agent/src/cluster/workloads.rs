@@ -5,9 +5,11 @@
 use futures::future::join_all;
 use kube::api::DynamicObject;
 use planner::lifecycle::BEFORE_STOP;
+use planner::names;
 use planner::quota::Hards;
 use planner::workloads::{Controller, Pod, Workload, WorkloadChange, WorkloadKind, WorkloadState, Workloads};
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 use super::connect::Cluster;
 use super::kinds::{self, Kind};
@@ -93,6 +95,25 @@ impl Cluster {
             found.extend(page.iter().filter_map(used));
         };
         self.http.list_pages(&Kind::Quota.in_namespace(namespace), &query, take).await?;
+        Ok(found)
+    }
+}
+
+impl Cluster {
+    /// What is in use under our quotas over several namespaces of this resource, in all of them together.
+    pub(crate) async fn used_together(&self, resource: Uuid) -> Result<Hards, ApiError> {
+        let selector = format!("{},{}={}", kinds::our_labels(), names::RESOURCE_UUID, resource.simple());
+        let query = format!("&labelSelector={}", encoded(&selector));
+        let mut found = Hards::new();
+        let take = |page: Vec<Value>| {
+            let used = |quota: &Value| {
+                let name = quota.pointer("/metadata/name").and_then(Value::as_str)?;
+                let (name, _) = names::of_cluster_quota(name)?;
+                Some((name.to_owned(), kinds::amounts(quota.pointer("/status/total/used"))))
+            };
+            found.extend(page.iter().filter_map(used));
+        };
+        self.http.list_pages(&Kind::ClusterQuota.list_path(), &query, take).await?;
         Ok(found)
     }
 }

@@ -59,7 +59,9 @@ async fn of_offering(
             say(&configured.name, &format!("{}: left as it is: the cluster has no quota of it", told.name));
             continue;
         }
-        let hards = observed.quotas.into_iter().map(|(name, quota)| (name, quota.value.hard)).collect();
+        // Where there is a quota over several namespaces, it is the one that says what was bought.
+        let quotas = observed.quotas.into_iter().chain(observed.cluster_quotas);
+        let hards = quotas.map(|(name, quota)| (name, quota.value.hard)).collect();
         let held = quota::exact_limits_of(&policy, &model, &hards);
         let Some(limits) = different(&told.limits, &held) else {
             say(&configured.name, &format!("{}: the same here and there", told.name));

@@ -203,7 +203,10 @@ impl<'a> WriteTest<'a> {
 
     fn note(&mut self, action: &Action) {
         match action {
-            Action::RequestProject { name, .. } | Action::CreateNamespace { name, .. } => {
+            // Of several the first is the one that Waldur would know.
+            Action::RequestProject { name, .. } | Action::CreateNamespace { name, .. }
+                if self.resource.backend_id.is_empty() =>
+            {
                 self.resource.backend_id.clone_from(name);
             }
             _ => {}
@@ -233,14 +236,19 @@ impl<'a> WriteTest<'a> {
 
     /// Whether the cluster counts what the quota limits (Kubernetes: `status.hard`).
     async fn quota_is_noted(&self) -> Check {
-        let path = Kind::Quota.object_path(&self.resource.backend_id, names::QUOTA);
+        let (path, limited, counted) = if self.policy.naming.environments.is_empty() {
+            (Kind::Quota.object_path(&self.resource.backend_id, names::QUOTA), "/spec/hard", "/status/hard")
+        } else {
+            let name = names::cluster_quota(names::QUOTA, self.resource.uuid);
+            (Kind::ClusterQuota.cluster_path(&name), "/spec/quota/hard", "/status/total/hard")
+        };
         for _ in 0..LOOKS {
             match self.offering.cluster.http.get(&path).await {
                 Ok(quota) => {
                     let hard = |pointer: &str| {
                         quota.pointer(pointer).and_then(Value::as_object).map(serde_json::Map::len)
                     };
-                    if hard("/status/hard") == hard("/spec/hard") {
+                    if hard(counted) == hard(limited) {
                         return Check::good("quota", "the cluster counts what it limits");
                     }
                 }
@@ -286,7 +294,7 @@ fn left_behind(name: &str, why: &str) -> Check {
 const fn kind_of(action: &Action) -> &'static str {
     match action {
         Action::ApplyNamespace { .. } => "labels",
-        Action::ApplyQuota { .. } => "quota",
+        Action::ApplyQuota { .. } | Action::ApplyClusterQuota { .. } => "quota",
         Action::ApplyLimitRange { .. } => "limit range",
         Action::ApplyRoleBinding { .. } | Action::DeleteRoleBinding { .. } => "access",
         Action::ApplyGroup { .. } | Action::DeleteGroup { .. } => "group",

@@ -35,7 +35,7 @@ impl<'a> Audit<'a> {
 
     pub(super) async fn done(&self, writes: &Writes<'_>, action: &Action) {
         let Change { object, .. } = &self.log(action, "done", None);
-        if let Some(namespace) = action.within() {
+        if let Some(namespace) = self.place_of(action) {
             let message = format!("{action} (asked for by {})", self.asked_by);
             self.note(writes, namespace, (object, "Normal", "WaldurApplied"), &message).await;
         }
@@ -44,10 +44,19 @@ impl<'a> Audit<'a> {
     /// For what is not tried again as it is.
     pub(super) async fn failed(&self, writes: &Writes<'_>, action: &Action, error: &ApiError) {
         let Change { object, .. } = &self.log(action, "failed", Some(error));
-        if let Some(namespace) = action.within() {
+        if let Some(namespace) = self.place_of(action) {
             let message = format!("{action} failed: {error} (asked for by {})", self.asked_by);
             self.note(writes, namespace, (object, "Warning", "WaldurFailed"), &message).await;
         }
+    }
+
+    /// The namespace that an action is about; a quota over several is told of in the one that Waldur names.
+    fn place_of<'b>(&'b self, action: &'b Action) -> Option<&'b str> {
+        let place = || match action {
+            Action::ApplyClusterQuota { .. } => self.observed.place.as_deref(),
+            _ => None,
+        };
+        action.within().or_else(place)
     }
 
     fn log(&self, action: &Action, outcome: &str, error: Option<&ApiError>) -> Change {

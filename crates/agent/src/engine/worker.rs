@@ -209,16 +209,24 @@ pub(crate) async fn plan_with_lookups(
                     && let Some(resource) = desired.standing.as_ref().map(|standing| standing.resource)
                     && namespace.ownership(resource, "") == planner::observed::Ownership::Ours
                 {
-                    let survey = observed.survey.take();
-                    *observed = offering.cluster.observe(resource, name, true).await?;
-                    observed.survey = survey;
+                    let (survey, by_name) = (observed.survey.take(), std::mem::take(&mut observed.by_name));
+                    let known = desired.backend_id();
+                    let known = if known.is_empty() { name } else { known };
+                    *observed = offering.cluster.observe(resource, known, true).await?;
+                    (observed.survey, observed.by_name) = (survey, by_name);
                 }
                 observed.by_name.insert(name.clone(), found);
             }
             None => match &plan.look_into {
                 Some(LookInto::Used(name)) => observed.used = Some(offering.cluster.used(name).await?),
+                Some(LookInto::UsedTogether) => {
+                    let resource = desired.standing.as_ref().map(|standing| standing.resource);
+                    let used = offering.cluster.used_together(resource.unwrap_or_default()).await?;
+                    observed.used = Some(used);
+                }
                 Some(LookInto::Workloads(name)) => {
-                    observed.workloads = Some(offering.cluster.workloads(name).await);
+                    let workloads = offering.cluster.workloads(name).await;
+                    observed.within_mut(name).workloads = Some(workloads);
                 }
                 None => return Ok(plan),
             },
@@ -316,7 +324,7 @@ impl<'a> Execution<'a> {
         let mut writes = Writes::new(&self.offering.cluster, *flavour, user);
         for action in &plan.actions {
             let is_told_apart = matches!(action, Action::SetMembershipStatuses { .. });
-            if self.left_out && (action.follows_grants() || action.reports_success() && !is_told_apart) {
+            if self.left_out && (action.follows_replacement() || action.reports_success() && !is_told_apart) {
                 continue;
             }
             match self.carry_out(&mut writes, action).await {
@@ -401,6 +409,8 @@ impl<'a> Execution<'a> {
             | Action::Unfurnish { .. }
             | Action::ApplyQuota { .. }
             | Action::DeleteQuota { .. }
+            | Action::ApplyClusterQuota { .. }
+            | Action::DeleteClusterQuota { .. }
             | Action::ApplyLimitRange { .. }
             | Action::ApplyRoleBinding { .. }
             | Action::DeleteRoleBinding { .. }
@@ -455,7 +465,7 @@ impl<'a> Execution<'a> {
                 Some(Round::Failed(pause))
             }
             // Without an order nobody waits for the quota, and former members are not to stay because of it.
-            Next::GiveUp if self.desired.order.is_none() && matches!(action, Action::ApplyQuota { .. }) => {
+            Next::GiveUp if self.desired.order.is_none() && is_quota(action) => {
                 self.left_out = true;
                 self.given_up.get_or_insert_with(|| (action.clone(), error.clone()));
                 None
@@ -520,6 +530,10 @@ impl<'a> Execution<'a> {
         }
         Ok(())
     }
+}
+
+const fn is_quota(action: &Action) -> bool {
+    matches!(action, Action::ApplyQuota { .. } | Action::ApplyClusterQuota { .. })
 }
 
 /// What an operator can do about a failure that is left to them.

@@ -2,6 +2,8 @@
 //!
 //! Faults between keys are found later, in `build`. A value of a key that may hold a secret is never shown.
 
+use planner::names::MAX_ENVIRONMENT;
+
 use super::ExactDecimal;
 use super::findings::Findings;
 use super::keys::{
@@ -207,7 +209,9 @@ fn expected(kind: Kind) -> &'static str {
         Kind::Duration => "a time such as 90, 30m, 12h or 7d",
         Kind::Quantity => "a Kubernetes quantity such as 500m or 16Gi",
         Kind::TimeZone => "a time zone such as Europe/Tallinn",
-        Kind::Text | Kind::Secret | Kind::Choice(_) | Kind::Prefix | Kind::ClusterRole => "text",
+        Kind::Text | Kind::Secret | Kind::Choice(_) | Kind::Prefix | Kind::Ending | Kind::ClusterRole => {
+            "text"
+        }
         Kind::Section(_) | Kind::Map(_) => "a mapping",
         Kind::List(_) | Kind::QuotaTargets => "a list",
         Kind::Any => "a value",
@@ -247,6 +251,7 @@ fn single(kind: Kind, given: &Scalar, node: &Node, path: &str, findings: &mut Fi
         Kind::Url(schemes) => return url(text, schemes, false, node, path, findings),
         Kind::CredentialUrl(schemes) => return url(text, schemes, true, node, path, findings),
         Kind::Prefix => prefix_fault(text),
+        Kind::Ending => ending_fault(text),
         Kind::ClusterRole => cluster_role_fault(text),
         Kind::Secret => {
             if text.trim().chars().any(char::is_control) {
@@ -355,6 +360,18 @@ fn prefix_fault(text: &str) -> Option<Fault> {
         expected: Some("a prefix outside of openshift-, kube- and kubernetes-".to_owned()),
         hint: "OpenShift keeps such namespaces for itself; the agent makes none".to_owned(),
     })
+}
+
+/// Kubernetes: names of namespaces are DNS labels.
+fn ending_fault(text: &str) -> Option<Fault> {
+    let allowed = |one: char| one.is_ascii_lowercase() || one.is_ascii_digit() || one == '-';
+    let edge = |one: Option<char>| one.is_some_and(|one| allowed(one) && one != '-');
+    let fits = text.chars().all(allowed)
+        && edge(text.chars().next())
+        && edge(text.chars().next_back())
+        && text.len() <= MAX_ENVIRONMENT;
+    let hint = "at most 20 lower-case letters, digits and `-`, with a letter or digit at both ends";
+    if fits { None } else { expected_instead("the end of a namespace name", hint) }
 }
 
 /// Whether names with this beginning belong to OpenShift or Kubernetes.

@@ -145,6 +145,9 @@ fn kind(kind_of: Kind) -> Json {
         Kind::Secret => json!({"type": ["string", "number"], "writeOnly": true}),
         Kind::Path => json!({"type": "string"}),
         Kind::TimeZone => json!({"type": "string"}),
+        Kind::Ending => {
+            json!({"type": "string", "pattern": either("^[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?$")})
+        }
         Kind::Prefix => json!({"type": "string", "pattern": either("^([A-Za-z0-9][A-Za-z0-9-]{0,39})?$")}),
         Kind::Url(schemes) | Kind::CredentialUrl(schemes) => {
             json!({"type": "string", "pattern": either(&format!("^(({})://.+)?$", schemes.join("|")))})

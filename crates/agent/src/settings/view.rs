@@ -149,6 +149,16 @@ impl<'a> View<'a> {
             .collect()
     }
 
+    /// The texts of a list, each with its place and path.
+    pub(crate) fn texts(&self, key: &str) -> Vec<(String, Place, String)> {
+        let path = self.path(key);
+        let items = self.given(key).map(Node::items).unwrap_or_default().iter().enumerate();
+        let text = |(index, node): (usize, &Node)| {
+            Some((node.text()?.to_owned(), node.place, format!("{path}[{index}]")))
+        };
+        items.filter_map(text).collect()
+    }
+
     /// The entries of a mapping with free names: name, path, value. The default's where it is not given.
     pub(crate) fn entries(&self, key: &str) -> Vec<(String, String, Node)> {
         let default = || {

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::ledger::Ledger;
 use super::{Reported, Reports, collect, sampler};
+use crate::cluster::store::QuotaUse;
 use crate::error::{ApiError, Peer};
 use crate::waldur::dto;
 
@@ -120,12 +121,17 @@ fn ledger_of<'a, 'b>(reports: &Reports, ledger: &'a Ledger<'b>) -> Option<&'a Le
 
 /// Where the resources are now.
 pub(super) fn lives(reported: &Reported, resources: &[dto::ReportedResource]) -> BTreeMap<Life, Lived> {
-    let seen = resources.iter().filter_map(|resource| {
-        let seen = reported.offering.cluster.use_of(resource.uuid, resource.backend_id.trim())?;
-        let lived = Lived { namespace: seen.namespace, from: seen.created, until: None };
-        Some((Life { resource: resource.uuid, uid: seen.uid }, lived))
+    let seen = resources.iter().flat_map(|resource| {
+        let seen = reported.offering.cluster.uses_of(resource.uuid, resource.backend_id.trim());
+        seen.into_iter().map(|seen| life(resource.uuid, &seen))
     });
     seen.collect()
+}
+
+/// A resource in one of its namespaces.
+pub(super) fn life(resource: Uuid, seen: &QuotaUse) -> (Life, Lived) {
+    let lived = Lived { namespace: seen.namespace.clone(), from: seen.created, until: None };
+    (Life { resource, uid: seen.uid.clone() }, lived)
 }
 
 /// A life, and whether its end is news.

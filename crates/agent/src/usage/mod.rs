@@ -48,7 +48,7 @@ const LONGEST_PASS: Duration = Duration::from_secs(3600);
 /// How late a pass may be before it counts as stuck.
 const LATE: Duration = Duration::from_secs(120);
 /// What is seen of the cluster.
-const KINDS: [Kind; 2] = [Kind::Namespace, Kind::Quota];
+const KINDS: [Kind; 3] = [Kind::Namespace, Kind::Quota, Kind::ClusterQuota];
 
 /// What holds for all offerings.
 #[derive(Clone, Debug)]

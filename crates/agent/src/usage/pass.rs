@@ -199,6 +199,15 @@ pub(super) fn taken(reports: &Reports, reported: &Reported, components: &[dto::C
             ));
             return false;
         }
+        let several = !reported.offering.options.policy.naming.environments.is_empty();
+        if several && reported.prometheus.is_some() && rule.measure == Measure::Allocation {
+            reports.say_once(format!(
+                "hours of component `{}` of offering `{name}` cannot be measured: what a quota over several namespaces \
+                 allows is not asked of Prometheus; measure requests or usage instead",
+                rule.component
+            ));
+            return false;
+        }
         let by_model = matches!(&rule.thing, Some(Thing::Device { model: Some(_), .. }));
         if by_model && reported.prometheus.as_ref().is_some_and(Prometheus::is_for_tenants) {
             reports.say_once(format!(

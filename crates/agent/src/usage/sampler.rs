@@ -98,11 +98,14 @@ pub(super) async fn sample(reports: &Reports, reported: &Reported, now: Timestam
     };
     offering.cluster.refresh_kinds(&KINDS).await?;
     let window = Window::around(now, &reports.options.zone);
-    let lives = hours::lives(reported, &resources);
+    let uses = resources.iter().flat_map(|resource| {
+        let uses = offering.cluster.uses_of(resource.uuid, resource.backend_id.trim());
+        uses.into_iter().map(|seen| (resource.uuid, seen))
+    });
     let mut kept = reported.samples.kept();
     kept.last = Some(minute);
-    for (life, lived) in lives {
-        let Some(seen) = offering.cluster.use_of(life.resource, &lived.namespace) else { continue };
+    for (resource, seen) in uses {
+        let (life, lived) = hours::life(resource, &seen);
         let entry = kept.hours.entry(life).or_insert_with(|| Entry { lived, ..Entry::default() });
         let closed = entry.hours.entry(window.begin);
         let closed = closed.or_insert_with(|| Closed { source: Source::Sampled, counted: BTreeMap::new() });

@@ -30,6 +30,8 @@ mod membership_guard;
 mod membership_reports;
 mod membership_usernames;
 mod metrics;
+mod namespaces;
+mod namespaces_crash;
 mod orders;
 mod ownership;
 mod plan;

@@ -188,6 +188,30 @@ async fn under_the_printed_role_everything_works_and_every_right_is_used() {
 }
 
 #[tokio::test]
+async fn with_several_namespaces_nothing_is_refused_either() {
+    let (site, config, rules) = under_printed_role("namespaces: [dev, stage]\n", "").await;
+    let (create, resource) = site.order("Shop", limits());
+    assert!(site.once_with(&config).await && pass(&config).await);
+    let terminate = site.terminate(resource);
+    assert!(site.once_with(&config).await);
+    for order in [create, terminate] {
+        assert_eq!(site.order_state(order), OrderState::Done);
+    }
+    assert_eq!(site.projects("shop"), 0);
+    let requests = site.sim.okd_server.traffic.requests();
+    assert!(requests.iter().all(|request| request.status != Some(403)));
+    let used: BTreeSet<String> = requests.iter().flat_map(used).collect();
+    let quotas = |rights: BTreeSet<String>| -> Vec<String> {
+        rights.into_iter().filter(|right| right.ends_with("clusterresourcequotas")).collect()
+    };
+    let mut all = quotas(granted(&rules));
+    assert_eq!(all.len(), 6, "{all:?}");
+    // Passes that end at once do not watch.
+    all.retain(|right| !right.starts_with("watch"));
+    assert_eq!(all, quotas(used));
+}
+
+#[tokio::test]
 async fn bind_is_given_for_exactly_the_mapped_roles() {
     let (_, _, rules) = under_printed_role(EVERYTHING, TEMPLATE).await;
     let bind = rules.as_array().unwrap().iter().filter(|rule| rule["verbs"] == json!(["bind"]));

@@ -48,6 +48,16 @@ impl fmt::Display for Action {
                 write!(f, "{sign} quota {}/{name}{of}:{}", target.name, quota_changes(before, &value.hard))
             }
             Self::DeleteQuota { namespace, name, .. } => write!(f, "- quota {namespace}/{name}"),
+            Self::ApplyClusterQuota { resource, name, value, before, .. } => {
+                let sign = if before.is_empty() { '+' } else { '~' };
+                let of =
+                    if value.scopes.is_empty() { String::new() } else { format!(" of {}", value.scopes) };
+                let name = names::cluster_quota(name, *resource);
+                write!(f, "{sign} cluster quota {name}{of}:{}", quota_changes(before, &value.hard))
+            }
+            Self::DeleteClusterQuota { resource, name, .. } => {
+                write!(f, "- cluster quota {}", names::cluster_quota(name, *resource))
+            }
             Self::ApplyLimitRange { target, expect, .. } => {
                 let sign = if matches!(expect, Expect::Uid(_)) { '~' } else { '+' };
                 write!(f, "{sign} limit range {}/{}", target.name, names::LIMIT_RANGE)

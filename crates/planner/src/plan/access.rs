@@ -3,24 +3,25 @@
 use std::collections::BTreeSet;
 
 use super::Plan;
-use super::subjects::Place;
+use super::places::Places;
+use super::subjects::{Granting, Room};
 use crate::access::{Bindings, DesiredAccess, RemovalGuard, Subject};
-use crate::action::{Action, Target};
+use crate::action::Action;
 use crate::desired::Project;
 use crate::finding::Finding;
 use crate::observed::{Observed, RoleBinding};
 use crate::subjects::{fits_user_object, identity_name};
 
 impl Plan {
-    /// Plans who has access to a namespace. `fresh` says that the namespace is made by this plan.
-    pub(super) fn bind(&mut self, project: &Project, target: &Target, fresh: bool, observed: &Observed) {
+    /// Plans who has access to a project, in each of its namespaces.
+    pub(super) fn bind(&mut self, project: &Project, places: &Places<'_>, observed: &Observed) {
         let Some(access) = &project.access else {
             return;
         };
         self.findings.extend(access.findings.iter().cloned());
-        let mut after = access.bindings.clone();
         let losing = losing(access, observed);
-        if held(project, &project.guard, &losing, observed) {
+        let held = held(project, &project.guard, &losing, observed);
+        if held {
             self.findings.push(Finding::warning(format!(
                 "{} of {} users would lose access at once; held back until the next pass confirms it: {}",
                 losing.len(),
@@ -28,11 +29,18 @@ impl Plan {
                 names(&losing)
             )));
             self.removal_held = true;
-            keep_everybody(&mut after, observed);
         }
         self.identify(access, observed);
-        let place = Place { resource: project.resource, target, fresh, grouped: access.grouped };
-        self.write_subjects(place, after, observed);
+        let rooms = places.all.iter().map(|place| {
+            let mut wanted = access.bindings.clone();
+            if held && place.namespace.is_some() {
+                keep_everybody(&mut wanted, place.seen, observed);
+            }
+            Room { target: &place.target, fresh: place.namespace.is_none(), wanted, seen: place.seen }
+        });
+        let granting =
+            Granting { resource: project.resource, primary: &places.primary, grouped: access.grouped };
+        self.write_subjects(granting, rooms.collect(), observed);
     }
 
     /// Users whom the identity provider does not know could not log in.
@@ -89,7 +97,8 @@ fn members<'a>(binding: &'a RoleBinding, observed: &'a Observed) -> impl Iterato
 
 /// Everybody who has access through our bindings now.
 fn all_subjects(observed: &Observed) -> BTreeSet<Subject> {
-    observed.bindings.values().flat_map(|owned| members(&owned.value, observed)).collect()
+    let bindings = observed.each().flat_map(|seen| seen.bindings.values());
+    bindings.flat_map(|owned| members(&owned.value, observed)).collect()
 }
 
 /// Everybody who would have no access at all any more.
@@ -105,8 +114,8 @@ fn held(project: &Project, guard: &RemovalGuard, losing: &BTreeSet<Subject>, obs
         && !losing.is_empty()
 }
 
-fn keep_everybody(after: &mut Bindings, observed: &Observed) {
-    for owned in observed.bindings.values() {
+fn keep_everybody(after: &mut Bindings, seen: &Observed, observed: &Observed) {
+    for owned in seen.bindings.values() {
         let role = after.entry(owned.value.role.clone()).or_default();
         role.extend(members(&owned.value, observed));
     }

@@ -108,34 +108,46 @@ impl Plan {
             self.findings
                 .push(Finding::info("no namespace carries this resource's labels; nothing is given up"));
         }
-        let Some(place) = observed.primary(backend_id).map(|namespace| namespace.name.clone()) else {
+        let Some(place) = observed.primary(backend_id) else {
             return;
         };
-        if let Err(error) = names::check_namespace(&place) {
+        if let Err(error) = names::check_namespace(&place.name) {
             return self.findings.push(Finding::error(error.to_string()));
         }
         let mut release = |kind, namespace: &str, name: &str, uid: &str| {
             let (namespace, name, uid) = (namespace.to_owned(), name.to_owned(), uid.to_owned());
             self.actions.push(Action::Release { kind, namespace, resource, name, uid });
         };
-        for (name, quota) in &observed.quotas {
-            release(OwnedKind::Quota, &place, name, &quota.uid);
-        }
-        if let Some(range) = &observed.limit_range {
-            release(OwnedKind::LimitRange, &place, names::LIMIT_RANGE, &range.uid);
-        }
-        for (name, binding) in &observed.bindings {
-            release(OwnedKind::RoleBinding, &place, name, &binding.uid);
-        }
-        for (name, uid) in &observed.service_accounts {
-            release(OwnedKind::ServiceAccount, &place, name, uid);
+        let allowed = |namespace: &&Namespace| names::check_namespace(&namespace.name).is_ok();
+        for namespace in observed.owned.iter().filter(allowed) {
+            let (place, seen) = (&namespace.name, observed.within(&namespace.name));
+            for (name, quota) in &seen.quotas {
+                release(OwnedKind::Quota, place, name, &quota.uid);
+            }
+            if let Some(range) = &seen.limit_range {
+                release(OwnedKind::LimitRange, place, names::LIMIT_RANGE, &range.uid);
+            }
+            for (name, binding) in &seen.bindings {
+                release(OwnedKind::RoleBinding, place, name, &binding.uid);
+            }
+            for (name, uid) in &seen.service_accounts {
+                release(OwnedKind::ServiceAccount, place, name, uid);
+            }
         }
         for (name, group) in &observed.groups {
             release(OwnedKind::Group, "", name, &group.uid);
         }
-        let allowed = |namespace: &&Namespace| names::check_namespace(&namespace.name).is_ok();
+        for (name, quota) in &observed.cluster_quotas {
+            release(OwnedKind::ClusterQuota, "", &names::cluster_quota(name, resource), &quota.uid);
+        }
         for namespace in observed.owned.iter().filter(allowed) {
             release(OwnedKind::Namespace, "", &namespace.name, &namespace.uid);
+        }
+        if !observed.cluster_quotas.is_empty() {
+            self.findings.push(Finding::warning(
+                "the quota over this resource's namespaces selects them by the label that is taken off: afterwards it \
+                 limits nothing",
+            ));
         }
     }
 }

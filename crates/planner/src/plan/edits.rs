@@ -21,16 +21,22 @@ impl Plan {
 fn edit_undone(action: &Action, observed: &Observed) -> Option<Finding> {
     match action {
         Action::ApplyQuota { target, name, value, before, expect: Expect::Uid(_), .. } => {
-            let edited = &observed.quotas.get(name)?.edited_by;
+            let edited = &observed.within(&target.name).quotas.get(name)?.edited_by;
             let differs = |key: &&String| value.hard.get(*key) != before.get(*key);
             finding(&format!("quota {}/{name}", target.name), edited, differs)
         }
+        Action::ApplyClusterQuota { resource, name, value, before, expect: Expect::Uid(_) } => {
+            let edited = &observed.cluster_quotas.get(name)?.edited_by;
+            let differs = |key: &&String| value.hard.get(*key) != before.get(*key);
+            let name = names::cluster_quota(name, *resource);
+            finding(&format!("cluster quota {name}"), edited, differs)
+        }
         Action::ApplyRoleBinding { target, name, .. } => {
-            let edited = &observed.bindings.get(name)?.edited_by;
+            let edited = &observed.within(&target.name).bindings.get(name)?.edited_by;
             finding(&format!("role binding {}/{name}", target.name), edited, |_| true)
         }
         Action::DeleteRoleBinding { namespace, name, .. } => {
-            let edited = &observed.bindings.get(name)?.edited_by;
+            let edited = &observed.within(namespace).bindings.get(name)?.edited_by;
             finding(&format!("role binding {namespace}/{name}"), edited, |_| true)
         }
         _ => None,

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::Plan;
 use crate::action::{Action, Target};
 use crate::desired::Project;
-use crate::lifecycle::{HELD, Hold, MARKS, RESTORED, STOPPED, STOPPING, WORKLOADS, mark};
+use crate::lifecycle::{HELD, MARKS, RESTORED, STOPPED, STOPPING, WORKLOADS, mark};
 use crate::observed::Namespace;
 use crate::quota::DesiredQuotas;
 
@@ -74,23 +74,30 @@ impl Running {
 }
 
 impl Held {
-    /// Of a project in a namespace that is there.
-    pub(super) fn of(project: &Project, namespace: &Namespace) -> Self {
-        let before = mark(namespace, HELD);
+    /// Of a project in this namespace, or in one that is being made.
+    pub(super) fn of(project: &Project, namespace: Option<&Namespace>) -> Self {
+        let before = namespace.and_then(|namespace| mark(namespace, HELD));
         let mark = match (&project.restored, project.hold) {
             (None, _) => None,
             (Some(_), Some(hold)) => Some(hold.mark()),
             (Some(_), None) => before.filter(|_| !project.resets).map(|_| RESTORED),
         };
-        let running = Running::of(project.stop_workloads, namespace);
+        let running = Self::running(project, namespace);
         Self { mark, running, is_held: project.hold.is_some() }
     }
 
-    /// Of a project that is being made: nothing runs there.
-    pub(super) fn in_new(project: &Project) -> Self {
-        let mark = project.hold.filter(|_| project.restored.is_some()).map(Hold::mark);
-        let running = if project.stop_workloads { Running::Stopped } else { Running::AsTheyAre };
-        Self { mark, running, is_held: project.hold.is_some() }
+    /// The same with what runs in another namespace of the project.
+    pub(super) fn within(self, project: &Project, namespace: Option<&Namespace>) -> Self {
+        Self { running: Self::running(project, namespace), ..self }
+    }
+
+    fn running(project: &Project, namespace: Option<&Namespace>) -> Running {
+        match namespace {
+            Some(namespace) => Running::of(project.stop_workloads, namespace),
+            // Nothing runs in one that is being made.
+            None if project.stop_workloads => Running::Stopped,
+            None => Running::AsTheyAre,
+        }
     }
 
     /// The quotas that hold.

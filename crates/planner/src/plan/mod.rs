@@ -7,6 +7,7 @@ mod adoption;
 mod edits;
 mod marks;
 mod namespace;
+mod places;
 mod quotas;
 mod removal;
 mod shrink;
@@ -22,7 +23,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 
 use crate::access::DesiredAccess;
-use crate::action::{Action, Expect, Target};
+use crate::action::{Action, Expect};
 use crate::desired::{Desired, Goal, OpenOrder, Project};
 use crate::finding::Finding;
 use crate::model::OrderKind;
@@ -32,6 +33,8 @@ use crate::policy::Flavour;
 use crate::quota::DesiredQuotas;
 use marks::Held;
 use namespace::Site;
+use places::{Place, Places};
+use quotas::QuotaPlace;
 use shrink::Unfit;
 
 pub use access::losses;
@@ -63,6 +66,8 @@ pub struct Plan {
 pub enum LookInto {
     /// What is in use in this namespace, for [`Observed::used`].
     Used(String),
+    /// What is in use in all namespaces of the resource together, for [`Observed::used`].
+    UsedTogether,
     /// What runs in this namespace, for [`Observed::workloads`].
     Workloads(String),
 }
@@ -88,64 +93,107 @@ pub fn plan(desired: &Desired, observed: &Observed, now: Timestamp) -> Plan {
 
 impl Plan {
     fn for_project(&mut self, desired: &Desired, project: &Project, observed: &Observed, now: Timestamp) {
-        let site = namespace::site(project, &desired.requester, observed, now, &mut self.findings);
-        match site {
-            Site::LookUp(name) => self.look_up = Some(name),
-            Site::Leaving(namespace) => self.for_leaving(desired, namespace, now),
-            Site::Wait { until, why } => {
+        let places = match places::places(project, &desired.requester, observed, now, &mut self.findings) {
+            Ok(places) => places,
+            Err(Site::LookUp(name)) => return self.look_up = Some(name),
+            Err(Site::Leaving(namespace)) => return self.for_leaving(desired, namespace, now),
+            Err(Site::Wait { until, why }) => {
                 self.findings.push(Finding::info(why));
                 // Without an order nobody waits, and the next pass is soon enough.
-                self.look_again_at = desired.order.map(|_| until);
+                return self.look_again_at = desired.order.map(|_| until);
             }
-            Site::Fail(reason) => self.refuse(desired, &reason),
-            Site::Create(name) => {
-                if let Err(reason) = project.check_template(&name) {
-                    return self.refuse(desired, &reason);
-                }
-                let held = Held::in_new(project);
-                self.approve(desired);
-                self.create(desired, project, &name);
-                let target = Target { name: name.clone(), uid: None };
-                self.mark((&target, project.resource), None, held.marks());
-                self.fill(project, &target, None, observed, &project.quotas);
-                // Nobody is let in before the project is kept apart from others.
-                // That it can be was looked at above.
-                drop(self.furnish(project, &target, None, observed));
-                self.bind(project, &target, true, observed);
-                self.write_back(desired, project, &name, None, None);
-                self.done(desired);
-                self.look_for_usernames(project, now);
-            }
-            Site::Use(namespace) => {
-                let held = Held::of(project, namespace);
-                let overuse = match shrink::check(project, &held, namespace, observed) {
-                    Ok(overuse) => overuse,
-                    Err(Unfit::Unknown) => return self.look_into(LookInto::Used(namespace.name.clone())),
-                    Err(Unfit::Refused(reason)) => return self.refuse(desired, &reason),
-                };
-                if held.running.changes() && observed.workloads.is_none() {
-                    return self.look_into(LookInto::Workloads(namespace.name.clone()));
-                }
-                self.approve(desired);
-                let target = Target { name: namespace.name.clone(), uid: Some(namespace.uid.clone()) };
-                if !self.adopt(project, &target, namespace, observed) {
-                    self.label(project, &target, Some(namespace), &desired.requester);
-                }
-                self.mark((&target, project.resource), Some(namespace), held.marks());
-                self.fill(project, &target, Some(namespace), observed, held.quotas(project));
-                self.change_workloads(held.running, (&target, project.resource), observed);
-                self.bind(project, &target, false, observed);
-                self.replace_python_bindings(project, &target, observed);
-                let unfurnished = self.furnish(project, &target, Some(namespace), observed).err();
-                self.name_editors(observed);
-                self.tell_overuse(&namespace.name, overuse.as_ref());
-                self.write_back(desired, project, &namespace.name, overuse, unfurnished);
-                self.done(desired);
-                if desired.order.is_some() {
-                    self.look_for_usernames(project, now);
-                }
+            Err(Site::Fail(reason)) => return self.refuse(desired, &reason),
+            Err(Site::Use(_) | Site::Create(_)) => return,
+        };
+        let made = |place: &&Place<'_>| place.namespace.is_none();
+        for place in places.all.iter().filter(made) {
+            if let Err(reason) = project.check_template(&place.target.name) {
+                return self.refuse(desired, &reason);
             }
         }
+        let held = Held::of(project, places.all.iter().find_map(|place| place.namespace));
+        let overuse = match shrink::check(project, &held, &places, observed) {
+            Ok(overuse) => overuse,
+            Err(Unfit::Unknown(what)) => return self.look_into(what),
+            Err(Unfit::Refused(reason)) => return self.refuse(desired, &reason),
+        };
+        for place in &places.all {
+            let running = held.within(project, place.namespace).running;
+            if place.namespace.is_some() && running.changes() && place.seen.workloads.is_none() {
+                return self.look_into(LookInto::Workloads(place.target.name.clone()));
+            }
+        }
+        self.approve(desired);
+        for place in &places.all {
+            self.establish(desired, project, place);
+            if places.several && place.target.name == places.primary {
+                // From here on there is something that Waldur has to know of, whatever becomes of the others.
+                self.name_in_waldur(project, &places.primary);
+            }
+        }
+        if places.several {
+            let wanted = held.quotas(project);
+            self.apply_cluster_quotas(project.resource, wanted, observed);
+            self.prune_cluster_quotas(project.resource, wanted, observed);
+        }
+        for place in &places.all {
+            self.keep(project, place, (&places, observed), &held);
+        }
+        self.bind(project, &places, observed);
+        let mut trouble = None;
+        for place in &places.all {
+            trouble = trouble.or(self.finish(project, place).err());
+        }
+        self.name_editors(observed);
+        self.tell_overuse(&places.primary, overuse.as_ref());
+        self.write_back(desired, project, &places, overuse, trouble);
+        self.done(desired);
+        if desired.order.is_some() {
+            self.look_for_usernames(project, now);
+        }
+    }
+
+    /// Makes a namespace, or takes it for this resource.
+    fn establish(&mut self, desired: &Desired, project: &Project, place: &Place<'_>) {
+        match place.namespace {
+            None => self.create(desired, project, place),
+            Some(namespace) if self.adopt(project, &place.target, namespace, place.seen) => {}
+            Some(_) => self.label(project, place, &desired.requester),
+        }
+    }
+
+    /// What is in a namespace besides who has access.
+    fn keep(
+        &mut self,
+        project: &Project,
+        place: &Place<'_>,
+        (places, observed): (&Places<'_>, &Observed),
+        held: &Held,
+    ) {
+        let held = held.within(project, place.namespace);
+        self.mark((&place.target, project.resource), place.namespace, held.marks());
+        let nothing = DesiredQuotas::new();
+        let quotas = if places.several { &nothing } else { held.quotas(project) };
+        self.fill(project, place, quotas);
+        if !observed.limit_range_refused {
+            self.apply_limit_range(project, place);
+        }
+        if place.namespace.is_some() {
+            self.change_workloads(held.running, (&place.target, project.resource), place.seen);
+        } else {
+            // Nobody is let in before the project is kept apart from others.
+            // That it can be was looked at above.
+            drop(self.furnish(project, place));
+        }
+    }
+
+    /// What comes after access was given; `Err` says why the template is left out.
+    fn finish(&mut self, project: &Project, place: &Place<'_>) -> Result<(), String> {
+        if place.namespace.is_none() {
+            return Ok(());
+        }
+        self.replace_python_bindings(project, &place.target, place.seen);
+        self.furnish(project, place)
     }
 
     /// An order waits until the namespace is gone. Without one nobody has asked for that, and the customer is to know.
@@ -240,29 +288,28 @@ impl Plan {
         });
     }
 
-    fn create(&mut self, desired: &Desired, project: &Project, name: &str) {
-        let target = Target { name: name.to_owned(), uid: None };
+    fn create(&mut self, desired: &Desired, project: &Project, place: &Place<'_>) {
+        let name = place.target.name.clone();
         match desired.flavour {
             Flavour::OpenShift => {
-                self.actions.push(Action::RequestProject {
-                    name: name.to_owned(),
-                    display_name: project.display_name.clone(),
-                    description: names::create_marker(project.resource),
-                });
-                self.label(project, &target, None, &desired.requester);
+                let display_name = project.display_name_of(place.environment.as_deref());
+                let description = names::create_marker(project.resource);
+                self.actions.push(Action::RequestProject { name, display_name, description });
+                self.label(project, place, &desired.requester);
             }
             Flavour::Kubernetes => self.actions.push(Action::CreateNamespace {
-                name: name.to_owned(),
+                name,
                 resource: project.resource,
                 annotations: project.annotations(&Default::default()),
             }),
         }
     }
 
-    fn label(&mut self, project: &Project, target: &Target, namespace: Option<&Namespace>, requester: &str) {
+    fn label(&mut self, project: &Project, place: &Place<'_>, requester: &str) {
+        let Place { namespace, target, .. } = place;
         let nothing = Default::default();
         let present = namespace.map_or(&nothing, |namespace| &namespace.annotations);
-        let (annotations, labels) = project.namespace_metadata(present, &target.name);
+        let (annotations, labels) = project.namespace_metadata(present, place);
         let no_labels = Default::default();
         let carried = namespace.map_or(&no_labels, |namespace| &namespace.labels);
         let labelled = namespace
@@ -279,33 +326,43 @@ impl Plan {
         self.actions.push(Action::ApplyNamespace { target, resource, annotations, labels });
     }
 
-    /// Quotas and limit range.
-    fn fill(
-        &mut self,
-        project: &Project,
-        target: &Target,
-        namespace: Option<&Namespace>,
-        observed: &Observed,
-        wanted: &DesiredQuotas,
-    ) {
-        let resource = project.resource;
+    /// Quotas of one namespace.
+    fn fill(&mut self, project: &Project, place: &Place<'_>, wanted: &DesiredQuotas) {
+        let Place { namespace, target, seen, .. } = place;
         let none = if namespace.is_some() { Expect::Absent } else { Expect::Fresh };
-        let survey = observed.survey.as_ref().filter(|_| project.adopt);
+        let survey = seen.survey.as_ref().filter(|_| project.adopt);
         let nothing = BTreeMap::new();
-        let present = if namespace.is_some() { &observed.quotas } else { &nothing };
+        let present = if namespace.is_some() { &seen.quotas } else { &nothing };
         let unlabelled = survey.map_or(&nothing, |survey| &survey.quotas);
-        self.apply_quotas((target, resource), (present, unlabelled), &none, wanted);
-        self.prune_quotas((target, resource), present, wanted);
-        let Some(wanted) = project.limit_range.as_ref().filter(|_| !observed.limit_range_refused) else {
+        let inside = (QuotaPlace::Namespace(target), project.resource);
+        self.apply_quotas(inside, (present, unlabelled), &none, wanted);
+        if place.environment.is_some() {
+            self.name_unlabelled_quotas(target, unlabelled, project);
+        }
+        self.prune_quotas(inside, present, wanted);
+    }
+
+    fn apply_limit_range(&mut self, project: &Project, place: &Place<'_>) {
+        let Some(wanted) = &project.limit_range else {
             return;
         };
-        let range = observed.limit_range.as_ref().filter(|_| namespace.is_some());
+        let Place { namespace, target, seen, .. } = place;
+        let none = if namespace.is_some() { Expect::Absent } else { Expect::Fresh };
+        let survey = seen.survey.as_ref().filter(|_| project.adopt);
+        let range = seen.limit_range.as_ref().filter(|_| namespace.is_some());
         let taken_range = survey.and_then(|survey| survey.limit_range.as_ref()).filter(|_| range.is_none());
         let range = range.or(taken_range);
         if range.map(|range| &range.value) != Some(wanted) || taken_range.is_some() {
             let expect = range.map_or(none, |range| Expect::Uid(range.uid.clone()));
-            let (target, value) = (target.clone(), wanted.clone());
+            let (target, resource, value) = (target.clone(), project.resource, wanted.clone());
             self.actions.push(Action::ApplyLimitRange { target, resource, expect, value });
+        }
+    }
+
+    fn name_in_waldur(&mut self, project: &Project, name: &str) {
+        if project.backend_id != name {
+            let (resource, backend_id) = (project.resource, name.to_owned());
+            self.actions.push(Action::SetBackendId { resource, backend_id });
         }
     }
 
@@ -313,15 +370,15 @@ impl Plan {
         &mut self,
         desired: &Desired,
         project: &Project,
-        name: &str,
+        places: &Places<'_>,
         overuse: Option<Map<String, Value>>,
         trouble: Option<String>,
     ) {
         let resource = project.resource;
-        if project.backend_id != name {
-            self.actions.push(Action::SetBackendId { resource, backend_id: name.to_owned() });
+        if !places.several {
+            self.name_in_waldur(project, &places.primary);
         }
-        let metadata = project.metadata(name, overuse);
+        let metadata = project.metadata(&places.names(), overuse);
         if metadata != project.backend_metadata {
             self.actions.push(Action::SetBackendMetadata { resource, metadata });
         }

@@ -4,6 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::desired::Project;
 use crate::finding::Finding;
+use crate::names::Candidates;
 use crate::observed::{Lookup, Namespace, Observed, Ownership};
 
 /// How long another instance of the agent may take from requesting a project to labelling it. Afterwards a
@@ -45,32 +46,55 @@ pub(super) fn site<'a>(
     if let Some(namespace) = observed.primary(&project.backend_id) {
         if observed.owned.len() > 1 {
             let names: Vec<_> = observed.owned.iter().map(|namespace| namespace.name.as_str()).collect();
-            findings.push(Finding::error(format!(
-                "several namespaces carry this resource's labels: {}; using `{}`, remove the labels from the others",
-                names.join(", "),
-                namespace.name
-            )));
+            findings.push(ambiguous(&names, &namespace.name));
         }
         return usable(namespace);
     }
-    let search = Search { project, requester, observed, now };
-    if project.backend_id.is_empty() { search.new_name() } else { search.stored_name() }
+    Search::of(project, requester, observed, now).site()
 }
 
-struct Search<'a, 'b> {
-    project: &'b Project,
-    requester: &'b str,
-    observed: &'a Observed,
-    now: Timestamp,
+/// Looking for the place of one namespace.
+pub(super) struct Search<'a, 'b> {
+    pub(super) project: &'b Project,
+    pub(super) requester: &'b str,
+    pub(super) observed: &'a Observed,
+    pub(super) now: Timestamp,
+    /// Names that it may get.
+    pub(super) names: &'b Candidates,
+    /// Which of several it is.
+    pub(super) environment: Option<&'b str>,
+    /// It may be made.
+    pub(super) may_create: bool,
+    /// It may have been made before.
+    pub(super) begun: bool,
+}
+
+impl<'a, 'b> Search<'a, 'b> {
+    /// For the one that Waldur knows by name, or is to know.
+    pub(super) fn of(
+        project: &'b Project,
+        requester: &'b str,
+        observed: &'a Observed,
+        now: Timestamp,
+    ) -> Self {
+        let (may_create, begun) = (project.may_create, project.begun);
+        let names = &project.candidates;
+        let environment = project.environments.first().map(|first| first.name.as_str());
+        Self { project, requester, observed, now, names, environment, may_create, begun }
+    }
+
+    pub(super) fn site(&self) -> Site<'a> {
+        if self.project.backend_id.is_empty() { self.new_name() } else { self.stored_name() }
+    }
 }
 
 impl<'a> Search<'a, '_> {
     /// Waldur names a namespace that does not carry our labels, or is not there.
-    fn stored_name(&self) -> Site<'a> {
+    pub(super) fn stored_name(&self) -> Site<'a> {
         let name = &self.project.backend_id;
         match self.observed.by_name.get(name) {
             None => Site::LookUp(name.clone()),
-            Some(Lookup::Absent) if self.project.may_create => Site::Create(name.clone()),
+            Some(Lookup::Absent) if self.may_create => Site::Create(name.clone()),
             Some(Lookup::Absent) => Site::Fail(format!(
                 "namespace `{name}` is not on the cluster any more; terminate the resource, or restore it"
             )),
@@ -97,14 +121,14 @@ impl<'a> Search<'a, '_> {
 
     /// A new project: the regular name, or the one with a suffix if somebody else has the regular one. The
     /// regular name is not looked up beforehand: making the project says whether it is taken.
-    fn new_name(&self) -> Site<'a> {
-        if !self.project.may_create {
+    pub(super) fn new_name(&self) -> Site<'a> {
+        if !self.may_create {
             return Site::Fail(
                 "Waldur has no namespace for this resource (its backend id is empty)".to_owned(),
             );
         }
-        let names = &self.project.candidates;
-        if self.project.begun {
+        let names = self.names;
+        if self.begun {
             // An earlier attempt may have taken the suffixed name while somebody had the regular one.
             match self.observed.by_name.get(&names.suffixed) {
                 None => return Site::LookUp(names.suffixed.clone()),
@@ -125,7 +149,7 @@ impl<'a> Search<'a, '_> {
     }
 
     fn suffixed_name(&self, regular: &Namespace) -> Site<'a> {
-        let names = &self.project.candidates;
+        let names = self.names;
         match self.observed.by_name.get(&names.suffixed) {
             None | Some(Lookup::Absent) => Site::Create(names.suffixed.clone()),
             Some(Lookup::Present(namespace)) => self.taken(namespace).unwrap_or_else(|| {
@@ -140,6 +164,8 @@ impl<'a> Search<'a, '_> {
     /// What to do about a namespace that has the wanted name; `None` if it is somebody else's.
     fn taken(&self, namespace: &'a Namespace) -> Option<Site<'a>> {
         match namespace.ownership(self.project.resource, self.requester) {
+            // Somebody has given the name to another of the resource's namespaces.
+            Ownership::Ours if namespace.environment().is_some_and(|of| self.environment != Some(of)) => None,
             Ownership::Ours | Ownership::CutShort => Some(usable(namespace)),
             Ownership::Claimed => self.claimed(namespace),
             Ownership::OtherResource | Ownership::Foreign => None,
@@ -158,8 +184,16 @@ impl<'a> Search<'a, '_> {
 }
 
 /// A namespace of ours that is on its way out cannot be used; what comes next depends on what is there then.
-const fn usable(namespace: &Namespace) -> Site<'_> {
+pub(super) const fn usable(namespace: &Namespace) -> Site<'_> {
     if namespace.terminating { Site::Leaving(namespace) } else { Site::Use(namespace) }
+}
+
+/// Says that more namespaces carry a resource's labels than it has.
+pub(super) fn ambiguous(names: &[&str], used: &str) -> Finding {
+    Finding::error(format!(
+        "several namespaces carry this resource's labels: {}; using `{used}`, remove the labels from the others",
+        names.join(", ")
+    ))
 }
 
 /// Why a namespace without our labels is left alone.

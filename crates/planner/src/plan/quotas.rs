@@ -7,17 +7,60 @@ use uuid::Uuid;
 use super::Plan;
 use crate::action::{Action, Expect, Target};
 use crate::amount::Amount;
-use crate::observed::Owned;
+use crate::desired::Project;
+use crate::finding::Finding;
+use crate::observed::{Observed, Owned};
 use crate::quota::{DesiredQuota, DesiredQuotas, Hard, Quota};
 
 /// Quotas by name.
 type Quotas = BTreeMap<String, Owned<Quota>>;
 
+/// Where a quota is.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum QuotaPlace<'a> {
+    /// In this namespace.
+    Namespace(&'a Target),
+    /// In none: it is over all namespaces of its resource (OpenShift: ClusterResourceQuota).
+    Cluster,
+}
+
 impl Plan {
+    /// Plans the quotas over all namespaces of a resource.
+    pub(super) fn apply_cluster_quotas(
+        &mut self,
+        resource: Uuid,
+        wanted: &DesiredQuotas,
+        observed: &Observed,
+    ) {
+        let place = (QuotaPlace::Cluster, resource);
+        self.apply_quotas(place, (&observed.cluster_quotas, &Quotas::new()), &Expect::Absent, wanted);
+    }
+
+    /// Plans that quotas over all namespaces go which the configuration does not have any more.
+    pub(super) fn prune_cluster_quotas(
+        &mut self,
+        resource: Uuid,
+        wanted: &DesiredQuotas,
+        observed: &Observed,
+    ) {
+        self.prune_quotas((QuotaPlace::Cluster, resource), &observed.cluster_quotas, wanted);
+    }
+
+    /// Where the quota is over all namespaces, one in a namespace that is not provably ours limits it further.
+    pub(super) fn name_unlabelled_quotas(&mut self, target: &Target, unlabelled: &Quotas, project: &Project) {
+        for name in unlabelled.keys().filter(|name| project.quotas.contains_key(*name)) {
+            self.findings.push(Finding::warning(format!(
+                "quota {}/{name} carries no labels, and stays beside the one over all namespaces; delete it if it is not \
+                 wanted",
+                target.name
+            )));
+        }
+    }
+
     /// Plans what is wanted, given our quotas and those that an adoption takes over.
     pub(super) fn apply_quotas(
         &mut self,
-        place: (&Target, Uuid),
+        place: (QuotaPlace<'_>, Uuid),
         (ours, unlabelled): (&Quotas, &Quotas),
         none: &Expect,
         wanted: &DesiredQuotas,
@@ -37,7 +80,12 @@ impl Plan {
     }
 
     /// Plans that quotas go which the configuration does not have any more.
-    pub(super) fn prune_quotas(&mut self, place: (&Target, Uuid), ours: &Quotas, wanted: &DesiredQuotas) {
+    pub(super) fn prune_quotas(
+        &mut self,
+        place: (QuotaPlace<'_>, Uuid),
+        ours: &Quotas,
+        wanted: &DesiredQuotas,
+    ) {
         for (name, owned) in ours.iter().filter(|(name, _)| !wanted.contains_key(*name)) {
             self.delete_quota(place, name, owned);
         }
@@ -45,7 +93,7 @@ impl Plan {
 
     fn change_quota(
         &mut self,
-        place: (&Target, Uuid),
+        place: (QuotaPlace<'_>, Uuid),
         name: &str,
         ours: &Owned<Quota>,
         wanted: &DesiredQuota,
@@ -60,7 +108,7 @@ impl Plan {
     /// Scopes cannot be changed (Kubernetes: validation of updates).
     fn replace_quota(
         &mut self,
-        place: (&Target, Uuid),
+        place: (QuotaPlace<'_>, Uuid),
         name: &str,
         ours: &Owned<Quota>,
         wanted: &DesiredQuota,
@@ -73,7 +121,7 @@ impl Plan {
     /// One with other scopes is ours first, and replaced by the next look.
     fn take_over_quota(
         &mut self,
-        place: (&Target, Uuid),
+        place: (QuotaPlace<'_>, Uuid),
         name: &str,
         taken: &Owned<Quota>,
         wanted: &DesiredQuota,
@@ -86,18 +134,28 @@ impl Plan {
 
     fn apply_quota(
         &mut self,
-        (target, resource): (&Target, Uuid),
+        (place, resource): (QuotaPlace<'_>, Uuid),
         (name, expect): (&str, Expect),
         value: Quota,
         before: Hard,
     ) {
-        let (target, name) = (target.clone(), name.to_owned());
-        self.actions.push(Action::ApplyQuota { target, resource, expect, name, value, before });
+        let name = name.to_owned();
+        self.actions.push(match place {
+            QuotaPlace::Namespace(target) => {
+                Action::ApplyQuota { target: target.clone(), resource, expect, name, value, before }
+            }
+            QuotaPlace::Cluster => Action::ApplyClusterQuota { resource, expect, name, value, before },
+        });
     }
 
-    fn delete_quota(&mut self, (target, resource): (&Target, Uuid), name: &str, owned: &Owned<Quota>) {
-        let (namespace, name, uid) = (target.name.clone(), name.to_owned(), owned.uid.clone());
-        self.actions.push(Action::DeleteQuota { namespace, resource, name, uid });
+    fn delete_quota(&mut self, (place, resource): (QuotaPlace<'_>, Uuid), name: &str, owned: &Owned<Quota>) {
+        let (name, uid) = (name.to_owned(), owned.uid.clone());
+        self.actions.push(match place {
+            QuotaPlace::Namespace(target) => {
+                Action::DeleteQuota { namespace: target.name.clone(), resource, name, uid }
+            }
+            QuotaPlace::Cluster => Action::DeleteClusterQuota { resource, name, uid },
+        });
     }
 }
 

@@ -7,15 +7,19 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 use super::marks::{Marks, Running};
+use super::places::{environment_of, has_several};
+use super::quotas::QuotaPlace;
 use super::{LookInto, Plan, namespace};
 use crate::action::{Action, Expect, Target};
-use crate::desired::{Desired, Removal, TERMINATION};
+use crate::desired::{Desired, Environment, Removal, TERMINATION};
 use crate::finding::Finding;
 use crate::lifecycle::{self, DELETE_AFTER, HELD, TERMINATED, Termination, WORKLOADS, mark};
 use crate::names;
 use crate::observed::{Lookup, Namespace, Observed, Ownership};
+use crate::quota::DesiredQuotas;
 
 /// How soon to look at a namespace that has just begun to go away.
 const FIRST_LOOK: SignedDuration = SignedDuration::from_secs(2);
@@ -46,8 +50,13 @@ impl Plan {
         observed: &Observed,
         now: Timestamp,
     ) {
-        if let Some(namespace) = observed.primary(&removal.backend_id) {
-            return self.remove(desired, removal, namespace, observed, now);
+        let cut_short = match self.further_cut_short(desired, removal, observed) {
+            Ok(namespaces) => namespaces,
+            Err(name) => return self.look_up = Some(name),
+        };
+        if !observed.owned.is_empty() || !cut_short.is_empty() {
+            let all = in_order(removal, observed, cut_short);
+            return self.remove(desired, removal, &all, observed, now);
         }
         if removal.backend_id.is_empty() {
             return self.remove_cut_short(desired, removal, observed, now);
@@ -58,7 +67,7 @@ impl Plan {
             Some(Lookup::Present(namespace)) => {
                 match namespace.ownership(removal.resource, &desired.requester) {
                     Ownership::Ours | Ownership::CutShort => {
-                        self.remove(desired, removal, namespace, observed, now);
+                        self.remove(desired, removal, &[namespace], observed, now);
                     }
                     Ownership::OtherResource => self.refuse(desired, &namespace::other_resource(namespace)),
                     Ownership::Claimed | Ownership::Foreign => {
@@ -67,6 +76,36 @@ impl Plan {
                 }
             }
         }
+    }
+
+    /// Of a resource with several namespaces, those that a create which was cut short has left without labels; `Err` with
+    /// a name that is to be looked up.
+    fn further_cut_short<'a>(
+        &self,
+        desired: &Desired,
+        removal: &Removal,
+        observed: &'a Observed,
+    ) -> Result<Vec<&'a Namespace>, String> {
+        let is_there = |environment: &&Environment| {
+            let mut owned = observed.owned.iter();
+            owned.any(|namespace| environment_of(&removal.environments, namespace) == Some(&environment.name))
+        };
+        let mut found = Vec::new();
+        for environment in removal.environments.iter().filter(|environment| !is_there(environment)) {
+            for name in [&environment.candidates.suffixed, &environment.candidates.regular] {
+                match observed.by_name.get(name) {
+                    None => return Err(name.clone()),
+                    Some(Lookup::Present(namespace))
+                        if namespace.ownership(removal.resource, &desired.requester)
+                            == Ownership::CutShort =>
+                    {
+                        found.push(namespace);
+                    }
+                    Some(_) => {}
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// Waldur has no name, but a create that was cut short may have left a project.
@@ -88,7 +127,7 @@ impl Plan {
                 Some(Lookup::Present(namespace)) => {
                     let ownership = namespace.ownership(removal.resource, &desired.requester);
                     if matches!(ownership, Ownership::Ours | Ownership::CutShort) {
-                        return self.remove(desired, removal, namespace, observed, now);
+                        return self.remove(desired, removal, &[namespace], observed, now);
                     }
                 }
             }
@@ -96,44 +135,69 @@ impl Plan {
         self.nothing_left(desired, removal, observed);
     }
 
+    /// Takes the namespaces of a resource away: one by each plan, so that each deletion is decided by a look of its own.
     fn remove(
         &mut self,
         desired: &Desired,
         removal: &Removal,
-        namespace: &Namespace,
+        namespaces: &[&Namespace],
         observed: &Observed,
         now: Timestamp,
     ) {
-        if let Err(error) = names::check_namespace(&namespace.name) {
+        let checked = namespaces.iter().try_for_each(|namespace| names::check_namespace(&namespace.name));
+        if let Err(error) = checked {
             return self.refuse(desired, &error.to_string());
         }
-        let ours = namespace.ownership(removal.resource, &desired.requester) == Ownership::Ours;
-        match removal.termination {
-            // What was never handed over, or is going away already, cannot be brought back.
-            Termination::Grace(_) | Termination::Keep if ours && !namespace.terminating => {
-                self.lock(desired, removal, namespace, observed, now);
-            }
-            Termination::Async => {
-                self.approve(desired);
-                self.report_usage(desired, removal, namespace, now);
-                self.delete_namespace(removal, namespace);
-                self.delete_groups(removal.resource, observed);
-                self.done(desired);
-            }
-            Termination::Wait | Termination::Grace(_) | Termination::Keep => {
-                self.approve(desired);
-                self.report_usage(desired, removal, namespace, now);
-                self.delete_namespace(removal, namespace);
-                self.delete_groups(removal.resource, observed);
-                self.wait(removal, namespace, now);
-            }
+        let is_ours = |namespace: &&Namespace| {
+            namespace.ownership(removal.resource, &desired.requester) == Ownership::Ours
+        };
+        let (standing, leaving): (Vec<&Namespace>, Vec<&Namespace>) =
+            namespaces.iter().copied().partition(|namespace| !namespace.terminating);
+        let (ours, cut_short): (Vec<&Namespace>, Vec<&Namespace>) =
+            standing.iter().copied().partition(is_ours);
+        // What was never handed over, or is going away already, cannot be brought back.
+        let locks = matches!(removal.termination, Termination::Grace(_) | Termination::Keep);
+        if locks && !ours.is_empty() {
+            return self.lock(desired, removal, (&ours, &cut_short), observed, now);
         }
+        self.approve(desired);
+        self.report_usage(desired, removal, namespaces, now);
+        let going = standing.first().copied();
+        if let Some(namespace) = going {
+            self.delete_namespace(removal, namespace);
+        }
+        if standing.len() > 1 {
+            self.look_again_at = Some(now);
+            return;
+        }
+        self.delete_what_is_in_no_namespace(removal.resource, observed);
+        if removal.termination == Termination::Async {
+            return self.done(desired);
+        }
+        let waiting: Vec<&Namespace> = going.into_iter().chain(leaving).collect();
+        self.wait(removal, &waiting, now);
+    }
+
+    /// Groups, and quotas over several namespaces: the last namespace does not take them along.
+    fn delete_what_is_in_no_namespace(&mut self, resource: Uuid, observed: &Observed) {
+        self.delete_groups(resource, observed);
+        self.prune_cluster_quotas(resource, &DesiredQuotas::new(), observed);
     }
 
     /// What was used up to now: afterwards there is nothing to measure, and Waldur takes no usage of what is terminated.
-    fn report_usage(&mut self, desired: &Desired, removal: &Removal, namespace: &Namespace, now: Timestamp) {
-        let ours = namespace.ownership(removal.resource, &desired.requester) == Ownership::Ours;
-        if !removal.reports_usage || !ours || namespace.terminating {
+    /// Of several namespaces, before the first goes.
+    fn report_usage(
+        &mut self,
+        desired: &Desired,
+        removal: &Removal,
+        namespaces: &[&Namespace],
+        now: Timestamp,
+    ) {
+        let mut ours = namespaces
+            .iter()
+            .map(|namespace| namespace.ownership(removal.resource, &desired.requester) == Ownership::Ours);
+        let begun = namespaces.iter().any(|namespace| namespace.terminating);
+        if !removal.reports_usage || begun || !ours.any(|ours| ours) {
             return;
         }
         let insist = desired.order.is_some_and(|order| {
@@ -150,20 +214,24 @@ impl Plan {
         }
     }
 
-    /// Says what a namespace waits for, in the log and in Waldur, and when to look again.
-    fn wait(&mut self, removal: &Removal, namespace: &Namespace, now: Timestamp) {
-        let blocked = &namespace.blocked_by;
-        if namespace.terminating && !blocked.is_empty() {
-            let (name, blocked) = (&namespace.name, blocked.join("; "));
+    /// Says what namespaces wait for, in the log and in Waldur, and when to look again.
+    fn wait(&mut self, removal: &Removal, namespaces: &[&Namespace], now: Timestamp) {
+        let blocked =
+            namespaces.iter().filter(|namespace| namespace.terminating && !namespace.blocked_by.is_empty());
+        let blocked: Vec<&Namespace> = blocked.copied().collect();
+        for Namespace { name, blocked_by, .. } in &blocked {
+            let blocked = blocked_by.join("; ");
             self.findings
                 .push(Finding::warning(format!("namespace `{name}` is being deleted, but {blocked}")));
         }
-        if namespace.terminating && !blocked.is_empty() && waited(namespace, now) >= HANGS {
-            let since = namespace.terminating_since.map(|since| since.to_string());
-            let state = json!({"namespace": namespace.name, "deleting_since": since, "waits_for": blocked});
+        let hanging = blocked.iter().find(|namespace| waited(namespace, now) >= HANGS);
+        if let Some(Namespace { name, terminating_since, blocked_by, .. }) = hanging {
+            let since = terminating_since.map(|since| since.to_string());
+            let state = json!({"namespace": name, "deleting_since": since, "waits_for": blocked_by});
             self.tell_termination(removal, state);
         }
-        self.look_again_at = now.checked_add(pause_while_terminating(namespace, now)).ok();
+        let pause = namespaces.iter().map(|namespace| pause_while_terminating(namespace, now)).min();
+        self.look_again_at = now.checked_add(pause.unwrap_or(FIRST_LOOK)).ok();
     }
 
     fn tell_termination(&mut self, removal: &Removal, state: Value) {
@@ -175,52 +243,73 @@ impl Plan {
     }
 
     /// Takes access and quota away and leaves everything else, so that a Restore order can bring it back. The marks
-    /// come first: they say what a later look has to finish.
+    /// come first: they say what a later look has to finish. What was never handed over is deleted.
     fn lock(
         &mut self,
         desired: &Desired,
         removal: &Removal,
-        namespace: &Namespace,
+        (namespaces, cut_short): (&[&Namespace], &[&Namespace]),
         observed: &Observed,
         now: Timestamp,
     ) {
-        let running = match removal.stop_workloads {
+        let running = |namespace: &Namespace| match removal.stop_workloads {
             true => Running::of(true, namespace),
             // Those that a pause has stopped stay so.
             false => Running::AsTheyAre,
         };
-        if running.changes() && observed.workloads.is_none() {
-            self.look_into = Some(LookInto::Workloads(namespace.name.clone()));
-            return;
+        for namespace in namespaces {
+            if running(namespace).changes() && observed.within(&namespace.name).workloads.is_none() {
+                self.look_into = Some(LookInto::Workloads(namespace.name.clone()));
+                return;
+            }
         }
         self.approve(desired);
-        self.report_usage(desired, removal, namespace, now);
-        let before = desired.order.filter(|order| !order.pending).and_then(|_| deadline_before(namespace));
+        self.report_usage(desired, removal, namespaces, now);
+        if let Some(namespace) = cut_short.first() {
+            self.delete_namespace(removal, namespace);
+        }
+        let begun = desired.order.is_some_and(|order| !order.pending);
+        let before = namespaces.iter().filter(|_| begun).filter_map(|namespace| deadline_before(namespace));
         let until = match removal.termination {
             Termination::Grace(grace) => {
                 let deadline = lifecycle::deadline(now, observed, grace);
-                Some(before.map_or(deadline, |before| before.min(deadline)))
+                Some(before.min().map_or(deadline, |before| before.min(deadline)))
             }
             Termination::Wait | Termination::Async | Termination::Keep => None,
         };
-        let marks = locked(running, namespace, now, until);
-        let target = Target { name: namespace.name.clone(), uid: Some(namespace.uid.clone()) };
-        self.mark((&target, removal.resource), Some(namespace), marks);
-        let place = (&target, removal.resource);
-        self.apply_quotas(place, (&observed.quotas, &BTreeMap::new()), &Expect::Absent, &removal.quotas);
-        for (name, binding) in &observed.bindings {
-            self.actions.push(Action::DeleteRoleBinding {
-                namespace: namespace.name.clone(),
-                resource: removal.resource,
-                name: name.clone(),
-                uid: binding.uid.clone(),
-            });
+        let resource = removal.resource;
+        let several = has_several(&removal.environments, observed);
+        for namespace in namespaces {
+            let marks = locked(running(namespace), namespace, now, until);
+            self.mark((&target(namespace), resource), Some(namespace), marks);
         }
-        self.delete_groups(removal.resource, observed);
-        self.change_workloads(running, (&target, removal.resource), observed);
+        if several {
+            self.apply_cluster_quotas(resource, &removal.quotas, observed);
+        }
+        for namespace in namespaces {
+            let (target, seen) = (target(namespace), observed.within(&namespace.name));
+            if !several {
+                let place = (QuotaPlace::Namespace(&target), resource);
+                self.apply_quotas(place, (&seen.quotas, &BTreeMap::new()), &Expect::Absent, &removal.quotas);
+            }
+            for (name, binding) in &seen.bindings {
+                self.actions.push(Action::DeleteRoleBinding {
+                    namespace: namespace.name.clone(),
+                    resource,
+                    name: name.clone(),
+                    uid: binding.uid.clone(),
+                });
+            }
+        }
+        self.delete_groups(resource, observed);
+        for namespace in namespaces {
+            let seen = observed.within(&namespace.name);
+            self.change_workloads(running(namespace), (&target(namespace), resource), seen);
+        }
+        let name = namespaces.last().map(|namespace| namespace.name.as_str());
         let state = match until {
-            Some(deadline) => json!({"namespace": namespace.name, "deleted_after": deadline}),
-            None => json!({"namespace": namespace.name, "kept": true}),
+            Some(deadline) => json!({"namespace": name, "deleted_after": deadline}),
+            None => json!({"namespace": name, "kept": true}),
         };
         self.tell_termination(removal, state);
         self.done(desired);
@@ -229,41 +318,81 @@ impl Plan {
     /// A project of a resource that was terminated before: deleted when its time has come, and not by a clock that
     /// jumped. Without a deadline it is kept.
     pub(super) fn for_left(&mut self, removal: &Removal, observed: &Observed, now: Timestamp) {
-        let Some(namespace) = observed.primary(&removal.backend_id) else {
-            return;
-        };
-        let name = &namespace.name;
-        if names::check_namespace(name).is_err() {
+        if observed.owned.is_empty() {
+            // The last deletion was not followed by this one.
+            return self.prune_cluster_quotas(removal.resource, &DesiredQuotas::new(), observed);
+        }
+        let all = in_order(removal, observed, Vec::new());
+        let due: Vec<&Namespace> =
+            all.iter().copied().filter(|namespace| self.is_due(namespace, observed, now)).collect();
+        if due.is_empty() {
             return;
         }
+        let mut standing = due.iter().filter(|namespace| !namespace.terminating);
+        if let Some(namespace) = standing.next() {
+            self.delete_namespace(removal, namespace);
+        }
+        if standing.next().is_some() {
+            self.look_again_at = Some(now);
+            return;
+        }
+        if all.iter().all(|namespace| due.contains(namespace)) {
+            self.delete_what_is_in_no_namespace(removal.resource, observed);
+        }
+        self.wait(removal, &due, now);
+    }
+
+    /// Whether the time of a namespace has come, or it is going away already.
+    fn is_due(&mut self, namespace: &Namespace, observed: &Observed, now: Timestamp) -> bool {
+        let name = &namespace.name;
+        if names::check_namespace(name).is_err() {
+            return false;
+        }
         let deadline = match lifecycle::time_mark(namespace, DELETE_AFTER) {
-            Ok(None) => return,
+            Ok(None) => return false,
             Ok(Some(deadline)) => deadline,
             Err(text) => {
-                return self.findings.push(Finding::error(format!(
+                self.findings.push(Finding::error(format!(
                     "namespace `{name}` of a terminated resource is not deleted: its annotation `{DELETE_AFTER}` is \
                      no time (`{}`); correct it, or delete the namespace",
                     names::clipped(&names::one_line(&text), 80)
                 )));
+                return false;
             }
         };
         if namespace.terminating || lifecycle::has_passed(deadline, now, observed) {
-            self.delete_namespace(removal, namespace);
-            self.delete_groups(removal.resource, observed);
-            self.wait(removal, namespace, now);
-        } else if let Some(server) = observed.server_time.filter(|_| deadline <= now) {
+            return true;
+        }
+        if let Some(server) = observed.server_time.filter(|_| deadline <= now) {
             self.findings.push(Finding::error(format!(
                 "namespace `{name}` is not deleted: by this machine's clock ({now}) its time has come, by the cluster's \
                  ({server}) it has not; correct the clock that is wrong"
             )));
         }
+        false
     }
 
     fn nothing_left(&mut self, desired: &Desired, removal: &Removal, observed: &Observed) {
         self.approve(desired);
-        self.delete_groups(removal.resource, observed);
+        self.delete_what_is_in_no_namespace(removal.resource, observed);
         self.done(desired);
     }
+}
+
+/// All namespaces of a resource, the one that Waldur knows last: as long as it is there, so is what it says.
+fn in_order<'a>(
+    removal: &Removal,
+    observed: &'a Observed,
+    cut_short: Vec<&'a Namespace>,
+) -> Vec<&'a Namespace> {
+    let mut all: Vec<&Namespace> = observed.owned.iter().chain(cut_short).collect();
+    let primary = observed.primary(&removal.backend_id).map(|namespace| namespace.name.as_str());
+    all.sort_by_key(|namespace| primary == Some(namespace.name.as_str()));
+    all
+}
+
+fn target(namespace: &Namespace) -> Target {
+    Target { name: namespace.name.clone(), uid: Some(namespace.uid.clone()) }
 }
 
 /// The deadline that this very order has set before the agent was interrupted. One that is on a project whose order

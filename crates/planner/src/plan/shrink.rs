@@ -4,20 +4,21 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::Plan;
 use super::marks::Held;
+use super::places::Places;
+use super::{LookInto, Plan};
 use crate::amount::Amount;
 use crate::desired::{OVERUSE, Project};
 use crate::finding::Finding;
 use crate::names;
-use crate::observed::{Namespace, Observed};
+use crate::observed::Observed;
 use crate::quota::{self, Hard};
 
 /// Why a quota is not simply written.
 #[derive(Debug)]
 pub(super) enum Unfit {
-    /// What is in use has to be known first.
-    Unknown,
+    /// This has to be looked into first.
+    Unknown(LookInto),
     /// The order asks for less than what is in use.
     Refused(String),
 }
@@ -29,14 +30,17 @@ pub(super) enum Unfit {
 pub(super) fn check(
     project: &Project,
     held: &Held,
-    namespace: &Namespace,
+    places: &Places<'_>,
     observed: &Observed,
 ) -> Result<Option<Map<String, Value>>, Unfit> {
-    if held.is_held {
-        return Ok(None);
-    }
+    let quotas = match places.first().namespace {
+        _ if held.is_held => return Ok(None),
+        _ if places.several => &observed.cluster_quotas,
+        Some(_) => &observed.quotas,
+        None => return Ok(None),
+    };
     let nothing = Hard::new();
-    let hard_of = |name: &str| observed.quotas.get(name).map_or(&nothing, |quota| &quota.value.hard);
+    let hard_of = |name: &str| quotas.get(name).map_or(&nothing, |quota| &quota.value.hard);
     let before = |(name, key): &Place| hard_of(name).get(key).copied();
     let after: BTreeMap<Place, Amount> = held
         .quotas(project)
@@ -52,7 +56,9 @@ pub(super) fn check(
         return Ok(None);
     }
     let Some(used) = &observed.used else {
-        return Err(Unfit::Unknown);
+        let what =
+            if places.several { LookInto::UsedTogether } else { LookInto::Used(places.primary.clone()) };
+        return Err(Unfit::Unknown(what));
     };
     let used = |(name, key): &Place| used.get(name)?.get(key).copied();
     let over: BTreeMap<&Place, (Amount, Amount)> = after
@@ -67,7 +73,7 @@ pub(super) fn check(
     });
     let refused: Vec<String> = refused.collect();
     if !refused.is_empty() {
-        let name = &namespace.name;
+        let name = &places.primary;
         return Err(Unfit::Refused(format!(
             "the new limits are below what is in use in `{name}`, and nothing was changed: {}; free it first",
             refused.join("; ")

@@ -12,15 +12,24 @@ use crate::finding::Finding;
 use crate::observed::{Observed, Owned, RoleBinding};
 use crate::subjects::{fits_user_object, group_name};
 
-/// Where access is given.
+/// What access is given to.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place<'a> {
+pub(super) struct Granting<'a> {
     pub(super) resource: Uuid,
+    /// The namespace that groups are named after: they are the same for all namespaces of the resource.
+    pub(super) primary: &'a str,
+    /// Users are in groups of ours.
+    pub(super) grouped: bool,
+}
+
+/// One namespace, and who is to have which role there.
+#[derive(Debug)]
+pub(super) struct Room<'a> {
     pub(super) target: &'a Target,
     /// The namespace is made by this plan.
     pub(super) fresh: bool,
-    /// Users are in groups of ours.
-    pub(super) grouped: bool,
+    pub(super) wanted: Bindings,
+    pub(super) seen: &'a Observed,
 }
 
 /// Who is where.
@@ -28,15 +37,18 @@ pub(super) struct Place<'a> {
 struct Layout<'a> {
     /// By name.
     groups: BTreeMap<String, BTreeSet<Subject>>,
-    /// By ClusterRole.
-    bindings: BTreeMap<&'a str, BTreeSet<Subject>>,
+    /// By namespace and ClusterRole.
+    bindings: BTreeMap<(&'a str, &'a str), BTreeSet<Subject>>,
 }
 
 /// What holds subjects.
 enum Holder<'a> {
     Group,
     Binding {
+        target: &'a Target,
         role: &'a str,
+        /// What is expected where there is none.
+        nothing: Expect,
         /// Somebody made our binding anew with another role; a role cannot be changed (Kubernetes: roleRef is
         /// immutable).
         wrong_role: bool,
@@ -45,6 +57,7 @@ enum Holder<'a> {
 
 /// What there is and what there should be, by object.
 struct Change<'a> {
+    resource: Uuid,
     holder: Holder<'a>,
     name: String,
     uid: Option<String>,
@@ -53,9 +66,10 @@ struct Change<'a> {
 }
 
 impl<'a> Change<'a> {
-    fn group(name: String, users: BTreeSet<Subject>, observed: &Observed) -> Self {
+    fn group(resource: Uuid, name: String, users: BTreeSet<Subject>, observed: &Observed) -> Self {
         let known = observed.groups.get(&name);
         Self {
+            resource,
             holder: Holder::Group,
             uid: known.map(|owned| owned.uid.clone()),
             before: known.into_iter().flat_map(|owned| &owned.value).cloned().map(Subject::User).collect(),
@@ -64,18 +78,21 @@ impl<'a> Change<'a> {
         }
     }
 
-    fn binding(
-        role: &'a str,
-        after: BTreeSet<Subject>,
-        known: &BTreeMap<String, Owned<RoleBinding>>,
-        taken: Option<&BTreeMap<String, Owned<RoleBinding>>>,
-    ) -> Self {
+    fn binding(resource: Uuid, room: &'a Room<'_>, role: &'a str, after: BTreeSet<Subject>) -> Self {
         let name = access::binding_name(role);
-        let known = known.get(&name);
+        let known = room.bindings().get(&name);
         // One without our labels counts as empty, so that it is written whatever it holds.
-        let taken = taken.and_then(|taken| taken.get(&name));
+        let survey = room.seen.survey.as_ref().filter(|_| !room.fresh);
+        let taken = survey.and_then(|survey| survey.bindings.get(&name));
+        let holder = Holder::Binding {
+            target: room.target,
+            role,
+            nothing: room.nothing_there(),
+            wrong_role: known.is_some_and(|owned| owned.value.role != role),
+        };
         Self {
-            holder: Holder::Binding { role, wrong_role: known.is_some_and(|owned| owned.value.role != role) },
+            resource,
+            holder,
             uid: known.or(taken).map(|owned| owned.uid.clone()),
             before: known.map(|owned| owned.value.subjects.clone()).unwrap_or_default(),
             after,
@@ -91,10 +108,10 @@ impl<'a> Change<'a> {
         self.before.difference(&self.after)
     }
 
-    fn apply(&self, place: Place<'_>, subjects: &BTreeSet<Subject>) -> Action {
+    fn apply(&self, subjects: &BTreeSet<Subject>) -> Action {
         let uid = self.uid.clone().map(Expect::Uid);
-        let (resource, name) = (place.resource, self.name.clone());
-        match self.holder {
+        let (resource, name) = (self.resource, self.name.clone());
+        match &self.holder {
             Holder::Group => {
                 let users = subjects.iter().filter_map(|subject| match subject {
                     Subject::User(name) => Some(name.clone()),
@@ -104,67 +121,100 @@ impl<'a> Change<'a> {
                 let expect = uid.unwrap_or(Expect::Absent);
                 Action::ApplyGroup { resource, expect, name, users: users.collect() }
             }
-            Holder::Binding { role, wrong_role } => Action::ApplyRoleBinding {
-                target: place.target.clone(),
+            Holder::Binding { target, role, nothing, wrong_role } => Action::ApplyRoleBinding {
+                target: (*target).clone(),
                 resource,
-                expect: uid.filter(|_| !wrong_role).unwrap_or_else(|| place.nothing_there()),
+                expect: uid.filter(|_| !wrong_role).unwrap_or_else(|| nothing.clone()),
                 name,
-                role: role.to_owned(),
+                role: (*role).to_owned(),
                 subjects: subjects.clone(),
             },
         }
     }
+
+    /// Whether it is this object of this namespace; groups are in none.
+    fn is(&self, namespace: Option<&str>, name: &str) -> bool {
+        let place = match &self.holder {
+            Holder::Group => None,
+            Holder::Binding { target, .. } => Some(target.name.as_str()),
+        };
+        self.name == name && place == namespace
+    }
 }
 
-impl Place<'_> {
+/// Nothing is in a namespace that is being made.
+static NO_BINDINGS: BTreeMap<String, Owned<RoleBinding>> = BTreeMap::new();
+/// See [`NO_BINDINGS`].
+static NO_ACCOUNTS: BTreeMap<String, String> = BTreeMap::new();
+
+impl Room<'_> {
     fn nothing_there(&self) -> Expect {
         if self.fresh { Expect::Fresh } else { Expect::Absent }
     }
 
-    fn delete_binding(&self, name: &str, uid: &str) -> Action {
-        let (namespace, name, uid) = (self.target.name.clone(), name.to_owned(), uid.to_owned());
-        Action::DeleteRoleBinding { namespace, resource: self.resource, name, uid }
+    fn bindings(&self) -> &BTreeMap<String, Owned<RoleBinding>> {
+        if self.fresh { &NO_BINDINGS } else { &self.seen.bindings }
+    }
+
+    fn accounts(&self) -> &BTreeMap<String, String> {
+        if self.fresh { &NO_ACCOUNTS } else { &self.seen.service_accounts }
     }
 }
 
 impl Plan {
     /// Plans the objects that give these subjects their roles.
-    pub(super) fn write_subjects(&mut self, place: Place<'_>, mut wanted: Bindings, observed: &Observed) {
-        let nothing = Observed::default();
-        let inside = if place.fresh { &nothing } else { observed };
-        let accounts = self.make_service_accounts(place, &mut wanted, inside, observed);
-        let layout = self.laid_out(place, &wanted, observed);
-        let groups = layout.groups.into_iter().map(|(name, users)| Change::group(name, users, observed));
-        let taken = inside.survey.as_ref().map(|survey| &survey.bindings);
-        let bindings = layout
-            .bindings
-            .into_iter()
-            .map(|(role, subjects)| Change::binding(role, subjects, &inside.bindings, taken));
+    pub(super) fn write_subjects(
+        &mut self,
+        granting: Granting<'_>,
+        mut rooms: Vec<Room<'_>>,
+        observed: &Observed,
+    ) {
+        let resource = granting.resource;
+        let mut unwanted = Vec::new();
+        for room in &mut rooms {
+            let accounts = self.make_service_accounts(resource, room, observed);
+            let gone = room.accounts().iter().filter(|(name, _)| !accounts.contains(*name));
+            unwanted.extend(gone.map(|(name, uid)| Action::DeleteServiceAccount {
+                namespace: room.target.name.clone(),
+                resource,
+                name: name.clone(),
+                uid: uid.clone(),
+            }));
+        }
+        let mut layout = Layout::default();
+        for room in &rooms {
+            self.lay_out(granting, room, observed, &mut layout);
+        }
+        let by_name: BTreeMap<&str, &Room<'_>> =
+            rooms.iter().map(|room| (room.target.name.as_str(), room)).collect();
+        let groups =
+            layout.groups.into_iter().map(|(name, users)| Change::group(resource, name, users, observed));
+        let bindings = layout.bindings.into_iter().map(|((namespace, role), subjects)| {
+            Change::binding(resource, by_name[namespace], role, subjects)
+        });
         let changes: Vec<Change<'_>> = groups.chain(bindings).collect();
-        self.name_left_groups(place, &changes, observed);
-        self.write_changes(place, &changes);
+        self.name_left_groups(granting, &changes, observed);
+        self.write_changes(&changes);
 
-        let (groups, bindings): (Vec<_>, Vec<_>) =
-            changes.iter().partition(|change| matches!(change.holder, Holder::Group));
-        let kept = |changes: &[&Change<'_>], name: &String| changes.iter().any(|change| change.name == *name);
-        let superfluous = inside.bindings.iter().filter(|(name, _)| !kept(&bindings, name));
-        self.actions.extend(superfluous.map(|(name, owned)| place.delete_binding(name, &owned.uid)));
-        let groups = observed.groups.iter().filter(|(name, _)| !kept(&groups, name));
-        self.actions.extend(groups.map(|(name, owned)| delete_group(place.resource, name, &owned.uid)));
-        let gone = inside.service_accounts.iter().filter(|(name, _)| !accounts.contains(*name));
-        self.actions.extend(gone.map(|(name, uid)| Action::DeleteServiceAccount {
-            namespace: place.target.name.clone(),
-            resource: place.resource,
-            name: name.clone(),
-            uid: uid.clone(),
-        }));
+        let kept =
+            |namespace: Option<&str>, name: &String| changes.iter().any(|change| change.is(namespace, name));
+        for room in &rooms {
+            let namespace = room.target.name.as_str();
+            let superfluous = room.bindings().iter().filter(|(name, _)| !kept(Some(namespace), name));
+            let deleted =
+                superfluous.map(|(name, owned)| delete_binding(resource, namespace, name, &owned.uid));
+            self.actions.extend(deleted);
+        }
+        let groups = observed.groups.iter().filter(|(name, _)| !kept(None, name));
+        self.actions.extend(groups.map(|(name, owned)| delete_group(resource, name, &owned.uid)));
+        self.actions.append(&mut unwanted);
     }
 
     /// Groups that this agent has made, and does not look after any more: their rights went with `subjects.kind`.
-    fn name_left_groups(&mut self, place: Place<'_>, changes: &[Change<'_>], observed: &Observed) {
+    fn name_left_groups(&mut self, granting: Granting<'_>, changes: &[Change<'_>], observed: &Observed) {
         for change in changes {
-            let Holder::Binding { role, .. } = change.holder else { continue };
-            let name = group_name(&place.target.name, role);
+            let Holder::Binding { role, .. } = &change.holder else { continue };
+            let name = group_name(granting.primary, role);
             let is_left = change.removed().any(|subject| *subject == Subject::Group(name.clone()));
             if is_left && !observed.groups.contains_key(&name) {
                 self.findings.push(Finding::warning(format!(
@@ -175,35 +225,35 @@ impl Plan {
         }
     }
 
-    /// Service accounts come before the bindings that name them; one that cannot be ours is not bound.
+    /// Service accounts come before the bindings that name them; one that cannot be ours is not bound. Returns the names
+    /// of those that are wanted.
     fn make_service_accounts(
         &mut self,
-        place: Place<'_>,
-        wanted: &mut Bindings,
-        inside: &Observed,
+        resource: Uuid,
+        room: &mut Room<'_>,
         observed: &Observed,
     ) -> BTreeSet<String> {
         for (subject, reason) in &observed.refused {
             let mut found = false;
             if let Subject::ServiceAccount(name) = subject {
-                wanted.values_mut().for_each(|subjects| found |= subjects.remove(subject));
+                room.wanted.values_mut().for_each(|subjects| found |= subjects.remove(subject));
                 if found {
                     let message = format!("service account `{name}` has no access: {reason}");
                     self.findings.push(Finding::warning(message));
                 }
             }
         }
-        wanted.retain(|_, subjects| !subjects.is_empty());
-        let names = wanted.values().flatten().filter_map(|subject| match subject {
+        room.wanted.retain(|_, subjects| !subjects.is_empty());
+        let names = room.wanted.values().flatten().filter_map(|subject| match subject {
             Subject::ServiceAccount(name) => Some(name.clone()),
             Subject::User(_) | Subject::Group(_) => None,
         });
         let names: BTreeSet<String> = names.collect();
-        for name in names.iter().filter(|name| !inside.service_accounts.contains_key(*name)) {
+        for name in names.iter().filter(|name| !room.accounts().contains_key(*name)) {
             self.actions.push(Action::ApplyServiceAccount {
-                target: place.target.clone(),
-                resource: place.resource,
-                expect: place.nothing_there(),
+                target: room.target.clone(),
+                resource,
+                expect: room.nothing_there(),
                 name: name.clone(),
             });
         }
@@ -212,18 +262,26 @@ impl Plan {
 
     /// Who is in which group and who is in which binding. Users whom a group may not hold are bound themselves, as
     /// are all of a group that cannot be ours.
-    fn laid_out<'a>(&mut self, place: Place<'_>, wanted: &'a Bindings, observed: &Observed) -> Layout<'a> {
-        let mut layout = Layout::default();
-        for (role, subjects) in wanted {
-            let name = group_name(&place.target.name, role);
+    fn lay_out<'a>(
+        &mut self,
+        granting: Granting<'_>,
+        room: &'a Room<'_>,
+        observed: &Observed,
+        layout: &mut Layout<'a>,
+    ) {
+        for (role, subjects) in &room.wanted {
+            let name = group_name(granting.primary, role);
             let group = Subject::Group(name.clone());
-            let refused = observed.refused.get(&group).filter(|_| place.grouped);
+            let refused = observed.refused.get(&group).filter(|_| granting.grouped);
             if let Some(reason) = refused {
-                let message =
-                    format!("group `{name}` cannot be kept, its users are bound themselves: {reason}");
-                self.findings.push(Finding::warning(message));
+                let finding = Finding::warning(format!(
+                    "group `{name}` cannot be kept, its users are bound themselves: {reason}"
+                ));
+                if !self.findings.contains(&finding) {
+                    self.findings.push(finding);
+                }
             }
-            let by_group = place.grouped && refused.is_none();
+            let by_group = granting.grouped && refused.is_none();
             let fits = |subject: &&Subject| {
                 by_group && matches!(subject, Subject::User(user) if fits_user_object(user))
             };
@@ -231,21 +289,22 @@ impl Plan {
                 subjects.iter().cloned().partition(|subject| fits(&subject));
             if !users.is_empty() {
                 others.insert(group);
-                layout.groups.insert(name, users);
+                layout.groups.entry(name).or_default().extend(users);
             }
-            layout.bindings.insert(role.as_str(), others);
+            layout.bindings.insert((room.target.name.as_str(), role.as_str()), others);
         }
-        layout
     }
 
     /// First everybody gets what is new to them, then what they no longer have is taken.
-    fn write_changes(&mut self, place: Place<'_>, changes: &[Change<'_>]) {
+    fn write_changes(&mut self, changes: &[Change<'_>]) {
         let moved: BTreeSet<&Subject> = changes.iter().flat_map(Change::added).collect();
         let mut later = Vec::new();
         for change in changes {
-            if let (Holder::Binding { wrong_role: true, .. }, Some(uid)) = (&change.holder, &change.uid) {
-                self.actions.push(place.delete_binding(&change.name, uid));
-                self.actions.push(change.apply(place, &change.after));
+            if let (Holder::Binding { target, wrong_role: true, .. }, Some(uid)) =
+                (&change.holder, &change.uid)
+            {
+                self.actions.push(delete_binding(change.resource, &target.name, &change.name, uid));
+                self.actions.push(change.apply(&change.after));
                 continue;
             }
             let (adds, removes) = (change.added().next().is_some(), change.removed().next().is_some());
@@ -253,11 +312,11 @@ impl Plan {
             match (adds, removes) {
                 (true, true) if moves => {
                     let union = change.after.union(&change.before).cloned().collect();
-                    self.actions.push(change.apply(place, &union));
-                    later.push(change.apply(place, &change.after));
+                    self.actions.push(change.apply(&union));
+                    later.push(change.apply(&change.after));
                 }
-                (true, _) => self.actions.push(change.apply(place, &change.after)),
-                (false, true) => later.push(change.apply(place, &change.after)),
+                (true, _) => self.actions.push(change.apply(&change.after)),
+                (false, true) => later.push(change.apply(&change.after)),
                 (false, false) => {}
             }
         }
@@ -273,4 +332,9 @@ impl Plan {
 
 fn delete_group(resource: Uuid, name: &str, uid: &str) -> Action {
     Action::DeleteGroup { resource, name: name.to_owned(), uid: uid.to_owned() }
+}
+
+fn delete_binding(resource: Uuid, namespace: &str, name: &str, uid: &str) -> Action {
+    let (namespace, name, uid) = (namespace.to_owned(), name.to_owned(), uid.to_owned());
+    Action::DeleteRoleBinding { namespace, resource, name, uid }
 }

@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Plan;
 use serde_json::Value;
 
-use crate::action::{Action, Expect, Target};
+use super::Plan;
+use super::places::Place;
+use crate::action::{Action, Expect};
 use crate::desired::Project;
 use crate::finding::Finding;
 use crate::names;
-use crate::observed::{Furnished, Namespace, Observed};
+use crate::observed::{Furnished, Namespace};
 use crate::template::{Furnishing, holds};
 
 /// What stands before an object that is made once only in the record on the namespace.
@@ -58,13 +59,8 @@ impl Plan {
     ///
     /// # Errors
     /// Why it cannot be filled in for this project: then nothing of it is changed.
-    pub(super) fn furnish(
-        &mut self,
-        project: &Project,
-        target: &Target,
-        namespace: Option<&Namespace>,
-        observed: &Observed,
-    ) -> Result<(), String> {
+    pub(super) fn furnish(&mut self, project: &Project, place: &Place<'_>) -> Result<(), String> {
+        let Place { namespace, target, seen: observed, .. } = place;
         let none = BTreeMap::new();
         let present = namespace.map_or(&none, |namespace| &namespace.annotations);
         let record = Record::read(present);
@@ -107,7 +103,7 @@ impl Plan {
             });
         }
         if after != record {
-            let (mut annotations, labels) = project.namespace_metadata(present, &target.name);
+            let (mut annotations, labels) = project.namespace_metadata(present, place);
             annotations.remove(names::TEMPLATE_RECORD);
             if after != Record::default() {
                 annotations.insert(names::TEMPLATE_RECORD.to_owned(), after.text());
@@ -147,10 +143,26 @@ impl Project {
     pub(super) fn namespace_metadata(
         &self,
         present: &BTreeMap<String, String>,
-        namespace: &str,
+        place: &Place<'_>,
     ) -> (BTreeMap<String, String>, BTreeMap<String, String>) {
-        let (labels, annotations) = self.template.metadata(&self.values, namespace).unwrap_or_default();
+        let metadata = self.template.metadata(&self.values, &place.target.name);
+        let (mut labels, annotations) = metadata.unwrap_or_default();
         // What says whose the namespace is cannot be overruled.
-        (annotations.into_iter().chain(self.annotations(present)).collect(), labels)
+        let mut annotations: BTreeMap<String, String> =
+            annotations.into_iter().chain(self.annotations(present)).collect();
+        if let Some(environment) = &place.environment {
+            let display_name = self.display_name_of(Some(environment));
+            annotations.insert(names::DISPLAY_NAME.to_owned(), display_name);
+            labels.insert(names::ENVIRONMENT.to_owned(), environment.clone());
+        }
+        (annotations, labels)
+    }
+
+    /// What people see as the name of a namespace of it.
+    pub(super) fn display_name_of(&self, environment: Option<&str>) -> String {
+        match environment {
+            Some(environment) => names::one_line(&format!("{} ({environment})", self.display_name)),
+            None => self.display_name.clone(),
+        }
     }
 }

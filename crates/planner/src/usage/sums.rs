@@ -338,4 +338,19 @@ mod tests {
         assert_eq!(sums.lives_of(life("").resource).count(), 2);
         assert_eq!(sums.total(Uuid::from_u128(8), "cpu"), None);
     }
+
+    #[test]
+    fn namespaces_of_one_resource_at_the_same_time_add_up() {
+        let mut sums = sums();
+        for uid in ["u-1", "u-2"] {
+            let mut of = day(&[("10:00", hour(100, 60))]);
+            let entry = of.remove(&life("u-1")).unwrap();
+            of.insert(life(uid), entry);
+            sums.add(&of);
+        }
+        let resource = life("").resource;
+        assert_eq!(sums.total(resource, "cpu"), Some(Total { total: 200, minutes: 120 }));
+        // Of both, so that half a gap is half of what is missing.
+        assert_eq!(sums.expected(resource), 300);
+    }
 }

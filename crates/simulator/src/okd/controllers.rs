@@ -4,9 +4,10 @@
 
 use serde_json::{Value, json};
 
+use super::cluster_quota;
 use super::kinds::{
-    CONFIG_MAPS, KINDS, Kind, NAMESPACES, PODS, PROJECT_REQUESTS, PROJECTS, QUOTAS, RBAC, ROLE_BINDINGS,
-    SERVICE_ACCOUNTS,
+    CLUSTER_QUOTAS, CONFIG_MAPS, KINDS, Kind, NAMESPACES, PODS, PROJECT_REQUESTS, PROJECTS, QUOTAS, RBAC,
+    ROLE_BINDINGS, SERVICE_ACCOUNTS,
 };
 use super::projects::ORIGIN;
 use super::quota;
@@ -20,6 +21,8 @@ pub(crate) enum Job {
     Furnish(String),
     /// Bring the status of all quotas of a namespace up to date.
     CountQuotas(String),
+    /// Bring the status of a quota over several projects up to date.
+    CountClusterQuota(String),
     /// Bring the pods of a namespace to what their owners want.
     Run(String),
     /// Delete the content of a namespace that terminates.
@@ -32,9 +35,19 @@ pub(crate) enum Job {
 pub(crate) fn jobs(store: &Store, kind: &Kind, namespace: &str, name: &str) -> Vec<Job> {
     if kind == NAMESPACES {
         let deleting = store.get(NAMESPACES, "", name).is_some_and(|stored| stored.deleting);
-        return vec![if deleting { Job::Empty(name.to_owned()) } else { Job::Furnish(name.to_owned()) }];
+        let first = if deleting { Job::Empty(name.to_owned()) } else { Job::Furnish(name.to_owned()) };
+        return [first].into_iter().chain(cluster_quotas_over(store, name)).collect();
+    }
+    if kind == CLUSTER_QUOTAS {
+        // It may let in what it kept out before.
+        let namespaces = cluster_quota::selected(store, name).into_iter();
+        let runs = namespaces.filter(|namespace| workloads::any(store, namespace)).map(Job::Run);
+        return [Job::CountClusterQuota(name.to_owned())].into_iter().chain(runs).collect();
     }
     let mut jobs = Vec::new();
+    if quota::concerns(kind) {
+        jobs.extend(cluster_quotas_over(store, namespace));
+    }
     if quota::concerns(kind) && store.table(QUOTAS).range(Some(namespace), None).next().is_some() {
         jobs.push(Job::CountQuotas(namespace.to_owned()));
     }
@@ -47,6 +60,10 @@ pub(crate) fn jobs(store: &Store, kind: &Kind, namespace: &str, name: &str) -> V
         jobs.push(Job::Run(namespace.to_owned()));
     }
     jobs
+}
+
+fn cluster_quotas_over(store: &Store, namespace: &str) -> impl Iterator<Item = Job> {
+    cluster_quota::over(store, namespace).into_iter().map(Job::CountClusterQuota)
 }
 
 fn stamp(store: &mut Store, now: &str, mut object: Value) -> Value {
@@ -144,6 +161,13 @@ pub(crate) fn count_quotas(store: &mut Store, namespace: &str) {
             quota["status"] = status;
             store.put(QUOTAS, quota);
         }
+    }
+}
+
+/// Brings the status of all quotas over several projects up to date that a change in this namespace concerns.
+pub(crate) fn count_cluster_quotas(store: &mut Store, namespace: &str) {
+    for name in cluster_quota::over(store, namespace) {
+        cluster_quota::count(store, &name);
     }
 }
 

@@ -5,7 +5,7 @@
 use serde_json::{Map, Value, json};
 
 use super::Flavour;
-use super::kinds::{APPS, KINDS, Kind, PROJECT, PROJECT_REQUESTS, PROJECTS, USER, group_version};
+use super::kinds::{APPS, KINDS, Kind, PROJECT, PROJECT_REQUESTS, PROJECTS, QUOTA, USER, group_version};
 
 /// Groups with resources that are only created, never stored.
 const REVIEWS: [(&str, &str, &str, &str); 5] = [
@@ -23,7 +23,7 @@ const REVIEWS: [(&str, &str, &str, &str); 5] = [
 
 /// Whether a group is served at all.
 pub(crate) fn has_group(flavour: Flavour, group: &str) -> bool {
-    flavour == Flavour::OpenShift || !matches!(group, PROJECT | USER | APPS)
+    flavour == Flavour::OpenShift || !matches!(group, PROJECT | USER | APPS | QUOTA)
 }
 
 pub(crate) fn kinds(flavour: Flavour) -> impl Iterator<Item = &'static Kind> {

@@ -63,7 +63,7 @@ const STATUS: u8 = 16;
 type Row =
     (&'static str, &'static str, &'static str, &'static str, &'static str, &'static [&'static str], u8);
 
-const ROWS: [Row; 30] = [
+const ROWS: [Row; 31] = [
     ("", "v1", "namespaces", "namespace", "Namespace", &["ns"], CLUSTER | RETURNS | STATUS),
     ("", "v1", "resourcequotas", "resourcequota", "ResourceQuota", &["quota"], RETURNS | STATUS),
     ("", "v1", "limitranges", "limitrange", "LimitRange", &["limits"], UPSERT),
@@ -103,6 +103,15 @@ const ROWS: [Row; 30] = [
     // Kept apart from the core group's, unlike on a real server, where both show the same objects.
     ("events.k8s.io", "v1", "events", "event", "Event", &[], UPSERT),
     (APPS, "v1", "deploymentconfigs", "deploymentconfig", "DeploymentConfig", &["dc"], GENERATION | STATUS),
+    (
+        QUOTA,
+        "v1",
+        "clusterresourcequotas",
+        "clusterresourcequota",
+        "ClusterResourceQuota",
+        &[],
+        CLUSTER | GENERATION | STATUS,
+    ),
 ];
 
 /// Group of roles and bindings.
@@ -113,6 +122,9 @@ pub(crate) const PROJECT: &str = "project.openshift.io";
 pub(crate) const APPS: &str = "apps.openshift.io";
 /// Group of OpenShift's users.
 pub(crate) const USER: &str = "user.openshift.io";
+
+/// Group of OpenShift's quotas over several namespaces.
+pub(crate) const QUOTA: &str = "quota.openshift.io";
 
 /// All resources; the order is that of the constants below.
 pub(crate) static KINDS: [Kind; ROWS.len()] = table();
@@ -141,6 +153,7 @@ pub(crate) const GROUPS: &Kind = &KINDS[24];
 pub(crate) const IDENTITIES: &Kind = &KINDS[25];
 pub(crate) const USER_IDENTITY_MAPPINGS: &Kind = &KINDS[26];
 pub(crate) const DEPLOYMENT_CONFIGS: &Kind = &KINDS[29];
+pub(crate) const CLUSTER_QUOTAS: &Kind = &KINDS[30];
 
 const fn table() -> [Kind; ROWS.len()] {
     let mut kinds = [const { row(0) }; ROWS.len()];

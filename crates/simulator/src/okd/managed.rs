@@ -51,6 +51,10 @@ fn list_type(kind: &Kind, path: &[String]) -> List {
 fn is_atomic(kind: &Kind, path: &[String]) -> bool {
     match path.last().and_then(|step| step.strip_prefix("f:")) {
         Some("roleRef") => true,
+        // A label selector is one thing (Kubernetes: meta/v1).
+        Some("labels") if kind.group == super::kinds::QUOTA => {
+            path.len() > 1 && path[path.len() - 2] == "f:selector"
+        }
         Some("selector") => kind.group == "apps" || kind.group == "batch",
         Some("involvedObject" | "podSelector" | "nodeSelector" | "scopeSelector") => true,
         _ => false,

@@ -7,6 +7,7 @@
 
 mod admin;
 mod answer;
+mod cluster_quota;
 mod controllers;
 mod discovery;
 mod http;
@@ -205,7 +206,11 @@ impl Okd {
     fn after(&self, job: Job, delay: Duration) {
         let delay = match job {
             Job::Finish(_) => self.inner.options.termination_delay,
-            Job::Furnish(_) | Job::CountQuotas(_) | Job::Run(_) | Job::Empty(_) => delay,
+            Job::Furnish(_)
+            | Job::CountQuotas(_)
+            | Job::CountClusterQuota(_)
+            | Job::Run(_)
+            | Job::Empty(_) => delay,
         };
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) if !delay.is_zero() => {
@@ -232,10 +237,13 @@ impl Okd {
                 controllers::furnish(&mut self.lock().store, &namespace, openshift, &now);
             }
             Job::CountQuotas(namespace) => controllers::count_quotas(&mut self.lock().store, &namespace),
+            Job::CountClusterQuota(name) => cluster_quota::count(&mut self.lock().store, &name),
             Job::Run(namespace) => {
                 let ran = workloads::run(&mut self.lock().store, &namespace, &now);
                 if ran {
-                    controllers::count_quotas(&mut self.lock().store, &namespace);
+                    let store = &mut self.lock().store;
+                    controllers::count_quotas(store, &namespace);
+                    controllers::count_cluster_quotas(store, &namespace);
                 }
             }
             Job::Empty(namespace) => {
@@ -246,6 +254,7 @@ impl Okd {
                 let mut state = self.lock();
                 let down = state.aggregated_down && openshift;
                 controllers::finish(&mut state.store, &namespace, down, &now);
+                controllers::count_cluster_quotas(&mut state.store, &namespace);
             }
         }
     }

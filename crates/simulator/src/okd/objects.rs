@@ -11,7 +11,7 @@ use super::managed::{self, Author};
 use super::rbac::{self, User};
 use super::status::{ApiError, Cause, Result};
 use super::store::{Key, Store, Stored};
-use super::{patch, quota, validate};
+use super::{cluster_quota, patch, quota, validate};
 
 /// What to do with members that a resource does not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -191,6 +191,7 @@ fn insert(
     quota::apply_limit_ranges(store, &namespace, kind, &mut object)?;
     if quota::concerns(kind) {
         quota::admit(store, &namespace, kind, &object)?;
+        cluster_quota::admit(store, &namespace, kind, &object)?;
     }
     writer.warnings.extend(validate::warnings(kind, &object));
     own(&mut object, writer);

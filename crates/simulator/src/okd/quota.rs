@@ -13,9 +13,9 @@ use super::status::{ApiError, Result};
 use super::store::Store;
 
 /// Amounts by quota key.
-type Amounts = BTreeMap<String, Quantity>;
+pub(super) type Amounts = BTreeMap<String, Quantity>;
 
-fn add(amounts: &mut Amounts, key: &str, quantity: &Quantity) {
+pub(super) fn add(amounts: &mut Amounts, key: &str, quantity: &Quantity) {
     let sum = match amounts.get(key) {
         Some(so_far) => {
             Quantity::from_nano(so_far.nano().saturating_add(quantity.nano()), so_far_form(so_far, quantity))
@@ -79,7 +79,7 @@ fn containers(pod: &Value, amounts: &mut Amounts) {
     }
 }
 
-fn quantity(value: &Value) -> Option<Quantity> {
+pub(super) fn quantity(value: &Value) -> Option<Quantity> {
     value.as_str().and_then(Quantity::parse)
 }
 
@@ -207,47 +207,57 @@ fn within(
 /// # Errors
 /// 403 `exceeded quota` or `failed quota … must specify`.
 pub(crate) fn admit(store: &Store, namespace: &str, kind: &Kind, object: &Value) -> Result<()> {
-    let name = object["metadata"]["name"].as_str().unwrap_or_default();
-    let asked = charge(kind, object);
     for stored in store.table(QUOTAS).range(Some(namespace), None) {
         let quota = stored.value();
         // As on the real server, a quota counts from when its controller has seen it.
         let Some(hard) = quota["status"]["hard"].as_object() else { continue };
-        if !scopes::matches(&quota["spec"], kind, object) {
-            continue;
-        }
-        if kind == PODS {
-            unspecified(&stored.key.name, hard, object, name)?;
-        }
-        let concerned: Vec<&String> = hard.keys().filter(|key| asked.contains_key(*key)).collect();
-        if concerned.is_empty() {
-            continue;
-        }
-        let used = used(store, namespace, &quota["spec"], hard);
-        let over: Vec<&String> = concerned
-            .into_iter()
-            .filter(|key| {
-                let nano = |value: &Value| quantity(value).map_or(0, |quantity| quantity.nano());
-                let asks = asked[*key].nano();
-                asks > 0 && nano(&used[*key]).saturating_add(asks) > nano(&hard[*key])
-            })
-            .collect();
-        if !over.is_empty() {
-            let list = |amount: &dyn Fn(&String) -> String| {
-                over.iter().map(|key| format!("{key}={}", amount(key))).collect::<Vec<_>>().join(",")
-            };
-            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-            let why = format!(
-                "exceeded quota: {}, requested: {}, used: {}, limited: {}",
-                stored.key.name,
-                list(&|key| asked[key].canonical()),
-                list(&|key| text(&used[key])),
-                list(&|key| text(&hard[key])),
-            );
-            return Err(ApiError::forbidden(kind.group, kind.plural, name, &why));
+        if scopes::matches(&quota["spec"], kind, object) {
+            fits((kind, object), &stored.key.name, hard, || used(store, namespace, &quota["spec"], hard))?;
         }
     }
     Ok(())
+}
+
+/// Refuses a new object that a quota, whose `status.hard` this is, has no room for.
+///
+/// # Errors
+/// 403 `exceeded quota` or `failed quota … must specify`.
+pub(super) fn fits(
+    (kind, object): (&Kind, &Value),
+    quota: &str,
+    hard: &Map<String, Value>,
+    used: impl FnOnce() -> Map<String, Value>,
+) -> Result<()> {
+    let name = object["metadata"]["name"].as_str().unwrap_or_default();
+    let asked = charge(kind, object);
+    if kind == PODS {
+        unspecified(quota, hard, object, name)?;
+    }
+    let concerned: Vec<&String> = hard.keys().filter(|key| asked.contains_key(*key)).collect();
+    if concerned.is_empty() {
+        return Ok(());
+    }
+    let used = used();
+    let nano = |value: &Value| quantity(value).map_or(0, |quantity| quantity.nano());
+    let is_over = |key: &&String| {
+        let asks = asked[*key].nano();
+        asks > 0 && nano(&used[*key]).saturating_add(asks) > nano(&hard[*key])
+    };
+    let over: Vec<&String> = concerned.into_iter().filter(is_over).collect();
+    if over.is_empty() {
+        return Ok(());
+    }
+    let list = |amount: &dyn Fn(&String) -> String| {
+        over.iter().map(|key| format!("{key}={}", amount(key))).collect::<Vec<_>>().join(",")
+    };
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let why = format!(
+        "exceeded quota: {quota}, requested: {}, used: {}, limited: {}",
+        list(&|key| asked[key].canonical()),
+        list(&|key| text(&used[key])),
+        list(&|key| text(&hard[key])),
+    );
+    Err(ApiError::forbidden(kind.group, kind.plural, name, &why))
 }
 
 fn unspecified(quota: &str, hard: &Map<String, Value>, pod: &Value, name: &str) -> Result<()> {

@@ -192,7 +192,7 @@ pub fn documented_agent_rules() -> Value {
 }
 
 /// [`documented_agent_rules`] and what the agent's further features need: `watch`, limit ranges, `bind` on
-/// `view`, `edit` and `admin`, and stopping workloads.
+/// `view`, `edit` and `admin`, stopping workloads, and quotas over several projects.
 #[must_use]
 pub fn extended_agent_rules() -> Value {
     let all = "get list watch create update patch delete";
@@ -204,6 +204,7 @@ pub fn extended_agent_rules() -> Value {
         rule(&("apps", "deployments statefulsets replicasets", "list patch")),
         rule(&("batch", "jobs cronjobs", "list patch")),
         rule(&("apps.openshift.io", "deploymentconfigs", "list patch")),
+        rule(&("quota.openshift.io", "clusterresourcequotas", all)),
         {
             "apiGroups": ["rbac.authorization.k8s.io"], "resources": ["clusterroles"], "verbs": ["bind"],
             "resourceNames": ["view", "edit", "admin"],

@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::kinds::{
-    CLAIMS, CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, Kind, LIMIT_RANGES, PODS, QUOTAS, RBAC, ROLE_BINDINGS,
-    ROLES,
+    CLAIMS, CLUSTER_QUOTAS, CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, Kind, LIMIT_RANGES, PODS, QUOTAS, RBAC,
+    ROLE_BINDINGS, ROLES,
 };
 use super::names::{metadata_faults, name_faults};
 use super::quantity::{MALFORMED, Quantity};
@@ -17,9 +17,12 @@ use super::status::{ApiError, Cause, Result};
 /// The members that a resource has at its top, besides `kind`, `apiVersion` and `metadata`; `None` if any are taken.
 fn known_members(kind: &Kind) -> Option<&'static [&'static str]> {
     match kind.plural {
-        "namespaces" | "resourcequotas" | "persistentvolumeclaims" | "pods" | "projects" => {
-            Some(&["spec", "status"])
-        }
+        "namespaces"
+        | "resourcequotas"
+        | "persistentvolumeclaims"
+        | "pods"
+        | "projects"
+        | "clusterresourcequotas" => Some(&["spec", "status"]),
         "limitranges" | "leases" | "networkpolicies" => Some(&["spec"]),
         "rolebindings" | "clusterrolebindings" => Some(&["roleRef", "subjects"]),
         "roles" => Some(&["rules"]),
@@ -247,8 +250,10 @@ pub(crate) fn validate(kind: &Kind, object: &Value, old: Option<&Value>) -> Resu
     let mut causes = if old.is_none() { name_faults(kind, name) } else { Vec::new() };
     causes.extend(metadata_faults(&object["metadata"]));
     if kind == QUOTAS {
-        quota_faults(object, &mut causes);
+        quota_faults(object, "spec", &mut causes);
         super::scopes::faults(object, old, &mut causes);
+    } else if kind == CLUSTER_QUOTAS {
+        cluster_quota_faults(object, &mut causes);
     } else if kind == ROLE_BINDINGS || kind == CLUSTER_ROLE_BINDINGS {
         binding_faults(object, old, &mut causes);
     } else if kind == PODS {
@@ -313,10 +318,22 @@ const WHOLE: [&str; 9] = [
     "services.loadbalancers",
 ];
 
-fn quota_faults(object: &Value, causes: &mut Vec<Cause>) {
-    let hard = object["spec"]["hard"].as_object();
+/// OpenShift: a quota that selects by nothing would be for every project.
+fn cluster_quota_faults(object: &Value, causes: &mut Vec<Cause>) {
+    let selector = &object["spec"]["selector"];
+    let selects = |by: &str| selector[by].as_object().is_some_and(|map| !map.is_empty());
+    if !selects("labels") && !selects("annotations") {
+        causes.push(Cause::required("spec.selector", "must restrict the selected projects"));
+    }
+    quota_faults(&object["spec"], "spec.quota", causes);
+}
+
+/// `path` is where the quota's spec is, and its last part its name in `object`.
+fn quota_faults(object: &Value, path: &str, causes: &mut Vec<Cause>) {
+    let spec = &object[path.rsplit('.').next().unwrap_or(path)];
+    let hard = spec["hard"].as_object();
     for (resource, value) in hard.into_iter().flatten() {
-        let field = format!("spec.hard[{resource}]");
+        let field = format!("{path}.hard[{resource}]");
         let shown = json!(resource);
         if !resource.contains('/')
             && !STANDARD_QUOTA.contains(&resource.as_str())

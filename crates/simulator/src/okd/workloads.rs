@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::kinds::{DEPLOYMENT_CONFIGS, DEPLOYMENTS, JOBS, Kind, PODS, REPLICA_SETS, STATEFUL_SETS};
 use super::store::{Key, Store};
-use super::{quota, validate};
+use super::{cluster_quota, quota, validate};
 
 /// Whether a change of an object of this kind may make pods come or go.
 pub(crate) fn concerns(kind: &Kind) -> bool {
@@ -119,7 +119,8 @@ fn pods(store: &mut Store, (kind, owner_kind): (&Kind, &str), owner: &Value, now
         });
         let admitted = validate::normalise(PODS, &mut pod)
             .and_then(|()| quota::apply_limit_ranges(store, namespace, PODS, &mut pod))
-            .and_then(|()| quota::admit(store, namespace, PODS, &pod));
+            .and_then(|()| quota::admit(store, namespace, PODS, &pod))
+            .and_then(|()| cluster_quota::admit(store, namespace, PODS, &pod));
         if admitted.is_err() {
             return;
         }

@@ -15,6 +15,7 @@ mod broker;
 mod broker_feed;
 mod okd_access;
 mod okd_apply;
+mod okd_cluster_quotas;
 mod okd_delete;
 mod okd_projects;
 mod okd_quotas;

@@ -75,6 +75,7 @@ pub(super) fn naming(view: &View<'_>, context: &mut Context<'_, '_>) -> Naming {
         allocation_prefix: view.text_or_empty("allocation_prefix").to_ascii_lowercase(),
         customer_prefix: view.text_or_empty("customer_prefix"),
         project_prefix: view.text_or_empty("project_prefix"),
+        environments: environments(view, context),
     };
     let (place, path) = (view.place("allocation_prefix"), view.path("allocation_prefix"));
     let whole = format!("{}{}", naming.namespace_prefix, naming.allocation_prefix);
@@ -96,6 +97,19 @@ pub(super) fn naming(view: &View<'_>, context: &mut Context<'_, '_>) -> Naming {
         context.findings.error(place, &path, message, "choose another prefix");
     }
     naming
+}
+
+/// What the names of a resource's namespaces end with.
+fn environments(view: &View<'_>, context: &mut Context<'_, '_>) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for (name, place, path) in view.texts("namespaces") {
+        if names.contains(&name) {
+            let message = format!("`{name}` is named twice");
+            context.findings.error(place, &path, message, "each namespace needs a name of its own");
+        }
+        names.push(name);
+    }
+    names
 }
 
 pub(super) fn roles(view: &View<'_>, context: &mut Context<'_, '_>) -> RoleTable {

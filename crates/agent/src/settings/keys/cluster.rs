@@ -69,6 +69,13 @@ pub(crate) const BACKEND_SETTINGS: &[Key] = &[
         .default("waldur-"),
     Key::new("allocation_prefix", Kind::Prefix, "Between namespace_prefix and the slug of the resource.")
         .default("alloc-"),
+    Key::new(
+        "namespaces",
+        Kind::List(&Kind::Ending),
+        "The namespaces of each resource, where it is to have several: what their names end with. All are under one quota \
+         (OpenShift's ClusterResourceQuota) and have the same members; Waldur knows the first by name.",
+    )
+    .example("[dev, stage, prod]"),
     Key::new("customer_prefix", Kind::Text, "Before the slug of the organization, in an annotation.")
         .default("org-"),
     Key::new("project_prefix", Kind::Text, "Before the slug of the project, in an annotation.")

@@ -54,6 +54,8 @@ pub(crate) enum Kind {
     TimeZone,
     /// Beginning of namespace names.
     Prefix,
+    /// End of namespace names.
+    Ending,
     /// A ClusterRole; null for no access.
     ClusterRole,
     /// A mapping with these keys.

@@ -1,7 +1,7 @@
 //! What the settings hold for what the file says.
 
 use super::super::{AccountingType, ExactDecimal, HeldQuota, LimitPeriod, RestoreTo, Severity};
-use super::{OFFERING, check, loaded, with, with_backend, with_components, with_offering};
+use super::{OFFERING, check, check_short, loaded, with, with_backend, with_components, with_offering};
 
 /// The quota targets of a component as `key ratio unit static`.
 fn check_quota(component: &str, expected: &[&str]) {
@@ -150,4 +150,26 @@ fn the_limit_range_is_on_by_default_and_can_be_switched_off() {
     assert!(!range(&with_backend("limit_range: {enabled: no}")).enabled);
     let changed = range(&with_backend("limit_range: {default: {cpu: '1', nvidia.com/gpu: 1}}"));
     assert_eq!((changed.default.len(), changed.default[0].1.as_str()), (2, "1"));
+}
+
+#[test]
+fn several_namespaces_have_short_names_of_their_own() {
+    let text = with_backend("namespaces: [dev, stage, prod-2]\n");
+    assert_eq!(loaded(&text).settings.offerings[0].naming.environments, ["dev", "stage", "prod-2"]);
+    let hint = "(at most 20 lower-case letters, digits and `-`, with a letter or digit at both ends)";
+    check_short(
+        &with_backend("namespaces: [Dev, -x, dev, dev, aaaaaaaaaaaaaaaaaaaaa]\n"),
+        &[
+            &format!(
+                "11: backend_settings.namespaces[0]: expected the end of a namespace name, found `Dev` {hint}"
+            ),
+            &format!(
+                "11: backend_settings.namespaces[1]: expected the end of a namespace name, found `-x` {hint}"
+            ),
+            "11: backend_settings.namespaces[3]: `dev` is named twice (each namespace needs a name of its own)",
+            &format!(
+                "11: backend_settings.namespaces[4]: expected the end of a namespace name, found `aaaaaaaaaaaaaaaaaaaaa` {hint}"
+            ),
+        ],
+    );
 }

@@ -51,8 +51,8 @@ pub(super) fn policy() -> Policy {
         naming: Naming::default(),
         template: Default::default(),
         lifecycle: LifecyclePolicy { paused: each(0), downscaled: each(1), ..LifecyclePolicy::default() },
-        reports_usage: false,
         quotas: [(names::QUOTA.to_owned(), QuotaPolicy::default())].into(),
+        reports_usage: false,
         components: components.into_iter().map(|(name, component)| (name.to_owned(), component)).collect(),
         limit_range: Some(LimitRangePolicy {
             default: BTreeMap::from([

@@ -4,6 +4,7 @@ mod access;
 mod adoption;
 mod facts;
 mod lifecycle;
+mod places;
 mod properties;
 mod quotas;
 mod scenarios;

@@ -115,6 +115,8 @@ pub(super) struct World {
     pub(super) facts: Facts,
     pub(super) cluster: BTreeMap<String, Project>,
     pub(super) groups: BTreeMap<String, Group>,
+    /// Our quotas over several namespaces.
+    pub(super) cluster_quotas: BTreeMap<String, Owned<Quota>>,
     /// `provider:username`.
     pub(super) identities: BTreeSet<String>,
     refused: BTreeMap<Subject, String>,
@@ -143,6 +145,7 @@ impl World {
             },
             cluster: BTreeMap::new(),
             groups: BTreeMap::new(),
+            cluster_quotas: BTreeMap::new(),
             identities: BTreeSet::new(),
             refused: BTreeMap::new(),
             now: Self::START,
@@ -204,13 +207,17 @@ impl World {
             let named = self.cluster.get(&self.resource().backend_id);
             observed.survey = named.map(|project| project.left.clone());
         }
+        observed.cluster_quotas = self.cluster_quotas.clone();
         let primary = observed.primary(&self.resource().backend_id).map(|namespace| namespace.name.clone());
-        if let Some(project) = primary.and_then(|name| self.cluster.get(&name)) {
-            observed.quotas = project.quotas.clone();
-            observed.limit_range = project.limit_range.clone();
-            observed.bindings = project.bindings.clone();
-            observed.furnished = project.furnished.clone();
-            observed.service_accounts = project.service_accounts.clone();
+        observed.place = primary;
+        for name in observed.owned.iter().map(|namespace| namespace.name.clone()).collect::<Vec<_>>() {
+            let project = &self.cluster[&name];
+            let seen = observed.within_mut(&name);
+            seen.quotas = project.quotas.clone();
+            seen.limit_range = project.limit_range.clone();
+            seen.bindings = project.bindings.clone();
+            seen.furnished = project.furnished.clone();
+            seen.service_accounts = project.service_accounts.clone();
         }
         observed
     }
@@ -218,20 +225,37 @@ impl World {
     /// Looks and plans, with the lookups that the plan asks for.
     pub(super) fn plan(&mut self) -> Plan {
         let desired = desired::desired(&self.policy, &Self::offering(), &self.facts, self.now);
-        let (mut used, mut workloads) = (None, None);
-        for _ in 0..6 {
-            let observed = Observed { used: used.clone(), workloads: workloads.clone(), ..self.observed() };
+        let (mut used, mut workloads) = (None, BTreeMap::<String, Workloads>::new());
+        for _ in 0..20 {
+            let mut observed = Observed { used: used.clone(), ..self.observed() };
+            for (name, workloads) in &workloads {
+                observed.within_mut(name).workloads = Some(workloads.clone());
+            }
             let plan = plan(&desired, &observed, self.now);
             match (&plan.look_up, &plan.look_into) {
                 (Some(name), _) => self.look_up(&name.clone()),
                 (None, Some(LookInto::Used(name))) => used = Some(self.cluster[name].used.clone()),
+                (None, Some(LookInto::UsedTogether)) => used = Some(self.used_together()),
                 (None, Some(LookInto::Workloads(name))) => {
-                    workloads = Some(self.cluster[name].workloads.clone());
+                    workloads.insert(name.clone(), self.cluster[name].workloads.clone());
                 }
                 (None, None) => return plan,
             }
         }
         panic!("the plan keeps asking for names")
+    }
+
+    fn used_together(&self) -> Hards {
+        let mut sum = Hards::new();
+        for project in self.cluster.values() {
+            for (quota, used) in &project.used {
+                for (key, value) in used {
+                    let total = sum.entry(quota.clone()).or_default().entry(key.clone()).or_default();
+                    *total = total.plus(*value).unwrap();
+                }
+            }
+        }
+        sum
     }
 
     fn look_up(&mut self, name: &str) {
@@ -242,7 +266,7 @@ impl World {
     /// Runs until there is nothing to do and nothing to wait for; returns all that was done.
     pub(super) fn run(&mut self) -> Vec<Action> {
         let mut done = Vec::new();
-        for _ in 0..12 {
+        for _ in 0..20 {
             self.looked_up.retain(|name, _| self.refused_requests && !name.is_empty());
             let plan = self.plan();
             self.findings.extend(plan.findings);
@@ -364,6 +388,19 @@ impl World {
                 let removed = self.cluster.get_mut(namespace).unwrap().quotas.remove(name);
                 assert_eq!(removed.map(|quota| quota.uid).as_ref(), Some(uid));
             }
+            Action::ApplyClusterQuota { resource, expect, name, value, .. } => {
+                assert_eq!(*resource, RESOURCE);
+                let known = self.cluster_quotas.get(name);
+                check_expectation(expect, known.map(|quota| quota.uid.as_str()));
+                if let Some(known) = known {
+                    assert_eq!(known.value.scopes, value.scopes, "scopes cannot be changed");
+                }
+                self.cluster_quotas.insert(name.clone(), Owned::new(format!("uid-{name}"), value.clone()));
+            }
+            Action::DeleteClusterQuota { name, uid, .. } => {
+                let removed = self.cluster_quotas.remove(name);
+                assert_eq!(removed.map(|quota| quota.uid).as_ref(), Some(uid));
+            }
             Action::ApplyLimitRange { target, expect, value, .. } => {
                 let project = self.target(target);
                 let taken = project.left.limit_range.take();
@@ -444,6 +481,12 @@ impl World {
     }
 
     fn release(&mut self, kind: OwnedKind, namespace: &str, name: &str) {
+        if kind == OwnedKind::ClusterQuota {
+            let (quota, resource) = names::of_cluster_quota(name).unwrap();
+            assert_eq!(resource, RESOURCE);
+            self.cluster_quotas.remove(quota).unwrap();
+            return;
+        }
         let place = if kind == OwnedKind::Namespace { name } else { namespace };
         let project = self.cluster.get_mut(place).unwrap();
         match kind {
@@ -457,7 +500,9 @@ impl World {
                 let binding = project.bindings.remove(name).unwrap();
                 project.left.bindings.insert(name.to_owned(), binding);
             }
-            OwnedKind::Group | OwnedKind::ServiceAccount => panic!("not in this world: {name}"),
+            OwnedKind::Group | OwnedKind::ServiceAccount | OwnedKind::ClusterQuota => {
+                panic!("not in this world: {name}")
+            }
         }
     }
 
