@@ -195,6 +195,11 @@ async fn stage(binaries: &Binaries, folder: &Path, arguments: &Arguments) -> Res
             |kind| json!({"type": kind, "name": kind, "measured_unit": "hours", "billing_type": "usage"}),
         ),
     );
+    // Projects that the simulators make themselves would be new: they are made here, a day ago, and found by their labels.
+    let resources = seed.pointer_mut("/resources").and_then(Value::as_array_mut);
+    for resource in resources.context("the seed has no resources")? {
+        resource["backend_id"] = json!("");
+    }
     let file = folder.join("seed.json");
     std::fs::write(&file, seed.to_string()).context("cannot describe the site")?;
     let file = file.to_str().context("the target directory's name is not UTF-8")?;
