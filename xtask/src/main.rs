@@ -7,6 +7,7 @@
 #![expect(clippy::print_stderr, reason = "a command-line tool talks to its user")]
 
 mod bench;
+mod compare;
 mod demo;
 mod generate;
 mod install;
@@ -35,6 +36,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Measure the agent against the simulators: seconds, requests, memory
     Bench(bench::Arguments),
+    /// Compare this agent with the published Python agent: seconds, requests, memory, size, and what is true afterwards
+    Compare(compare::Arguments),
     /// Check everything: format, lints, documents, dependencies, all tests
     Test(test::Arguments),
     /// Write the files that are made from the binaries: configuration schema and example, CLI reference
@@ -55,6 +58,7 @@ fn run(command: &Command) -> Result<()> {
     match command {
         Command::Demo(arguments) => demo::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
+        Command::Compare(arguments) => compare::run(arguments),
         Command::Test(arguments) => test::run(arguments),
         Command::Generate => generate::write(),
     }
