@@ -77,6 +77,26 @@ impl Waldur {
         Ok(permissions)
     }
 
+    /// Who owns which organization, of all that there are; `None` where the token's user is shown its own roles only,
+    /// or the server has no such list. It does not have usernames.
+    pub(crate) async fn owner_roles(&self) -> Result<Option<Vec<dto::OwnerRole>>, ApiError> {
+        let me = Call::get("/api/users/me/").fields(&dto::Sight::FIELDS);
+        if !self.http.json::<dto::Sight>(me).await?.sees_all_roles() {
+            return Ok(None);
+        }
+        let call =
+            Call::get("/api/user-permissions/").query("scope_type", "customer").query("role_name", OWNER);
+        match self.http.list::<dto::OwnerRole>(call).await {
+            Ok(mut roles) => {
+                // The server's filter takes any name that holds this one.
+                roles.retain(|role| role.role_name == OWNER);
+                Ok(Some(roles))
+            }
+            Err(error) if error.unknown_path => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Accounts of users in an offering, also of those whom the provider has locked out: a team shows their names.
     pub(crate) async fn offering_users(&self, offering: Uuid) -> Result<Vec<dto::OfferingUser>, ApiError> {
         let call = Call::get("/api/marketplace-offering-users/")
