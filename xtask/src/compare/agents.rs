@@ -14,6 +14,10 @@ use crate::site::{self, Binaries, Mode, Place, Server};
 /// bound to a ClusterRole `root`, which no cluster has; with the second, projects are named as its documentation says.
 pub(super) const BEST_SETTINGS: [&str; 2] = ["default_account: edit", "allocation_prefix: waldur-alloc-"];
 
+/// Everything that the configuration file switches on, whatever a process is started for: who keeps members gives them access
+/// when a project is made.
+const MODES: [Mode; 3] = [Mode::OrderProcess, Mode::MembershipSync, Mode::Report];
+
 /// Minutes between two passes of the Python agent: never, since each of its passes is the first of a process.
 const NEVER: &str = "1440";
 
@@ -115,11 +119,11 @@ impl Agent {
     ) -> Result<Server> {
         match &self.kind {
             Kind::Ours => {
-                let configuration = site::write_configuration(folder, place, mode)?;
+                let configuration = site::write_configuration_for(folder, place, &MODES, &[])?;
                 site::start_agent(binaries, folder, &configuration, mode, period)
             }
             Kind::Python { program, .. } => {
-                let configuration = site::write_configuration_with(folder, place, mode, &BEST_SETTINGS)?;
+                let configuration = site::write_configuration_for(folder, place, &MODES, &BEST_SETTINGS)?;
                 let arguments =
                     ["-m".as_ref(), mode.name().as_ref(), "-c".as_ref(), configuration.as_os_str()];
                 let variables = [(mode.period_variable(), NEVER.to_owned())];

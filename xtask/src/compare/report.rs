@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use comfy_table::{CellAlignment, Table, presets};
 
 use super::agents::BEST_SETTINGS;
-use super::figures::{Figures, JUDGED_MS, PYTHON, Target};
+use super::figures::{Figures, JUDGED_MS, Target};
 use super::work::{MEMBERS, Measured, PROJECTS, Task};
 use crate::process::program;
 
@@ -226,18 +226,19 @@ fn versions(
 fn how(figures: &Figures) -> String {
     let (orders, resources) = (figures.sizes.orders, figures.sizes.resources);
     let settings = BEST_SETTINGS.map(|setting| format!("  {setting}\n")).concat();
-    let python = figures.agents.get(PYTHON).map_or("", |facts| facts.name.as_str());
     format!(
         "
 ## How
 
 Each agent works alone, on simulated servers that were started for it as a process of their own, always with the same people,
 projects and resources. Each request takes the named milliseconds on each side, besides the simulator's own time. The
-configuration file is the same, in the Python agent's form. All agents have the same rights on the cluster, `bind` on ClusterRoles among them.
+configuration file is the same, in the Python agent's form. All agents have the same rights: on the cluster those that
+`cargo xtask demo` gives, `bind` on ClusterRoles among them, in Waldur those of staff. The pre-release is run at {JUDGED_MS} ms alone.
 
 * **Orders**: {PROJECTS} projects of {MEMBERS} members, each with one resource already. {orders} Create orders wait when the agent
-  starts (`-m order_process`), then {orders} Terminate orders for what was made. An empty project takes five seconds to go away.
-  Counted is from the first request to the end of the last order.
+  starts (`-m order_process`), then {orders} Terminate orders for what was made. Counted is from the first request to the end of
+  the last order. An empty project takes five seconds to go away: this agent ends a Terminate order when it is gone, the
+  Python agent when it has asked for that.
 * **Passes**: {resources} resources in as many projects of {MEMBERS} members each (`-m membership_sync`). In each project on the cluster a
   pod and a volume are in use. The first pass gives everybody access; then one in which nothing changed; then one after
   a member has left.
@@ -267,8 +268,7 @@ Waldur and the cluster themselves are asked. *Quotas as bought*: `waldur-quota` 
 were when it was bought, with twice of CPU and memory as limits. *Roles as documented*: owners of the organization have `admin`, managers
 of the project `edit`, members `view`, by any role binding, and nobody else has any. *Limits in Waldur untouched*: still what was
 bought. *Usage as on the cluster*: what the quota counts as used, in the components' units; one pod in ten asks for `512M` of memory, the others for
-`512Mi`. A piece of work with wrong results is not done, however little time it took: {python} is quick to finish
-Create orders for which it makes no quota.
+`512Mi`. Work whose result is wrong is marked so below; its seconds are those of work that was not done.
 "
     )
 }

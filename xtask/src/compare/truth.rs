@@ -164,25 +164,16 @@ pub(super) async fn after_terminate(stage: &Stage, made: &[Ordered], within: Dur
         let state = state(&ordered.uuid).unwrap_or_else(|| "Terminated".to_owned());
         (state != "Terminated").then(|| format!("resource {} is {state}", ordered.name))
     });
-    let at_once = namespaces(&stage.cluster).await?;
     let deadline = Instant::now() + within;
-    let mut last = at_once.clone();
-    while made.iter().any(|ordered| last.contains(&ordered.backend_id)) && Instant::now() < deadline {
+    let mut there = namespaces(&stage.cluster).await?;
+    while made.iter().any(|ordered| there.contains(&ordered.backend_id)) && Instant::now() < deadline {
         tokio::time::sleep(LOOK_EVERY).await;
-        last = namespaces(&stage.cluster).await?;
+        there = namespaces(&stage.cluster).await?;
     }
-    let there = |names: &BTreeSet<String>, ordered: &Ordered, what: &str| {
-        names.contains(&ordered.backend_id).then(|| format!("{} {what}", ordered.backend_id))
-    };
-    Ok(vec![
-        Check::of(AFTER, "Orders done", done),
-        Check::of(
-            AFTER,
-            "Projects gone when Waldur says so",
-            made.iter().map(|ordered| there(&at_once, ordered, "is still being deleted")),
-        ),
-        Check::of(AFTER, "Projects gone", made.iter().map(|ordered| there(&last, ordered, "is still there"))),
-    ])
+    let gone = made.iter().map(|ordered| {
+        there.contains(&ordered.backend_id).then(|| format!("{} is still there", ordered.backend_id))
+    });
+    Ok(vec![Check::of(AFTER, "Orders done", done), Check::of(AFTER, "Projects gone", gone)])
 }
 
 /// After two passes over members.

@@ -200,29 +200,30 @@ pub(crate) fn start_agent(
 /// # Errors
 /// A file that cannot be written.
 pub(crate) fn write_configuration(folder: &Path, place: &Place, mode: Mode) -> Result<PathBuf> {
-    write_configuration_with(folder, place, mode, &[])
+    write_configuration_for(folder, place, &[mode], &[])
 }
 
-/// The same with more `backend_settings`, each a key with its value.
+/// The same for several modes, with more `backend_settings`, each a key with its value.
 ///
 /// # Errors
 /// As [`write_configuration`].
-pub(crate) fn write_configuration_with(
+pub(crate) fn write_configuration_for(
     folder: &Path,
     place: &Place,
-    mode: Mode,
+    modes: &[Mode],
     settings: &[&str],
 ) -> Result<PathBuf> {
     let path = folder.join("waldur-site-agent-config.yaml");
-    let text = configuration(place, mode, settings);
+    let text = configuration(place, modes, settings);
     fs::write(&path, text).with_context(|| format!("cannot write `{}`", path.display()))?;
     Ok(path)
 }
 
-fn configuration(place: &Place, mode: Mode, settings: &[&str]) -> String {
+fn configuration(place: &Place, modes: &[Mode], settings: &[&str]) -> String {
     let settings: String = settings.iter().map(|setting| format!("\n      {setting}")).collect();
     let Place { waldur_url, waldur_agent_token, offering_uuid, okd_url, okd_token, .. } = place;
-    let (ca_file, keys) = (place.ca_file.display(), mode.keys(place).join("\n    "));
+    let (ca_file, keys) = (place.ca_file.display(), modes.iter().flat_map(|mode| mode.keys(place)));
+    let keys = keys.collect::<Vec<_>>().join("\n    ");
     format!(
         r#"offerings:
   - name: OKD projects
