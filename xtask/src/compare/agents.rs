@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::install;
 use crate::process::program;
@@ -26,7 +26,7 @@ const FURNITURE: [&str; 5] =
     ["pip", "setuptools", "pkg_resources", "_distutils_hack", "distutils-precedence.pth"];
 
 /// What is known of an agent before it runs.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub(super) struct Facts {
     pub(super) name: String,
     /// Which interpreter it needs; empty for none.
@@ -71,12 +71,12 @@ impl Agent {
         Self::in_python(&install::python_agent()?, false)
     }
 
-    /// The newest pre-release, installed if need be; none if there is no release newer than the published one.
+    /// The newest pre-release, installed if need be.
     ///
     /// # Errors
-    /// It cannot be installed.
-    pub(super) fn python_pre_release() -> Result<Option<Self>> {
-        Self::in_python(&install::python_agent_pre_release()?, true).map(Some)
+    /// There is none that is newer than the published one, or it cannot be installed.
+    pub(super) fn python_pre_release() -> Result<Self> {
+        Self::in_python(&install::python_agent_pre_release()?, true)
     }
 
     /// The agent of a virtual environment.

@@ -1,6 +1,7 @@
 //! What the measurements come to: ratios, targets, and how much is wrong.
 
-use serde::Serialize;
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::agents::Facts;
@@ -31,7 +32,7 @@ const LEAST: [Least; 5] = [
 const MOST_START_MS: f64 = 50.0;
 
 /// One agent at one latency.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct Side {
     /// Index among the agents.
     pub(super) agent: usize,
@@ -61,10 +62,12 @@ pub(super) struct Target {
 }
 
 /// Everything that was measured.
-#[derive(Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct Figures {
     pub(super) sizes: Sizes,
     pub(super) agents: Vec<Facts>,
+    /// Why the pre-release was left out, if it was to be run.
+    pub(super) absent: Option<String>,
     pub(super) sides: Vec<Side>,
 }
 
@@ -80,8 +83,39 @@ impl Measured {
 }
 
 impl Figures {
-    pub(super) const fn new(sizes: Sizes, agents: Vec<Facts>, sides: Vec<Side>) -> Self {
-        Self { sizes, agents, sides }
+    /// Those of several runs as if they were of one, in the order of latencies.
+    ///
+    /// # Errors
+    /// They are not of the same agents and the same work, or one has measured what another has.
+    pub(super) fn join(runs: Vec<Self>) -> Result<Self> {
+        let mut runs = runs.into_iter();
+        let mut all = runs.next().context("nothing to join")?;
+        for run in runs {
+            ensure!(run.sizes == all.sizes, "the runs did different amounts of work");
+            // One may have left out the pre-release.
+            let common = run.agents.len().min(all.agents.len());
+            ensure!(run.agents[..common] == all.agents[..common], "the runs are of different agents");
+            for side in &run.sides {
+                let twice = all.side(side.agent, side.latency_ms).is_some();
+                ensure!(!twice, "two of the runs are at {} ms", side.latency_ms);
+            }
+            if run.agents.len() > all.agents.len() {
+                all.agents = run.agents;
+            }
+            all.absent = all.absent.or(run.absent);
+            all.sides.extend(run.sides);
+        }
+        all.sides.sort_by_key(|side| (side.latency_ms, side.agent));
+        Ok(all)
+    }
+
+    /// What a run has printed for machines.
+    ///
+    /// # Errors
+    /// It is something else.
+    pub(super) fn read(json: &str) -> Result<Self> {
+        let mut printed: Value = serde_json::from_str(json).context("no JSON")?;
+        serde_json::from_value(printed["measured"].take()).context("not what a comparison prints")
     }
 
     pub(super) fn side(&self, agent: usize, latency_ms: u64) -> Option<&Measured> {
@@ -154,25 +188,13 @@ impl Figures {
         let wrong: serde_json::Map<String, Value> = (0..self.agents.len())
             .filter_map(|agent| Some((key(agent).to_owned(), json!(self.side(agent, latency_ms)?.wrong()))))
             .collect();
-        let runs = self.sides.iter().map(
-            |side| json!({"agent": key(side.agent), "latency_ms": side.latency_ms, "figures": side.measured}),
-        );
-        let agents: serde_json::Map<String, Value> = self
-            .agents
-            .iter()
-            .enumerate()
-            .map(|(agent, facts)| (key(agent).to_owned(), json!(facts)))
-            .collect();
         json!({
             "latency_ms": latency_ms,
-            "orders": self.sizes.orders,
-            "resources": self.sizes.resources,
             "ratios": self.ratios(PYTHON, latency_ms),
             "wrong": wrong,
             "targets": self.targets(),
             "targets_reached": self.missed().map(|missed| missed.is_empty()),
-            "agents": agents,
-            "runs": runs.collect::<Vec<_>>(),
+            "measured": self,
         })
     }
 }
@@ -199,8 +221,13 @@ pub(super) mod tests {
             okd_requests: 2 * requests,
         };
         let example = (wrong > 0).then(|| "shop has no quota".to_owned());
-        let check =
-            Check { name: "Quotas as bought", after: "Create orders", right: 100 - wrong, wrong, example };
+        let check = Check {
+            name: "Quotas as bought".to_owned(),
+            after: "Create orders".to_owned(),
+            right: 100 - wrong,
+            wrong,
+            example,
+        };
         Measured {
             start_seconds,
             peak_rss_mb: 20.0 * (1.0 + seconds.floor()),
@@ -220,7 +247,7 @@ pub(super) mod tests {
             [side(OURS, measured(0.1, 10, *start, 0)), side(PYTHON, measured(10.0, 1000, 2.0, 100))]
         });
         let agents = vec![facts("This agent 0.1.0", 10_000_000), facts("Python agent 1.0.7", 200_000_000)];
-        Figures::new(Sizes::FULL, agents, sides.collect())
+        Figures { sizes: Sizes::FULL, agents, absent: None, sides: sides.collect() }
     }
 
     #[test]
@@ -259,7 +286,29 @@ pub(super) mod tests {
         assert_eq!(json["wrong"], json!({"this_agent": 0, "python_agent": 100}));
         assert_eq!((&json["latency_ms"], &json["targets_reached"]), (&json!(5), &json!(true)));
         assert!(json["ratios"]["orders"].as_f64() > Some(99.0));
+        let again = Figures::read(&json.to_string()).unwrap();
+        assert_eq!(again.json(), json);
         let without = figures(&[0.02]).json();
         assert_eq!((&without["latency_ms"], &without["targets_reached"]), (&json!(0), &Value::Null));
+    }
+
+    #[test]
+    fn runs_are_joined_if_they_are_of_the_same_agents_and_work() {
+        let whole = figures(&[0.02, 0.02, 0.02]);
+        let only = |latency_ms| {
+            let mut part = whole.clone();
+            part.sides.retain(|side| side.latency_ms == latency_ms);
+            part
+        };
+        let joined = Figures::join(vec![only(20), only(0), only(5)]).unwrap();
+        assert_eq!(joined.json(), whole.json());
+        let error = |other| Figures::join(vec![only(0), other]).unwrap_err().to_string();
+        assert_eq!(error(only(0)), "two of the runs are at 0 ms");
+        let mut newer = only(5);
+        newer.agents[OURS].installed_bytes += 1;
+        assert_eq!(error(newer), "the runs are of different agents");
+        let mut less = only(5);
+        less.sizes.orders = 10;
+        assert_eq!(error(less), "the runs did different amounts of work");
     }
 }

@@ -12,6 +12,7 @@ mod work;
 
 use std::fs;
 use std::io::Write as _;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 
@@ -46,18 +47,24 @@ pub(crate) struct Arguments {
     /// Fail if a target is missed at 5 ms
     #[arg(long)]
     check: bool,
+    /// Measure nothing, and take what runs of some of the latencies have printed with `--json`: all of it takes a quarter
+    /// of an hour, for which few machines are idle
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    join: Vec<PathBuf>,
 }
 
 impl Arguments {
     const fn sizes(&self) -> Sizes {
         Sizes { orders: self.orders, resources: self.resources }
     }
+}
 
-    /// Less than all of it is for trying things out; the document holds whole comparisons only.
-    fn is_whole(&self) -> bool {
-        let all = [0, JUDGED_MS, 20].iter().all(|latency| self.latency_ms.contains(latency));
-        all && self.sizes() == Sizes::FULL && !self.no_pre_release
-    }
+/// Less than all of it is for trying things out; the document holds whole comparisons only.
+fn is_whole(figures: &Figures) -> bool {
+    let latencies = [0, JUDGED_MS, 20];
+    let all = latencies.iter().all(|latency| (0..2).all(|agent| figures.side(agent, *latency).is_some()));
+    let pre_release = figures.absent.is_some() || figures.side(2, JUDGED_MS).is_some();
+    all && pre_release && figures.sizes == Sizes::FULL
 }
 
 /// Compares, prints the figures and writes the document.
@@ -65,25 +72,15 @@ impl Arguments {
 /// # Errors
 /// Something could not be installed, be started or come to its end; with `--check`, a target that is missed.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    // The same packages as for the benchmarks: others would be compiled with other features, and so anew.
-    let binaries = Binaries::build(Profile::Release, &[env!("CARGO_PKG_NAME")])?;
-    let ours = Agent::ours(&binaries)?;
-    let python = Agent::python()?;
-    let pre_release = if arguments.no_pre_release { Ok(None) } else { Agent::python_pre_release() };
-    let absent = pre_release.as_ref().err().map(|error| format!("{error:#}"));
-    let mut agents = vec![ours, python];
-    agents.extend(pre_release.ok().flatten());
-    let sides = site::run_until_stopped(measure(&binaries, &agents, arguments))?;
-    let figures = Figures::new(arguments.sizes(), agents.iter().map(Agent::facts).collect(), sides);
+    let figures = if arguments.join.is_empty() { compare(arguments)? } else { join(&arguments.join)? };
     let printed = if arguments.json {
         format!("{}\n", serde_json::to_string_pretty(&figures.json()).context("cannot print the figures")?)
     } else {
         report::text(&figures)
     };
     std::io::stdout().write_all(printed.as_bytes()).context("cannot print the figures")?;
-    if arguments.is_whole() {
-        let machine = report::Machine::this()?;
-        let text = report::document(&figures, &machine, absent.as_deref());
+    if is_whole(&figures) {
+        let text = report::document(&figures, &report::Machine::this()?);
         let path = workspace::root().join(DOCUMENT);
         fs::write(&path, text).with_context(|| format!("cannot write `{DOCUMENT}`"))?;
         eprintln!("wrote {DOCUMENT}");
@@ -95,6 +92,30 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         ensure!(missed.is_empty(), "missed: {}", missed.join("; "));
     }
     Ok(())
+}
+
+fn join(files: &[PathBuf]) -> Result<Figures> {
+    let read = |file: &PathBuf| {
+        let text = fs::read_to_string(file).with_context(|| format!("cannot read `{}`", file.display()))?;
+        Figures::read(&text).with_context(|| format!("`{}` cannot be used", file.display()))
+    };
+    Figures::join(files.iter().map(read).collect::<Result<_>>()?)
+}
+
+fn compare(arguments: &Arguments) -> Result<Figures> {
+    // The same packages as for the benchmarks: others would be compiled with other features, and so anew.
+    let binaries = Binaries::build(Profile::Release, &[env!("CARGO_PKG_NAME")])?;
+    let mut agents = vec![Agent::ours(&binaries)?, Agent::python()?];
+    let mut absent = None;
+    if !arguments.no_pre_release {
+        match Agent::python_pre_release() {
+            Ok(agent) => agents.push(agent),
+            Err(error) => absent = Some(format!("{error:#}")),
+        }
+    }
+    let sides = site::run_until_stopped(measure(&binaries, &agents, arguments))?;
+    let agents = agents.iter().map(Agent::facts).collect();
+    Ok(Figures { sizes: arguments.sizes(), agents, absent, sides })
 }
 
 /// All agents at all latencies. The pre-release is run at the judged latency alone: it is there to show what is coming,

@@ -19,6 +19,8 @@ pub(super) struct Machine {
     pub(super) cores: usize,
     pub(super) memory_gb: f64,
     pub(super) system: String,
+    /// Processes that wanted to compute in the last quarter of an hour.
+    pub(super) load: f64,
 }
 
 impl Machine {
@@ -33,6 +35,8 @@ impl Machine {
         let processor = processors.lines().find(|line| line.starts_with("model name")).and_then(value);
         let memory = read("/proc/meminfo")?;
         let memory = memory.lines().find(|line| line.starts_with("MemTotal:")).and_then(value);
+        let load = read("/proc/loadavg")?;
+        let load = load.split_whitespace().nth(2).and_then(|load| load.parse().ok());
         let kibibytes = memory.and_then(|text| text.trim_end_matches(" kB").parse::<f64>().ok());
         Ok(Self {
             date: program("date", ["-u", "+%Y-%m-%d"]).text()?.trim().to_owned(),
@@ -40,6 +44,7 @@ impl Machine {
             cores: std::thread::available_parallelism().context("how many cores are there?")?.get(),
             memory_gb: kibibytes.context("no MemTotal in /proc/meminfo")? * 1024.0 / 1e9,
             system: program("uname", ["-sr"]).text()?.trim().to_owned(),
+            load: load.context("no load in /proc/loadavg")?,
         })
     }
 }
@@ -89,7 +94,7 @@ fn rows(figures: &Figures) -> Vec<Row> {
                 format!("{} of {} {mark}", check.right, check.all())
             })
         };
-        rows.push(row(&format!("After {}: {}", check.after, lower(check.name)), &cell));
+        rows.push(row(&format!("After {}: {}", check.after, lower(&check.name)), &cell));
     }
     rows.push(row("Wrong results", &|measured, _| measured.wrong().to_string()));
     rows
@@ -144,32 +149,27 @@ fn examples(figures: &Figures) -> Vec<String> {
     let mut seen = Vec::new();
     for side in &figures.sides {
         for check in &side.measured.checks {
-            let kind = (side.agent, check.after, check.name);
+            let kind = (side.agent, &check.after, &check.name);
             let Some(example) = check.example.as_ref().filter(|_| !seen.contains(&kind)) else { continue };
             seen.push(kind);
             let name = figures.agents.get(side.agent).map_or("", |facts| facts.name.as_str());
-            lines.push(format!("{name}, after {}, not “{}”: {example}", check.after, lower(check.name)));
+            lines.push(format!("{name}, after {}, not “{}”: {example}", check.after, lower(&check.name)));
         }
     }
     lines
 }
 
-/// The whole of `docs/comparison.md`; `absent` says why the pre-release was left out.
-pub(super) fn document(figures: &Figures, machine: &Machine, absent: Option<&str>) -> String {
+/// The whole of `docs/comparison.md`.
+pub(super) fn document(figures: &Figures, machine: &Machine) -> String {
     let mut text = String::new();
-    let _infallible = write_document(&mut text, figures, machine, absent);
+    let _infallible = write_document(&mut text, figures, machine);
     text
 }
 
-fn write_document(
-    text: &mut String,
-    figures: &Figures,
-    machine: &Machine,
-    absent: Option<&str>,
-) -> std::fmt::Result {
+fn write_document(text: &mut String, figures: &Figures, machine: &Machine) -> std::fmt::Result {
     writeln!(text, "# Side by side with the Python agent\n")?;
     writeln!(text, "Written by `cargo xtask compare`; changes made here by hand are lost.\n")?;
-    versions(text, figures, machine, absent)?;
+    versions(text, figures, machine)?;
     text.push_str(&how(figures));
     if let Some(targets) = figures.targets() {
         writeln!(text, "\n## Result at {JUDGED_MS} ms\n")?;
@@ -193,16 +193,12 @@ fn write_document(
     examples.iter().try_for_each(|line| writeln!(text, "* {line}"))
 }
 
-fn versions(
-    text: &mut String,
-    figures: &Figures,
-    machine: &Machine,
-    absent: Option<&str>,
-) -> std::fmt::Result {
-    let Machine { date, processor, cores, memory_gb, system } = machine;
+fn versions(text: &mut String, figures: &Figures, machine: &Machine) -> std::fmt::Result {
+    let Machine { date, processor, cores, memory_gb, system, load } = machine;
     writeln!(text, "| | |\n| --- | --- |")?;
     writeln!(text, "| Date | {date} |")?;
     writeln!(text, "| Machine | {processor}, {cores} cores, {memory_gb:.1} GB, {system} |")?;
+    writeln!(text, "| Load average of the last 15 minutes | {load:.1} |")?;
     for facts in &figures.agents {
         let runtime = if facts.runtime.is_empty() { "no runtime" } else { facts.runtime.as_str() };
         writeln!(
@@ -212,11 +208,18 @@ fn versions(
             facts.installed_bytes as f64 / 1e6
         )?;
     }
-    if let Some(absent) = absent {
+    if let Some(absent) = &figures.absent {
         writeln!(
             text,
             "| Pre-release of the Python agent | left out, since it cannot be installed: {} |",
             absent.replace(['\n', '|'], " ")
+        )?;
+    }
+    if *load > *cores as f64 {
+        writeln!(
+            text,
+            "\nOther programs computed at the same time. Seconds are longer than on an idle machine, for all agents; requests, \
+             CPU seconds and sizes are not."
         )?;
     }
     Ok(())
@@ -285,6 +288,7 @@ mod tests {
             cores: 2,
             memory_gb: 8.0,
             system: "Linux 6.1".to_owned(),
+            load: 2.5,
         }
     }
 
@@ -299,11 +303,13 @@ mod tests {
 
     #[test]
     fn wrong_is_said_to_be_wrong() {
-        let document = document(&figures(&[0.02, 0.02]), &machine(), Some("no such\nversion"));
+        let figures = Figures { absent: Some("no such\nversion".to_owned()), ..figures(&[0.02, 0.02]) };
+        let document = document(&figures, &machine());
         for line in [
             "| After Create orders: quotas as bought | 100 of 100 ✓ | 0 of 100 ✗ wrong | 100 of 100 ✓ | 0 of 100 ✗ wrong |",
             "* Python agent 1.0.7, after Create orders, not “quotas as bought”: shop has no quota",
             "| Pre-release of the Python agent | left out, since it cannot be installed: no such version |",
+            "Other programs computed at the same time. Seconds are longer than on an idle machine, for all agents; requests, CPU seconds and sizes are not.",
             "| Machine | Some CPU, 2 cores, 8.0 GB, Linux 6.1 |",
         ] {
             assert!(document.lines().any(|found| found == line), "{line}\n{document}");

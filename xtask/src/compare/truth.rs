@@ -48,12 +48,12 @@ fn used(number: usize) -> BTreeMap<&'static str, f64> {
 }
 
 /// One statement about many things, and of how many it is true.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(super) struct Check {
     /// What is so.
-    pub(super) name: &'static str,
+    pub(super) name: String,
     /// After which work.
-    pub(super) after: &'static str,
+    pub(super) after: String,
     pub(super) right: usize,
     pub(super) wrong: usize,
     /// One of the wrong ones.
@@ -62,7 +62,8 @@ pub(super) struct Check {
 
 impl Check {
     /// Each thing is right, or wrong in the way that its text says.
-    fn of(after: &'static str, name: &'static str, faults: impl IntoIterator<Item = Option<String>>) -> Self {
+    fn of(after: &str, name: &str, faults: impl IntoIterator<Item = Option<String>>) -> Self {
+        let (name, after) = (name.to_owned(), after.to_owned());
         let mut check = Self { name, after, right: 0, wrong: 0, example: None };
         for fault in faults {
             match fault {
@@ -226,7 +227,7 @@ pub(super) async fn after_report(stage: &Stage, size: Size) -> Result<Check> {
     Ok(Check::of("report", "Usage as on the cluster", (0..size.resources).map(fault)))
 }
 
-async fn roles(after: &'static str, stage: &Stage, people: &People) -> Result<Check> {
+async fn roles(after: &str, stage: &Stage, people: &People) -> Result<Check> {
     let (documented, found) = (people.access(), access(&stage.cluster).await?);
     let faults = documented
         .iter()

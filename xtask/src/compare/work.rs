@@ -8,6 +8,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
@@ -47,7 +48,7 @@ const SYNCED: [&str; 2] = [
 const USAGE_KNOWN: &str = "GET /api/marketplace-component-usages/";
 
 /// How much work there is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub(super) struct Sizes {
     pub(super) orders: u32,
     pub(super) resources: u32,
@@ -58,7 +59,7 @@ impl Sizes {
 }
 
 /// A piece of work.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Task {
     Create,
@@ -70,7 +71,7 @@ pub(super) enum Task {
 }
 
 /// What a piece of work took.
-#[derive(Clone, Copy, Debug, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 pub(super) struct Work {
     pub(super) task: Task,
     /// From the first request; to the end of the last order, or of the last request.
@@ -82,7 +83,7 @@ pub(super) struct Work {
 }
 
 /// All that was measured of an agent at one latency.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct Measured {
     /// From the start of the process to its first request; the middle one of all starts.
     pub(super) start_seconds: f64,
