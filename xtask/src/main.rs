@@ -8,12 +8,15 @@
 
 mod bench;
 mod compare;
+mod crash;
 mod demo;
 mod generate;
 mod install;
 mod links;
+mod market;
 mod process;
 mod site;
+mod soak;
 mod test;
 mod workspace;
 
@@ -38,6 +41,10 @@ enum Command {
     Bench(bench::Arguments),
     /// Compare this agent with the published Python agent: seconds, requests, memory, size, and what is true afterwards
     Compare(compare::Arguments),
+    /// Interrupt the agent at every request that it makes, and see that another one finishes the work
+    Crash(crash::Arguments),
+    /// Walk at random through a marketplace in bad weather, and see that everything is right in the end
+    Soak(soak::Arguments),
     /// Check everything: format, lints, documents, dependencies, all tests
     Test(test::Arguments),
     /// Write the files that are made from the binaries: configuration schema and example, CLI reference
@@ -59,6 +66,8 @@ fn run(command: &Command) -> Result<()> {
         Command::Demo(arguments) => demo::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
         Command::Compare(arguments) => compare::run(arguments),
+        Command::Crash(arguments) => crash::run(arguments),
+        Command::Soak(arguments) => soak::run(arguments),
         Command::Test(arguments) => test::run(arguments),
         Command::Generate => generate::write(),
     }

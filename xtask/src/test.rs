@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 use clap::ValueEnum;
 
 use crate::process::{Program, cargo};
-use crate::{generate, install, links};
+use crate::{crash, generate, install, links, soak};
 
 /// Private items are documented too: who reads these pages works on the code, and may follow links to them.
 const RUSTDOC: &str = "-D warnings -A rustdoc::private_intra_doc_links";
@@ -50,6 +50,10 @@ enum Step {
     Drift,
     /// All tests that need nothing but this repository
     Tests,
+    /// The agent is interrupted at some of its requests, and another one finishes: `cargo xtask crash`
+    Crash,
+    /// A short walk through a marketplace in bad weather: `cargo xtask soak`
+    Soak,
     /// Tests with clients and a broker that nobody here wrote, from Debian and PyPI
     Foreign,
 }
@@ -70,6 +74,8 @@ impl Step {
                 .run(),
             Self::Drift => generate::check(),
             Self::Tests => tests(&[]).run(),
+            Self::Crash => crash::run(&crash::Arguments::short()),
+            Self::Soak => soak::run(&soak::Arguments::short()),
             // The whole workspace with one test picked, and not `--package simulator`: the packages chosen
             // decide on the features of the dependencies, and other features are another build of all of them.
             Self::Foreign => {

@@ -3,8 +3,10 @@
 //!
 //! Knows the product by its binaries, configuration file and HTTP APIs alone, as an operator does.
 
+mod agent;
 mod client;
 mod server;
+mod sites;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -15,8 +17,10 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
-pub(crate) use client::{Api, text};
+pub(crate) use agent::{Agent, Configuration};
+pub(crate) use client::{Api, USER_AGENT, text};
 pub(crate) use server::Server;
+pub(crate) use sites::{Simulators, Site};
 
 use crate::process::cargo;
 use crate::workspace::Metadata;
@@ -88,6 +92,8 @@ pub(crate) struct Place {
     pub(crate) waldur_agent_token: String,
     /// Token of an owner of the customer organisation.
     pub(crate) waldur_customer_token: String,
+    /// Token of a member of staff.
+    pub(crate) waldur_staff_token: String,
     /// Root of the cluster's API.
     pub(crate) okd_url: String,
     /// Token of the agent's service account.

@@ -74,7 +74,10 @@ async fn look_at_both(offering: &Offering, key: Key, first: bool) -> Result<Seen
     // An order changes what a pass has read.
     offering.take_pass_read(key.resource);
     if orders.is_empty() {
-        return look_at_resource(offering, key, false).await;
+        let mut seen = look_at_resource(offering, key, false).await?;
+        // That no order is open is known here, and is what the deletion of a locked project rests on.
+        seen.facts.orders_read = true;
+        return Ok(seen);
     }
     look_with_orders(offering, key, orders, by_pass).await
 }
