@@ -218,8 +218,9 @@ fn versions(text: &mut String, figures: &Figures, machine: &Machine) -> std::fmt
     if *load > *cores as f64 {
         writeln!(
             text,
-            "\nOther programs computed at the same time. Seconds are longer than on an idle machine, for all agents; requests, \
-             CPU seconds and sizes are not."
+            "\nOther programs computed at the same time. Seconds are longer than on an idle machine, most of all those of an \
+             agent that computes much, and ratios of seconds are too good for the other one. Requests, memory and sizes are \
+             not touched by that, CPU seconds little."
         )?;
     }
     Ok(())
@@ -309,11 +310,20 @@ mod tests {
             "| After Create orders: quotas as bought | 100 of 100 ✓ | 0 of 100 ✗ wrong | 100 of 100 ✓ | 0 of 100 ✗ wrong |",
             "* Python agent 1.0.7, after Create orders, not “quotas as bought”: shop has no quota",
             "| Pre-release of the Python agent | left out, since it cannot be installed: no such version |",
-            "Other programs computed at the same time. Seconds are longer than on an idle machine, for all agents; requests, CPU seconds and sizes are not.",
+            "| Load average of the last 15 minutes | 2.5 |",
             "| Machine | Some CPU, 2 cores, 8.0 GB, Linux 6.1 |",
         ] {
             assert!(document.lines().any(|found| found == line), "{line}\n{document}");
         }
+    }
+
+    #[test]
+    fn a_busy_machine_is_no_secret() {
+        let busy = |load| {
+            let document = document(&figures(&[0.02, 0.02]), &Machine { load, ..machine() });
+            document.contains("Other programs computed at the same time")
+        };
+        assert!(busy(2.5) && !busy(1.5));
     }
 
     #[test]
