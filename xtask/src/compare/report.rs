@@ -219,8 +219,8 @@ fn versions(text: &mut String, figures: &Figures, machine: &Machine) -> std::fmt
         writeln!(
             text,
             "\nOther programs computed at the same time. Seconds are longer than on an idle machine, most of all those of an \
-             agent that computes much, and ratios of seconds are too good for the other one. Requests, memory and sizes are \
-             not touched by that, CPU seconds little."
+             agent that computes much, so that ratios of seconds flatter this agent. Requests, memory and sizes are not \
+             touched by that, CPU seconds little."
         )?;
     }
     Ok(())
@@ -234,7 +234,7 @@ fn how(figures: &Figures) -> String {
         "
 ## How
 
-Each agent works alone, on simulated servers that were started for it as a process of their own, always with the same people,
+Each agent works on simulated servers that were started for it alone, as a process of their own, always with the same people,
 projects and resources. Each request takes the named milliseconds on each side, besides the simulator's own time. The
 configuration file is the same, in the Python agent's form. All agents have the same rights: on the cluster those that
 `cargo xtask demo` gives, `bind` on ClusterRoles among them, in Waldur those of staff. The pre-release is run at {JUDGED_MS} ms alone.
