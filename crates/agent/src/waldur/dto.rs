@@ -431,34 +431,6 @@ impl Permission {
         ["user_uuid", "user_username", Self::EMAIL, "project_uuid", "role_name", "role", "expiration_time"];
 }
 
-/// A role on an organization, without the name of who has it (OpenAPI `Permission`).
-#[derive(Clone, Debug, Deserialize)]
-pub(crate) struct OwnerRole {
-    pub(crate) user_uuid: Uuid,
-    /// The organization.
-    pub(crate) scope_uuid: Uuid,
-    pub(crate) role_name: String,
-    #[serde(default)]
-    pub(crate) expiration_time: Option<Timestamp>,
-}
-
-/// Whether a token's user is shown everybody's roles.
-#[derive(Clone, Copy, Debug, Deserialize)]
-pub(crate) struct Sight {
-    #[serde(default)]
-    is_staff: bool,
-    #[serde(default)]
-    is_support: bool,
-}
-
-impl Sight {
-    pub(crate) const FIELDS: [&'static str; 2] = ["is_staff", "is_support"];
-
-    pub(crate) const fn sees_all_roles(self) -> bool {
-        self.is_staff || self.is_support
-    }
-}
-
 /// A user's account in an offering (contract §4.3).
 #[derive(Clone, Debug, Deserialize)]
 #[serde(from = "OfferingUserAnswer")]
