@@ -9,6 +9,7 @@
 mod bench;
 mod crash;
 mod demo;
+mod fuzz;
 mod generate;
 mod install;
 mod links;
@@ -44,6 +45,8 @@ enum Command {
     Soak(soak::Arguments),
     /// Check everything: format, lints, documents, dependencies, all tests
     Test(test::Arguments),
+    /// Make up input for everything that reads what comes from elsewhere, until something breaks or the time is over
+    Fuzz(fuzz::Arguments),
     /// Write the files that are made from the binaries: configuration schema and example, CLI reference
     Generate,
 }
@@ -65,6 +68,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Crash(arguments) => crash::run(arguments),
         Command::Soak(arguments) => soak::run(arguments),
         Command::Test(arguments) => test::run(arguments),
+        Command::Fuzz(arguments) => fuzz::run(arguments),
         Command::Generate => generate::write(),
     }
 }

@@ -9,10 +9,13 @@ use anyhow::{Result, bail};
 use clap::ValueEnum;
 
 use crate::process::{Program, cargo};
-use crate::{crash, generate, install, links, soak};
+use crate::{crash, fuzz, generate, install, links, soak};
 
 /// Private items are documented too: who reads these pages works on the code, and may follow links to them.
 const RUSTDOC: &str = "-D warnings -A rustdoc::private_intra_doc_links";
+
+/// Seconds for which each place takes made-up input.
+const FUZZED: u32 = 8;
 
 /// What to check.
 #[derive(Debug, clap::Args)]
@@ -50,6 +53,8 @@ enum Step {
     Drift,
     /// All tests that need nothing but this repository
     Tests,
+    /// Made-up input breaks nothing, for a moment
+    Fuzz,
     /// The agent is interrupted at some of its requests, and another one finishes: `cargo xtask crash`
     Crash,
     /// A short walk through a marketplace in bad weather: `cargo xtask soak`
@@ -74,6 +79,7 @@ impl Step {
                 .run(),
             Self::Drift => generate::check(),
             Self::Tests => tests(&[]).run(),
+            Self::Fuzz => fuzz::briefly(FUZZED),
             Self::Crash => crash::run(&crash::Arguments::short()),
             Self::Soak => soak::run(&soak::Arguments::short()),
             // The whole workspace with one test picked, and not `--package simulator`: the packages chosen

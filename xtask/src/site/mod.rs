@@ -140,6 +140,8 @@ pub(crate) enum Mode {
     MembershipSync,
     /// Both, by events.
     EventProcess,
+    /// Usage.
+    Report,
 }
 
 impl Mode {
@@ -149,6 +151,7 @@ impl Mode {
             Self::OrderProcess => "order_process",
             Self::MembershipSync => "membership_sync",
             Self::EventProcess => "event_process",
+            Self::Report => "report",
         }
     }
 
@@ -158,6 +161,7 @@ impl Mode {
             Self::OrderProcess => "ORDER_PROCESS",
             Self::MembershipSync => "MEMBERSHIP_SYNC",
             Self::EventProcess => "RECONCILIATION",
+            Self::Report => "REPORT",
         }
     }
 
@@ -168,6 +172,7 @@ impl Mode {
         match self {
             Self::OrderProcess => vec![ORDERS.to_owned()],
             Self::MembershipSync => vec![MEMBERS.to_owned()],
+            Self::Report => vec!["reporting_backend: okd".to_owned()],
             Self::EventProcess => {
                 let port = format!("stomp_ws_port: {}", place.stomp_ws_port);
                 let stomp = ["stomp_enabled: true", "websocket_use_tls: false", "stomp_ws_host: localhost"];
