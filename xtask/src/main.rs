@@ -12,6 +12,8 @@ mod generate;
 mod install;
 mod links;
 mod process;
+mod profile;
+mod scale;
 mod site;
 mod test;
 mod workspace;
@@ -35,6 +37,10 @@ enum Command {
     Demo(demo::Arguments),
     /// Measure the agent against the simulators: seconds, requests, memory
     Bench(bench::Arguments),
+    /// Measure how the agent's work grows with the number of resources, and write a page with plots
+    Scale(scale::Arguments),
+    /// Count the instructions of an order and of a resource at which nothing has changed
+    Profile(profile::Arguments),
     /// Check everything: format, lints, documents, dependencies, all tests
     Test(test::Arguments),
     /// Write the files that are made from the binaries: configuration schema and example, CLI reference
@@ -55,6 +61,8 @@ fn run(command: &Command) -> Result<()> {
     match command {
         Command::Demo(arguments) => demo::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
+        Command::Scale(arguments) => scale::run(arguments),
+        Command::Profile(arguments) => profile::run(arguments),
         Command::Test(arguments) => test::run(arguments),
         Command::Generate => generate::write(),
     }

@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 use clap::ValueEnum;
 
 use crate::process::{Program, cargo};
-use crate::{generate, install, links};
+use crate::{generate, install, links, profile};
 
 /// Private items are documented too: who reads these pages works on the code, and may follow links to them.
 const RUSTDOC: &str = "-D warnings -A rustdoc::private_intra_doc_links";
@@ -50,6 +50,8 @@ enum Step {
     Drift,
     /// All tests that need nothing but this repository
     Tests,
+    /// Orders and passes compute no more than docs/profile.txt says
+    Profile,
     /// Tests with clients and a broker that nobody here wrote, from Debian and PyPI
     Foreign,
 }
@@ -70,6 +72,7 @@ impl Step {
                 .run(),
             Self::Drift => generate::check(),
             Self::Tests => tests(&[]).run(),
+            Self::Profile => profile::check(),
             // The whole workspace with one test picked, and not `--package simulator`: the packages chosen
             // decide on the features of the dependencies, and other features are another build of all of them.
             Self::Foreign => {

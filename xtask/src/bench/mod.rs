@@ -6,10 +6,10 @@ mod events;
 mod figures;
 mod floor;
 mod lifecycle;
-mod membership;
-mod orders;
+pub(crate) mod membership;
+pub(crate) mod orders;
 mod record;
-mod stage;
+pub(crate) mod stage;
 
 use anyhow::Result;
 

@@ -22,7 +22,7 @@ use crate::process::cargo;
 use crate::workspace::Metadata;
 
 /// Name of the agent's binary.
-const AGENT: &str = "waldur_site_agent";
+pub(crate) const AGENT: &str = "waldur_site_agent";
 /// Name of the simulators' binary.
 const SIMULATOR: &str = "waldur-okd-simulator";
 /// The simulators answer within milliseconds; this is for a machine that does many other things.
@@ -35,6 +35,8 @@ pub(crate) enum Profile {
     Dev,
     /// As shipped.
     Release,
+    /// With the features of dependencies that `cargo test --workspace` has, so that what it built is good here.
+    OfTests,
 }
 
 /// The built binaries, and where files may be made.
@@ -51,12 +53,17 @@ impl Binaries {
     /// The compiler's.
     pub(crate) fn build(profile: Profile, more: &[&str]) -> Result<Self> {
         let target = Metadata::read()?.target_directory;
-        let mut arguments = vec!["build", "--locked", "--package", "agent", "--package", "simulator"];
-        for package in more {
-            arguments.extend(["--package", package]);
+        let mut arguments = vec!["build", "--locked"];
+        match profile {
+            // Choosing a test makes cargo choose those features.
+            Profile::OfTests => arguments.extend(["--workspace", "--bins", "--test", "it"]),
+            Profile::Dev | Profile::Release => {
+                arguments.extend(["--package", "agent", "--package", "simulator"]);
+                arguments.extend(more.iter().flat_map(|package| ["--package", package]));
+            }
         }
         let folder = match profile {
-            Profile::Dev => "debug",
+            Profile::Dev | Profile::OfTests => "debug",
             Profile::Release => {
                 arguments.push("--release");
                 "release"
@@ -138,7 +145,7 @@ pub(crate) enum Mode {
 
 impl Mode {
     /// As on the agent's command line.
-    const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::OrderProcess => "order_process",
             Self::MembershipSync => "membership_sync",
