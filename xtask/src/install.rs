@@ -29,7 +29,9 @@ const DENY: [&str; 10] = [
 ];
 
 /// From Debian: the package, and a command that succeeds where it, or its like, is installed.
-const DEBIAN: [(&str, &[&str]); 5] = [
+const DEBIAN: [(&str, &[&str]); 6] = [
+    // Compiles libFuzzer.
+    ("g++", &["c++", "--version"]),
     ("kubernetes-client", &["kubectl", "version", "--client"]),
     ("prometheus", &["promtool", "--version"]),
     ("python3-venv", &["python3", "-c", "import ensurepip, venv"]),

@@ -7,14 +7,18 @@
 #![expect(clippy::print_stderr, reason = "a command-line tool talks to its user")]
 
 mod bench;
+mod crash;
 mod demo;
+mod fuzz;
 mod generate;
 mod install;
 mod links;
+mod market;
 mod process;
 mod profile;
 mod scale;
 mod site;
+mod soak;
 mod test;
 mod workspace;
 
@@ -41,8 +45,14 @@ enum Command {
     Scale(scale::Arguments),
     /// Count the instructions of an order and of a resource at which nothing has changed
     Profile(profile::Arguments),
+    /// Interrupt the agent at every request that it makes, and see that another one finishes the work
+    Crash(crash::Arguments),
+    /// Walk at random through a marketplace in bad weather, and see that everything is right in the end
+    Soak(soak::Arguments),
     /// Check everything: format, lints, documents, dependencies, all tests
     Test(test::Arguments),
+    /// Make up input for everything that reads what comes from elsewhere, until something breaks or the time is over
+    Fuzz(fuzz::Arguments),
     /// Write the files that are made from the binaries: configuration schema and example, CLI reference
     Generate,
 }
@@ -63,7 +73,10 @@ fn run(command: &Command) -> Result<()> {
         Command::Bench(arguments) => bench::run(arguments),
         Command::Scale(arguments) => scale::run(arguments),
         Command::Profile(arguments) => profile::run(arguments),
+        Command::Crash(arguments) => crash::run(arguments),
+        Command::Soak(arguments) => soak::run(arguments),
         Command::Test(arguments) => test::run(arguments),
+        Command::Fuzz(arguments) => fuzz::run(arguments),
         Command::Generate => generate::write(),
     }
 }

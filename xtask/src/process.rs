@@ -80,6 +80,20 @@ impl Program {
         String::from_utf8(output.stdout).with_context(|| format!("`{self}` printed what is not UTF-8"))
     }
 
+    /// The same, with its other output going where ours goes, for what takes a while.
+    ///
+    /// # Errors
+    /// As [`Program::text`].
+    pub(crate) fn said(mut self) -> Result<String> {
+        eprintln!("$ {self}");
+        let output = self.0.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
+        let output = output.with_context(|| format!("cannot start `{self}`"))?;
+        if !output.status.success() {
+            bail!("`{self}` failed ({})", output.status);
+        }
+        String::from_utf8(output.stdout).with_context(|| format!("`{self}` printed what is not UTF-8"))
+    }
+
     /// True if it can be started and exits with 0; its output is dropped.
     pub(crate) fn succeeds(mut self) -> bool {
         let quiet = self.0.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());

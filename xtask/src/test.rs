@@ -9,10 +9,13 @@ use anyhow::{Result, bail};
 use clap::ValueEnum;
 
 use crate::process::{Program, cargo};
-use crate::{generate, install, links, profile};
+use crate::{crash, fuzz, generate, install, links, profile, soak};
 
 /// Private items are documented too: who reads these pages works on the code, and may follow links to them.
 const RUSTDOC: &str = "-D warnings -A rustdoc::private_intra_doc_links";
+
+/// Seconds for which each place takes made-up input.
+const FUZZED: u32 = 8;
 
 /// What to check.
 #[derive(Debug, clap::Args)]
@@ -52,6 +55,12 @@ enum Step {
     Tests,
     /// Orders and passes compute no more than docs/profile.txt says
     Profile,
+    /// Made-up input breaks nothing, for a moment
+    Fuzz,
+    /// The agent is interrupted at some of its requests, and another one finishes: `cargo xtask crash`
+    Crash,
+    /// A short walk through a marketplace in bad weather: `cargo xtask soak`
+    Soak,
     /// Tests with clients and a broker that nobody here wrote, from Debian and PyPI
     Foreign,
 }
@@ -73,6 +82,9 @@ impl Step {
             Self::Drift => generate::check(),
             Self::Tests => tests(&[]).run(),
             Self::Profile => profile::check(),
+            Self::Fuzz => fuzz::briefly(FUZZED),
+            Self::Crash => crash::run(&crash::Arguments::short()),
+            Self::Soak => soak::run(&soak::Arguments::short()),
             // The whole workspace with one test picked, and not `--package simulator`: the packages chosen
             // decide on the features of the dependencies, and other features are another build of all of them.
             Self::Foreign => {

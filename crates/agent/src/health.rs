@@ -1,4 +1,4 @@
-//! Whether the agent is alive and whether it can reach what it needs; optionally told by HTTP.
+//! Whether the agent is alive and whether it can reach what it needs; optionally told by HTTP, with its metrics.
 //!
 //! Alive: each loop has said when it will be heard of again, and none is late. Ready: Waldur, the cluster and the broker
 //! of each offering answer. Nothing here stops or starts work.
@@ -11,11 +11,14 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::Engine;
+use crate::metrics::Page;
 
 /// Progress of the loops, and the brokers.
 #[derive(Debug, Default)]
@@ -66,27 +69,43 @@ impl Health {
     }
 }
 
-/// Serves `/healthz` (alive) and `/readyz` (ready) until `stop`: 200 with `ok`, or 503 with one line for each trouble.
+/// Serves until `stop`: `/healthz` (alive) and `/readyz` (ready) with 200 and `ok`, or 503 and one line for each trouble;
+/// `/metrics` for Prometheus.
 ///
 /// # Errors
 /// An address that cannot be listened on.
-pub async fn serve(
+pub(crate) async fn serve(
     address: SocketAddr,
     engine: Arc<Engine>,
+    page: Arc<Page>,
     stop: CancellationToken,
 ) -> anyhow::Result<impl Future<Output = ()> + Send> {
     let listener = TcpListener::bind(address).await;
-    let listener =
-        listener.with_context(|| format!("`monitoring.health_listen`: cannot listen on {address}"))?;
-    tracing::info!(address = %listener.local_addr().unwrap_or(address), "health is told at /healthz and /readyz");
-    let router =
-        axum::Router::new().route("/healthz", get(alive)).route("/readyz", get(ready)).with_state(engine);
+    let listener = listener.with_context(|| {
+        format!("cannot listen on {address} (`health_listen` and `metrics_port` of `monitoring`)")
+    })?;
+    tracing::info!(address = %listener.local_addr().unwrap_or(address), "health is told at /healthz and /readyz, metrics at /metrics");
+    let router = axum::Router::new()
+        .route("/metrics", get(async move || metrics(&page)))
+        .route("/healthz", get(alive))
+        .route("/readyz", get(ready))
+        .with_state(engine);
     Ok(async move {
         let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
         if let Err(error) = served.await {
             tracing::warn!(%error, "health is no longer told");
         }
     })
+}
+
+fn metrics(page: &Page) -> Response {
+    match page.text() {
+        Ok(text) => ([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "metrics cannot be told");
+            (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response()
+        }
+    }
 }
 
 async fn alive(State(engine): State<Arc<Engine>>) -> (StatusCode, String) {

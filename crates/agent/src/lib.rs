@@ -19,6 +19,7 @@ pub mod error;
 pub mod events;
 pub mod health;
 mod heartbeat;
+pub mod metrics;
 pub mod rbac;
 mod retry;
 pub mod settings;
@@ -29,6 +30,7 @@ mod tls;
 mod unreachable;
 pub mod usage;
 pub mod waldur;
+mod wiped;
 
 /// Runs the command line of this process, under the name that it was started by, be it a link.
 #[must_use]

@@ -62,7 +62,7 @@ fn local_roles(offerings: &[&OfferingSettings], names: &Names) -> String {
             let namespace = offering.cluster.agent_namespace.as_deref().unwrap_or(&names.namespace);
             rules.entry(namespace).or_default().insert(
                 "  # the hours that have been measured\n  - apiGroups: [\"\"]\n    resources: [\"configmaps\"]\n    \
-                 verbs: [\"get\", \"list\", \"create\", \"patch\"]\n"
+                 verbs: [\"get\", \"list\", \"create\", \"patch\", \"delete\"]\n"
                     .to_owned(),
             );
         }
@@ -107,7 +107,7 @@ fn keeps_hours(offering: &OfferingSettings) -> bool {
 }
 
 /// OpenShift's own Prometheus takes the token of the cluster from whoever may view the monitoring (OpenShift:
-/// ClusterRole `cluster-monitoring-view`).
+/// ClusterRole `cluster-monitoring-view`), and its port for tenants from whoever may read metrics of pods.
 fn monitoring(
     settings: &Settings,
     offerings: &[&OfferingSettings],
@@ -119,20 +119,36 @@ fn monitoring(
         keeps_hours(offering)
             && (offering.cluster.prometheus_url.is_some() || monitoring.prometheus_url.is_some())
     };
-    let own_token = monitoring.prometheus_token_file.is_none() && !monitoring.prometheus_tenancy;
+    let own_token = monitoring.prometheus_token_file.is_none();
     if flavour != Flavour::OpenShift || !own_token || offerings.iter().find(asks).is_none() {
         return String::new();
     }
     let (namespace, account) = (quoted(&names.namespace), quoted(&names.account));
     let name = quoted(&format!("{}-monitoring", names.account));
+    let (role, own_role) = if monitoring.prometheus_tenancy {
+        (name.as_str(), tenancy_role(&name))
+    } else {
+        ("cluster-monitoring-view", String::new())
+    };
     format!(
-        "---\n\
+        "{own_role}---\n\
          # Usage is measured by the cluster's Prometheus, with the agent's token\n\
          apiVersion: rbac.authorization.k8s.io/v1\n\
          kind: ClusterRoleBinding\n\
          metadata:\n  name: {name}\n\
-         roleRef:\n  apiGroup: rbac.authorization.k8s.io\n  kind: ClusterRole\n  name: cluster-monitoring-view\n\
+         roleRef:\n  apiGroup: rbac.authorization.k8s.io\n  kind: ClusterRole\n  name: {role}\n\
          subjects:\n  - kind: ServiceAccount\n    name: {account}\n    namespace: {namespace}\n"
+    )
+}
+
+/// The port for tenants shows a namespace's series to whoever may read the metrics of its pods.
+fn tenancy_role(name: &str) -> String {
+    format!(
+        "---\n\
+         apiVersion: rbac.authorization.k8s.io/v1\n\
+         kind: ClusterRole\n\
+         metadata:\n  name: {name}\n\
+         rules:\n  - apiGroups: [\"metrics.k8s.io\"]\n    resources: [\"pods\"]\n    verbs: [\"get\"]\n"
     )
 }
 

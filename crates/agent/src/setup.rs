@@ -13,11 +13,11 @@ use planner::amount::Amount;
 use planner::event;
 use planner::policy::{ComponentPolicy, Flavour, LimitRangePolicy, Policy, QuotaTarget};
 
-use crate::client_certificate;
 use crate::cluster::{Cluster, ClusterOptions, Needs};
 use crate::credentials;
 use crate::engine::{Engine, EngineOptions, Offering, OfferingOptions, Rhythm, Scope};
 use crate::events::{EventOptions, Transport, TransportOptions, Way};
+use crate::metrics::Metrics;
 use crate::settings::{
     self, ComponentSettings, ExactDecimal, LimitRangeSettings, Mode, OfferingSettings, Settings,
 };
@@ -52,7 +52,9 @@ pub fn engine(settings: &Settings, mode: Mode, options: EngineOptions) -> anyhow
             if mode == Mode::EventProcess { ", and events with `stomp_enabled: true`" } else { "" }
         );
     }
-    Ok(Engine::new(offerings, options))
+    let engine = Engine::new(offerings, options);
+    usage::attach(settings, mode, options, &engine)?;
+    Ok(engine)
 }
 
 /// An engine that brings quotas to what Waldur says, of all offerings whatever mode serves them, and leaves access as
@@ -94,7 +96,12 @@ pub fn commanded(
             offerings.push(built.with_context(|| format!("offering `{}` cannot be served", offering.name))?);
         }
     }
-    Ok((!offerings.is_empty()).then(|| Engine::new(offerings, options)))
+    if offerings.is_empty() {
+        return Ok(None);
+    }
+    let engine = Engine::new(offerings, options);
+    usage::attach(settings, mode, options, &engine)?;
+    Ok(Some(engine))
 }
 
 /// What a command is about.
@@ -268,6 +275,7 @@ fn offering(
     engine: EngineOptions,
 ) -> anyhow::Result<Offering> {
     let Service { scope, rhythm, events } = *service;
+    let metrics = Metrics::new(&counted_as(settings, offering))?;
     let (credential, scheme) = credentials::waldur(settings, offering)?;
     let options = WaldurOptions {
         root: offering.waldur_api_url.clone(),
@@ -276,12 +284,13 @@ fn offering(
         scheme,
         user_agent: format!("waldur-site-agent-{label}/{}", env!("CARGO_PKG_VERSION")),
         timeout: engine.bounds.request,
+        metrics: metrics.clone(),
     };
     if options.verify == Verify::Off {
         tracing::warn!(offering = %offering.name, "Waldur's certificate is not verified (`verify_ssl: false`)");
     }
     let waldur = Waldur::new(&options, credential)?;
-    let cluster = cluster(offering, engine.bounds.request)?;
+    let cluster = cluster(offering, engine.bounds.request, &metrics)?;
     let options = OfferingOptions {
         name: offering.name.clone(),
         uuid: offering.offering_uuid,
@@ -294,20 +303,32 @@ fn offering(
         rhythm,
         events: events.then(|| self::events(settings, offering, scope, &rhythm)).transpose()?,
         expose_details: settings.expose_backend_error_details,
+        metrics,
         policy: policy(offering)?,
     };
     Ok(Offering::new(options, waldur, Arc::new(cluster)))
 }
 
-fn cluster(offering: &OfferingSettings, timeout: Duration) -> anyhow::Result<Cluster> {
+/// What an offering is called where it is counted: two may have the same name.
+fn counted_as(settings: &Settings, offering: &OfferingSettings) -> String {
+    let namesakes = settings.offerings.iter().filter(|other| other.name == offering.name).count();
+    if namesakes > 1 {
+        format!("{} ({})", offering.name, offering.offering_uuid_text)
+    } else {
+        offering.name.clone()
+    }
+}
+
+fn cluster(offering: &OfferingSettings, timeout: Duration, metrics: &Metrics) -> anyhow::Result<Cluster> {
     let cluster = &offering.cluster;
     let options = ClusterOptions {
         api_url: cluster.api_url.clone(),
         verify: Verify::from(&cluster.tls),
         server_name: cluster.server_name.clone(),
-        client_certificate: cluster.client_certificate.as_ref().map(client_certificate::read).transpose()?,
+        client_certificate: cluster.client_certificate.clone(),
         proxy: cluster.proxy.as_ref().map(|proxy| proxy.expose().clone()),
         timeout,
+        metrics: metrics.clone(),
         needs: needs(offering),
         template: crate::template::template(offering),
         roles: offering.roles.cluster_roles(),
@@ -315,7 +336,7 @@ fn cluster(offering: &OfferingSettings, timeout: Duration) -> anyhow::Result<Clu
     if options.verify == Verify::Off {
         tracing::warn!(offering = %offering.name, "the cluster's certificate is not verified (`verify_cert: false`)");
     }
-    Cluster::new(&options, credentials::cluster(offering)?)
+    Cluster::new(&options, credentials::cluster(offering, metrics)?)
 }
 
 /// Without members to keep, nothing of theirs is looked at.
@@ -360,6 +381,7 @@ fn policy(offering: &OfferingSettings) -> anyhow::Result<Policy> {
         },
         template: Default::default(),
         lifecycle: lifecycle::policy(offering)?,
+        reports_usage: offering.reporting,
     })
 }
 

@@ -306,6 +306,13 @@ pub enum Action {
         /// The resource whose it must be.
         resource: Uuid,
     },
+    /// Tell Waldur what was used up to now, before the project goes or is locked.
+    ReportUsage {
+        /// The resource.
+        resource: Uuid,
+        /// The project waits while Waldur, the cluster or Prometheus does not answer.
+        insist: bool,
+    },
     /// Tell Waldur the namespace's name.
     SetBackendId {
         /// The resource.
@@ -413,6 +420,7 @@ impl Action {
             Self::Approve { .. }
                 | Self::Reject { .. }
                 | Self::SetAllocationOk { .. }
+                | Self::ReportUsage { .. }
                 | Self::SetBackendId { .. }
                 | Self::SetBackendMetadata { .. }
                 | Self::SetMembershipStatuses { .. }
@@ -467,6 +475,7 @@ impl Action {
                 Self::ApplyLimitRange { .. }
                     | Self::ChangeWorkload { .. }
                     | Self::EnsureIdentity { .. }
+                    | Self::ReportUsage { .. }
                     | Self::SetBackendMetadata { .. }
                     | Self::SetMembershipStatuses { .. }
                     | Self::SetResourceOk { .. }

@@ -203,6 +203,7 @@ pub fn change(action: &Action, desired: &Desired, observed: &Observed) -> Change
             Change::new(Removed, format!("namespace {name}")).one("uid", Some(uid), None)
         }
         Action::SetAllocationOk { .. } => told("allocation").one("state", None, Some("OK")),
+        Action::ReportUsage { .. } => told("usage"),
         Action::SetBackendId { backend_id, .. } => {
             let before = project(desired).map(|project| project.backend_id.as_str());
             told("backend id").one("backend id", before, Some(backend_id))

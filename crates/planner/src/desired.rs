@@ -90,6 +90,8 @@ pub struct OpenOrder {
     pub kind: OrderKind,
     /// It waits for approval.
     pub pending: bool,
+    /// Since when it is in its state, as far as is known.
+    pub since: Option<Timestamp>,
 }
 
 /// What should be the case.
@@ -190,6 +192,8 @@ pub struct Removal {
     pub termination: Termination,
     /// Locking stops workloads.
     pub stop_workloads: bool,
+    /// Waldur is told of the usage first.
+    pub reports_usage: bool,
     /// Quota of a locked project.
     pub quota: DesiredQuota,
     /// Metadata that Waldur has.
@@ -212,6 +216,7 @@ pub fn desired(policy: &Policy, offering: &Offering, facts: &Facts, now: Timesta
             resource: facts.resource.as_ref().map(|resource| resource.uuid),
             kind: order.kind,
             pending: order.state == OrderState::PendingProvider,
+            since: order.modified,
         }),
         flavour: policy.flavour,
         requester: policy.requester.clone(),
@@ -282,6 +287,7 @@ fn removal(policy: &Policy, offering: &Offering, resource: &Resource) -> Result<
         candidates: candidates.ok(),
         termination: policy.lifecycle.termination,
         stop_workloads: policy.lifecycle.stop_workloads,
+        reports_usage: policy.reports_usage,
         quota,
         backend_metadata: resource.backend_metadata.clone(),
     })

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -185,6 +186,8 @@ pub struct Order {
     pub state: OrderState,
     /// When it was placed, as Waldur writes it; orders of one resource are worked in this order.
     pub created: String,
+    /// When it came into the state that it is in, by Waldur's clock; `None` if Waldur does not say.
+    pub modified: Option<Timestamp>,
     /// New limits: all of them, some of them, or none.
     pub limits: Limits,
     /// Plan that the order names.

@@ -64,6 +64,11 @@ pub enum Next {
 #[must_use]
 pub fn after(action: &Action, failure: &Failure) -> Next {
     match failure {
+        Failure::Unavailable { .. } | Failure::Unauthorized
+            if matches!(action, Action::ReportUsage { insist: false, .. }) =>
+        {
+            Next::Skip
+        }
         Failure::Unavailable { retry_after } => Next::Retry(*retry_after),
         Failure::Unauthorized => Next::Retry(None),
         Failure::AlreadyExists => match action {
@@ -76,6 +81,7 @@ pub fn after(action: &Action, failure: &Failure) -> Next {
             // What is only told to people holds up nothing: a server that does not want to hear it now does not want
             // to hear it at the next look either.
             Action::SetAllocationOk { .. }
+            | Action::ReportUsage { .. }
             | Action::SetBackendMetadata { .. }
             | Action::SetMembershipStatuses { .. }
             | Action::SetResourceOk { .. }

@@ -102,4 +102,6 @@ pub struct Policy {
     pub template: Arc<Template>,
     /// What pause, downscale, restore and terminate do.
     pub lifecycle: LifecyclePolicy,
+    /// Usage is reported to Waldur, also for the last time before a project goes.
+    pub reports_usage: bool,
 }

@@ -23,6 +23,17 @@ pub enum Ended {
     Failed(Option<Duration>),
 }
 
+/// How a key of the queue stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Standing {
+    /// Waits for its time, or for somebody to work on it.
+    Waiting,
+    /// Is being worked.
+    Working,
+    /// Failed the last time, and is tried again or waits for that.
+    Failing,
+}
+
 #[derive(Debug, Default)]
 struct Entry {
     due: Option<Duration>,
@@ -156,6 +167,24 @@ impl<K: Clone + Eq + Ord + Hash> Queue<K> {
         self.entries.values().filter(|entry| entry.failures > 0).count()
     }
 
+    /// All keys, with how they stand.
+    pub fn standings(&self) -> impl Iterator<Item = (&K, Standing)> {
+        self.entries.iter().map(|(key, entry)| {
+            let standing = match entry {
+                Entry { failures: 1.., .. } => Standing::Failing,
+                Entry { working: true, .. } => Standing::Working,
+                Entry { .. } => Standing::Waiting,
+            };
+            (key, standing)
+        })
+    }
+
+    /// For how long the key that has waited longest is due; zero if none is.
+    #[must_use]
+    pub fn overdue(&self, now: Duration) -> Duration {
+        self.next_due().map_or(Duration::ZERO, |due| now.saturating_sub(due))
+    }
+
     fn set_due(&mut self, key: &K, due: Duration) {
         let entry = self.entries.entry(key.clone()).or_default();
         if entry.due.is_some_and(|earlier| earlier <= due) {
@@ -253,5 +282,22 @@ mod tests {
         assert_eq!(queue.poll(at(3)), Some('a'));
         queue.ended(&'a', &Ended::Settled, at(3), 0.0);
         assert_eq!(queue.next_due(), None, "the old due time is forgotten");
+    }
+
+    #[test]
+    fn what_is_due_and_what_fails_can_be_counted() {
+        let mut queue = Queue::default();
+        for key in ['a', 'b', 'c'] {
+            queue.wake(&key, at(0));
+        }
+        assert_eq!((queue.poll(at(5)), queue.overdue(at(5))), (Some('a'), at(5)));
+        queue.ended(&'a', &Ended::Failed(None), at(5), 0.0);
+        assert_eq!(queue.poll(at(5)), Some('b'));
+        let mut standings: Vec<_> = queue.standings().map(|(key, standing)| (*key, standing)).collect();
+        standings.sort_unstable();
+        let expected = [('a', Standing::Failing), ('b', Standing::Working), ('c', Standing::Waiting)];
+        assert_eq!(standings, expected);
+        assert_eq!(queue.poll(at(5)), Some('c'));
+        assert_eq!(queue.overdue(at(5)), Duration::ZERO, "what waits for its next try is not late");
     }
 }

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 /// What happens to a matching request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +37,10 @@ pub enum Fault {
     Stall,
     /// The request takes effect and the connection stays open, but nothing is ever answered.
     StallAfter,
+    /// The request waits until its rule lets go ([`Faults::release`]), and only then takes effect.
+    Hold,
+    /// The request takes effect at once; its answer waits until the rule lets go.
+    HoldAfter,
     /// The request takes effect; half of the body is sent, then the connection is reset.
     TruncatedBody,
     /// An HTML page such as a proxy sends; the request has no effect.
@@ -97,6 +103,8 @@ pub struct Rule {
     pub method: Option<Method>,
     /// Path to match.
     pub path: PathMatch,
+    /// Whose requests pass by: those of clients whose `User-Agent` begins with this. They are not counted either.
+    pub spares: Option<String>,
     /// When it strikes.
     pub when: When,
     /// What it does.
@@ -107,7 +115,7 @@ impl Rule {
     /// A rule for every request.
     #[must_use]
     pub fn all(fault: Fault) -> Self {
-        Self { method: None, path: PathMatch::Any, when: When::Always, fault }
+        Self { method: None, path: PathMatch::Any, spares: None, when: When::Always, fault }
     }
 
     /// A rule for paths that match a glob (`*` within a segment, `**` across).
@@ -133,13 +141,54 @@ impl Rule {
 
 /// A handle on an added rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct RuleId(u64);
+pub struct RuleId(pub(crate) u64);
+
+/// A request that a rule holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Its method.
+    pub method: Method,
+    /// Its path, as sent.
+    pub path: String,
+}
+
+/// Where requests wait that a rule holds.
+#[derive(Debug, Default)]
+pub(crate) struct Gate {
+    held: watch::Sender<Option<Held>>,
+    open: CancellationToken,
+}
+
+impl Gate {
+    /// Says that this request is held, and waits for the rule to let go.
+    pub(crate) async fn wait(&self, held: Held) {
+        self.held.send_replace(Some(held));
+        self.open.cancelled().await;
+    }
+}
+
+/// What becomes of one request.
+#[derive(Debug, Default)]
+pub(crate) struct Verdict {
+    /// It is late by this.
+    pub(crate) delay: Duration,
+    /// What happens to it, and where it waits if that is a hold.
+    pub(crate) fault: Option<(Fault, Arc<Gate>)>,
+}
 
 struct Active {
     id: u64,
     rule: Rule,
     matches: u64,
     struck: u64,
+    gate: Arc<Gate>,
+}
+
+impl Drop for Active {
+    /// Nobody waits for a rule that is gone.
+    fn drop(&mut self) {
+        self.gate.open.cancel();
+    }
 }
 
 struct State {
@@ -177,7 +226,7 @@ impl Faults {
         let mut state = self.lock();
         state.next += 1;
         let id = state.next;
-        state.rules.push(Active { id, rule, matches: 0, struck: 0 });
+        state.rules.push(Active { id, rule, matches: 0, struck: 0, gate: Arc::default() });
         RuleId(id)
     }
 
@@ -197,14 +246,35 @@ impl Faults {
         self.lock().rules.iter().find(|active| active.id == id.0).map_or(0, |active| active.struck)
     }
 
+    /// Waits until the rule holds a request; `None` if the rule is gone before that.
+    pub async fn held(&self, id: RuleId) -> Option<Held> {
+        let gate = self.gate(id)?;
+        let mut held = gate.held.subscribe();
+        tokio::select! {
+            biased;
+            held = held.wait_for(Option::is_some) => held.ok().and_then(|held| held.clone()),
+            () = gate.open.cancelled() => None,
+        }
+    }
+
+    /// Lets go of what the rule holds, now and from now on; false if there is no such rule.
+    pub fn release(&self, id: RuleId) -> bool {
+        let gate = self.gate(id);
+        gate.inspect(|gate| gate.open.cancel()).is_some()
+    }
+
+    fn gate(&self, id: RuleId) -> Option<Arc<Gate>> {
+        self.lock().rules.iter().find(|active| active.id == id.0).map(|active| Arc::clone(&active.gate))
+    }
+
     /// The delay and the fault for one request. Latencies add up; of the other faults the first rule wins.
-    pub(crate) fn decide(&self, method: &Method, path: &str) -> (Duration, Option<Fault>) {
+    pub(crate) fn decide(&self, method: &Method, path: &str, user_agent: &str) -> Verdict {
         let State { rules, random, .. } = &mut *self.lock();
-        let mut delay = Duration::ZERO;
-        let mut fault = None;
+        let Verdict { mut delay, mut fault } = Verdict::default();
         for active in rules {
             if active.rule.method.as_ref().is_some_and(|wanted| wanted != method)
                 || !active.rule.path.matches(path)
+                || active.rule.spares.as_ref().is_some_and(|spared| user_agent.starts_with(spared))
             {
                 continue;
             }
@@ -221,13 +291,13 @@ impl Faults {
             if let Fault::Latency { fixed, jitter } = active.rule.fault {
                 delay += fixed + jitter.mul_f64(random.f64());
             } else if fault.is_none() {
-                fault = Some(active.rule.fault.clone());
+                fault = Some((active.rule.fault.clone(), Arc::clone(&active.gate)));
             } else {
                 continue;
             }
             active.struck += 1;
         }
-        (delay, fault)
+        Verdict { delay, fault }
     }
 }
 
@@ -258,7 +328,7 @@ mod tests {
         let draw = |seed| {
             let faults = Faults::seeded(seed);
             faults.add(Rule::all(Fault::Status(500)).when(When::Probability(0.5)));
-            (0..64).map(|_| faults.decide(&Method::GET, "/").1.is_some()).collect::<Vec<_>>()
+            (0..64).map(|_| faults.decide(&Method::GET, "/", "").fault.is_some()).collect::<Vec<_>>()
         };
         assert_eq!(draw(7), draw(7));
         assert_ne!(draw(7), draw(8));
@@ -268,9 +338,19 @@ mod tests {
     fn a_rule_can_strike_only_the_nth_match() {
         let faults = Faults::default();
         let id = faults.add(Rule::path("/a", Fault::Stall).when(When::Nth(2)));
-        let hits: Vec<bool> =
-            ["/a", "/b", "/a", "/a"].iter().map(|p| faults.decide(&Method::GET, p).1.is_some()).collect();
+        let hits: Vec<bool> = ["/a", "/b", "/a", "/a"]
+            .iter()
+            .map(|p| faults.decide(&Method::GET, p, "").fault.is_some())
+            .collect();
         assert_eq!(hits, [false, false, true, false]);
         assert_eq!(faults.struck(id), 1);
+    }
+
+    #[test]
+    fn a_client_can_be_spared() {
+        let faults = Faults::default();
+        faults.add(Rule { spares: Some("probe".to_owned()), ..Rule::all(Fault::Status(503)) });
+        let struck = |agent| faults.decide(&Method::GET, "/", agent).fault.is_some();
+        assert_eq!([struck("probe/1"), struck("kube"), struck("")], [false, true, true]);
     }
 }

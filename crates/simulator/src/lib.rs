@@ -6,6 +6,7 @@
 pub mod bound_token;
 pub mod broker;
 pub mod clock;
+pub mod control;
 pub mod faults;
 pub mod mount;
 pub mod oauth;
@@ -14,6 +15,7 @@ pub mod okd;
 pub mod rabbitmq;
 pub mod server;
 pub mod simulation;
+pub mod sites;
 pub mod tls;
 pub mod traffic;
 pub mod waldur;

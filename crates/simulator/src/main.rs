@@ -1,7 +1,8 @@
 //! `waldur-okd-simulator`: a simulated Waldur, its event broker and a simulated OKD on loopback ports, until the process is stopped.
 //!
-//! The first line on standard output is one JSON object with URLs, tokens and file names. One more port serves
-//! `GET /traffic` and `DELETE /traffic` for benchmarks, and the event broker's numbers and faults below `/broker`.
+//! The first line on standard output is one JSON object with URLs, tokens and file names. One more port serves the record
+//! of requests, faults, the clock, tokens and the event broker ([`simulator::control`]), and opens further sites
+//! ([`simulator::sites`]).
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -9,16 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use axum::routing::get;
-use axum::{Json, Router};
 use clap::{Parser, ValueEnum};
-use serde_json::{Value, json};
-use simulator::broker::control_routes;
 use simulator::okd::{self, Flavour, OkdOptions};
-use simulator::server::{self, ServeOptions};
 use simulator::simulation::{Simulation, SimulationOptions};
+use simulator::sites::{self, Sites};
 use simulator::waldur::{Generation, Seed};
-use tokio::net::TcpListener;
 
 /// A simulated Waldur and a simulated OKD.
 #[derive(Debug, Parser)]
@@ -105,24 +101,13 @@ async fn main() -> anyhow::Result<()> {
         record: false,
     };
     let simulation = Arc::new(Simulation::start(options).await?);
-    let control = TcpListener::bind(("127.0.0.1", 0)).await.context("no port for the traffic record")?;
-    let control = server::serve(control_router(&simulation), control, ServeOptions::default());
-    let mut site = simulation.describe(&cli.folder)?;
-    site["control_url"] = json!(control.url);
+    let further = sites::routes(Sites::default());
+    let (site, _control) = sites::serve_control(&simulation, &cli.folder, further).await?;
     let mut out = std::io::stdout().lock();
     writeln!(out, "{site}").and_then(|()| out.flush()).context("cannot print where the servers are")?;
     drop(out);
     stopped().await;
     Ok(())
-}
-
-fn control_router(simulation: &Arc<Simulation>) -> Router {
-    let (read, reset) = (Arc::clone(simulation), Arc::clone(simulation));
-    let get_traffic = get(async move || Json(read.traffic())).delete(async move || {
-        reset.reset_traffic();
-        Json(Value::Null)
-    });
-    Router::new().route("/traffic", get_traffic).merge(control_routes(simulation.broker.clone()))
 }
 
 async fn stopped() {

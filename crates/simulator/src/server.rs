@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use crate::clock::Clock;
-use crate::faults::{Fault, Faults, Shaper, plain_shaper};
+use crate::faults::{Fault, Faults, Gate, Held, Shaper, Verdict, plain_shaper};
 use crate::traffic::{self, Traffic};
 
 /// How long open requests may still take after [`Server::shutdown`]; then they are cut.
@@ -197,7 +197,8 @@ async fn answer(site: Arc<Site>, request: Request<Incoming>) -> Result<Response<
         body_bytes: text(header::CONTENT_LENGTH).and_then(|length| length.parse().ok()).unwrap_or_default(),
     };
     let shape = (options.shape)(&seen.path);
-    let (delay, fault) = options.faults.decide(request.method(), request.uri().path());
+    let Verdict { delay, fault } =
+        options.faults.decide(request.method(), request.uri().path(), &seen.user_agent);
     if !delay.is_zero() {
         tokio::time::sleep(delay).await;
     }
@@ -230,25 +231,42 @@ enum Outcome {
     Stall,
 }
 
-async fn struck(site: &Site, request: Request<Incoming>, fault: Option<Fault>) -> Outcome {
+async fn struck(site: &Site, request: Request<Incoming>, fault: Option<(Fault, Arc<Gate>)>) -> Outcome {
+    let Some((fault, gate)) = fault else {
+        return Outcome::Answer(Box::new(route(site, request).await));
+    };
     let response = match fault {
-        None | Some(Fault::Latency { .. }) => route(site, request).await,
-        Some(Fault::ResetBefore) => return Outcome::Reset,
-        Some(Fault::Stall) => return Outcome::Stall,
-        Some(Fault::ResetAfter) => {
+        Fault::Latency { .. } => route(site, request).await,
+        Fault::ResetBefore => return Outcome::Reset,
+        Fault::Stall => return Outcome::Stall,
+        Fault::ResetAfter => {
             drop(route(site, request).await);
             return Outcome::Reset;
         }
-        Some(Fault::StallAfter) => {
+        Fault::StallAfter => {
             drop(route(site, request).await);
             return Outcome::Stall;
         }
-        Some(Fault::Status(status)) => shaped(site, status, None),
-        Some(Fault::TooManyRequests { retry_after }) => shaped(site, 429, Some(retry_after)),
-        Some(Fault::Html(status)) => page(status, "text/html", Bytes::from_static(HTML.as_bytes())),
-        Some(Fault::TruncatedBody) => truncate(route(site, request).await).await,
+        Fault::Hold => {
+            gate.wait(held(&request)).await;
+            route(site, request).await
+        }
+        Fault::HoldAfter => {
+            let held = held(&request);
+            let response = route(site, request).await;
+            gate.wait(held).await;
+            response
+        }
+        Fault::Status(status) => shaped(site, status, None),
+        Fault::TooManyRequests { retry_after } => shaped(site, 429, Some(retry_after)),
+        Fault::Html(status) => page(status, "text/html", Bytes::from_static(HTML.as_bytes())),
+        Fault::TruncatedBody => truncate(route(site, request).await).await,
     };
     Outcome::Answer(Box::new(response))
+}
+
+fn held(request: &Request<Incoming>) -> Held {
+    Held { method: request.method().clone(), path: request.uri().path().to_owned() }
 }
 
 async fn route(site: &Site, request: Request<Incoming>) -> Response<Body> {

@@ -10,6 +10,7 @@ pub(crate) mod membership;
 pub(crate) mod orders;
 mod record;
 pub(crate) mod stage;
+mod usage;
 
 use anyhow::Result;
 
@@ -30,6 +31,8 @@ enum Benchmark {
     Lifecycle(lifecycle::Arguments),
     /// Messages of orders and roles: milliseconds to finished work, looks per change, losses through disconnects and kills
     Events(events::Arguments),
+    /// A day of many pods in a real Prometheus, measured and reported: seconds, queries, requests and memory
+    Usage(usage::Arguments),
     /// The bare client that `orders` is compared with, as a process of its own
     #[command(hide = true)]
     Floor(floor::Arguments),
@@ -45,6 +48,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         Benchmark::Membership(arguments) => membership::run(arguments),
         Benchmark::Lifecycle(arguments) => lifecycle::run(arguments),
         Benchmark::Events(arguments) => events::run(arguments),
+        Benchmark::Usage(arguments) => usage::run(arguments),
         Benchmark::Floor(arguments) => floor::run(arguments),
     }
 }

@@ -19,6 +19,11 @@ const WATCHED: &str = "GET /api/v1/limitranges";
 /// The request that a pass over all resources lists them with.
 const RESOURCES: &str = "GET /api/marketplace-provider-resources/";
 
+/// The request that what Waldur has of a month is listed with.
+const USAGES: &str = "GET /api/marketplace-component-usages/";
+/// The request that a resource's usage is told with.
+const USAGE: &str = "POST /api/marketplace-component-usages/set_usage/";
+
 /// The request that a look at one resource begins with.
 const LOOKED: &str = "GET /api/marketplace-provider-resources/{}/";
 
@@ -89,6 +94,16 @@ impl Traffic {
     /// Pages of resources that were listed.
     pub(crate) fn resource_pages(&self) -> u64 {
         self.waldur.count(RESOURCES)
+    }
+
+    /// Pages of usage that were listed.
+    pub(crate) fn usage_pages(&self) -> u64 {
+        self.waldur.count(USAGES)
+    }
+
+    /// Resources whose usage was told.
+    pub(crate) fn usages_told(&self) -> u64 {
+        self.waldur.count(USAGE)
     }
 
     fn tallies(&self) -> impl Iterator<Item = &Tally> {

@@ -5,11 +5,16 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use reqwest::{Client, ClientBuilder, Method, StatusCode};
+use reqwest::{Client, ClientBuilder, Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 
 /// Deadline of one request.
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// Deadline of one that waits for something to happen.
+const FOR_EVER: Duration = Duration::from_secs(86_400);
+
+/// By which faults tell these clients from the agent.
+pub(crate) const USER_AGENT: &str = "xtask";
 
 /// An API with somebody's token.
 #[derive(Clone, Debug)]
@@ -73,6 +78,36 @@ impl Api {
         read(status, &answer).with_context(|| format!("POST {}{path}", self.root))
     }
 
+    /// Merges into an object (RFC 7396), as an administrator's `kubectl patch --type=merge` does.
+    ///
+    /// # Errors
+    /// As [`Api::get`].
+    pub(crate) async fn merge(&self, path: &str, patch: &Value) -> Result<Value> {
+        let request = self.request(Method::PATCH, path).body(patch.to_string());
+        let (status, answer) = answer(request.header("content-type", "application/merge-patch+json")).await?;
+        read(status, &answer).with_context(|| format!("PATCH {}{path}", self.root))
+    }
+
+    /// The status and the answer to a request that may well be refused; null if the answer is empty.
+    ///
+    /// # Errors
+    /// No answer, or one that is no JSON.
+    pub(crate) async fn try_post(&self, path: &str, body: &Value) -> Result<(StatusCode, Value)> {
+        let (status, answer) = self.send(Method::POST, path, Some(body)).await?;
+        let value = if answer.is_empty() { Ok(Value::Null) } else { serde_json::from_slice(&answer) };
+        Ok((status, value.with_context(|| format!("POST {}{path}: the answer is no JSON", self.root))?))
+    }
+
+    /// An answer that may take until something happens; there is no deadline but the caller's.
+    ///
+    /// # Errors
+    /// As [`Api::get`].
+    pub(crate) async fn wait(&self, path: &str) -> Result<Value> {
+        let request = self.request(Method::GET, path).timeout(FOR_EVER);
+        let (status, body) = answer(request).await?;
+        read(status, &body).with_context(|| format!("GET {}{path}", self.root))
+    }
+
     /// # Errors
     /// As [`Api::get`].
     pub(crate) async fn delete(&self, path: &str) -> Result<Value> {
@@ -81,24 +116,31 @@ impl Api {
     }
 
     async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<(StatusCode, Vec<u8>)> {
-        let url = format!("{}{path}", self.root);
-        let mut request = self.http.request(method, &url);
-        request = request.header("authorization", &self.authorization).header("accept", "application/json");
+        let mut request = self.request(method, path);
         if let Some(body) = body {
             request = request.json(body);
         }
-        let response = request.send().await.with_context(|| format!("no answer from {url}"))?;
-        let status = response.status();
-        let body = response.bytes().await.with_context(|| format!("the answer from {url} broke off"))?;
-        Ok((status, body.to_vec()))
+        answer(request).await
     }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.http.request(method, format!("{}{path}", self.root));
+        request.header("authorization", &self.authorization).header("accept", "application/json")
+    }
+}
+
+async fn answer(request: RequestBuilder) -> Result<(StatusCode, Vec<u8>)> {
+    let response = request.send().await.context("no answer")?;
+    let status = response.status();
+    let body = response.bytes().await.context("the answer broke off")?;
+    Ok((status, body.to_vec()))
 }
 
 /// Never through a proxy: all servers are on this machine.
 fn builder() -> ClientBuilder {
     // An error says that it was done before.
     let _done = rustls::crypto::ring::default_provider().install_default();
-    Client::builder().no_proxy().timeout(TIMEOUT)
+    Client::builder().no_proxy().user_agent(USER_AGENT).timeout(TIMEOUT)
 }
 
 fn read(status: StatusCode, body: &[u8]) -> Result<Value> {

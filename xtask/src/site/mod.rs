@@ -3,8 +3,10 @@
 //!
 //! Knows the product by its binaries, configuration file and HTTP APIs alone, as an operator does.
 
+mod agent;
 mod client;
 mod server;
+mod sites;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -15,8 +17,10 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
-pub(crate) use client::{Api, text};
+pub(crate) use agent::{Agent, Configuration};
+pub(crate) use client::{Api, USER_AGENT, text};
 pub(crate) use server::Server;
+pub(crate) use sites::{Simulators, Site};
 
 use crate::process::cargo;
 use crate::workspace::Metadata;
@@ -95,6 +99,8 @@ pub(crate) struct Place {
     pub(crate) waldur_agent_token: String,
     /// Token of an owner of the customer organisation.
     pub(crate) waldur_customer_token: String,
+    /// Token of a member of staff.
+    pub(crate) waldur_staff_token: String,
     /// Root of the cluster's API.
     pub(crate) okd_url: String,
     /// Token of the agent's service account.
@@ -141,6 +147,8 @@ pub(crate) enum Mode {
     MembershipSync,
     /// Both, by events.
     EventProcess,
+    /// Usage.
+    Report,
 }
 
 impl Mode {
@@ -150,6 +158,7 @@ impl Mode {
             Self::OrderProcess => "order_process",
             Self::MembershipSync => "membership_sync",
             Self::EventProcess => "event_process",
+            Self::Report => "report",
         }
     }
 
@@ -159,6 +168,7 @@ impl Mode {
             Self::OrderProcess => "ORDER_PROCESS",
             Self::MembershipSync => "MEMBERSHIP_SYNC",
             Self::EventProcess => "RECONCILIATION",
+            Self::Report => "REPORT",
         }
     }
 
@@ -169,6 +179,7 @@ impl Mode {
         match self {
             Self::OrderProcess => vec![ORDERS.to_owned()],
             Self::MembershipSync => vec![MEMBERS.to_owned()],
+            Self::Report => vec!["reporting_backend: okd".to_owned()],
             Self::EventProcess => {
                 let port = format!("stomp_ws_port: {}", place.stomp_ws_port);
                 let stomp = ["stomp_enabled: true", "websocket_use_tls: false", "stomp_ws_host: localhost"];

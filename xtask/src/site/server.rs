@@ -87,11 +87,7 @@ impl Server {
     fn spawn(mut command: Command, log: &Path) -> Result<Self> {
         let name = Path::new(command.get_program()).file_name().unwrap_or_default();
         let name = name.to_string_lossy().into_owned();
-        NOT_INHERITED.iter().for_each(|variable| {
-            command.env_remove(variable);
-        });
-        // In a group of its own, a Ctrl-C on the terminal reaches only the chore, which then ends it.
-        command.stdin(Stdio::null()).process_group(0);
+        set_apart(&mut command);
         let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
         Ok(Self { child, name, log: log.to_owned(), kept: false })
     }
@@ -133,13 +129,7 @@ impl Server {
 
     /// The last lines of its log, to be put behind a message; empty if it has said nothing.
     pub(crate) fn tail(&self) -> String {
-        let text = fs::read_to_string(&self.log).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().collect();
-        let last = &lines[lines.len().saturating_sub(TAIL)..];
-        if last.is_empty() {
-            return String::new();
-        }
-        format!("; the end of its log:\n  {}", last.join("\n  "))
+        tail(&self.log)
     }
 
     /// Most memory that was resident at a time, in megabytes of 1,000,000 bytes (proc(5): `VmHWM`).
@@ -199,7 +189,27 @@ impl Drop for Server {
     }
 }
 
-fn log_file(path: &Path) -> Result<File> {
+/// Nothing of this process's surroundings reaches the other, other than its arguments.
+pub(super) fn set_apart(command: &mut Command) {
+    NOT_INHERITED.iter().for_each(|variable| {
+        command.env_remove(variable);
+    });
+    // In a group of its own, a Ctrl-C on the terminal reaches only the chore, which then ends it.
+    command.stdin(Stdio::null()).process_group(0);
+}
+
+/// The last lines of a log, to be put behind a message; empty if it has said nothing.
+pub(super) fn tail(log: &Path) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    let last = &lines[lines.len().saturating_sub(TAIL)..];
+    if last.is_empty() {
+        return String::new();
+    }
+    format!("; the end of its log:\n  {}", last.join("\n  "))
+}
+
+pub(super) fn log_file(path: &Path) -> Result<File> {
     File::create(path).with_context(|| format!("cannot write `{}`", path.display()))
 }
 

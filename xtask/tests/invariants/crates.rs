@@ -18,7 +18,7 @@ struct Rule {
     outward: Option<&'static [&'static str]>,
 }
 
-const RULES: [Rule; 5] = [
+const RULES: [Rule; 6] = [
     Rule {
         name: "planner",
         inward: &[],
@@ -34,6 +34,7 @@ const RULES: [Rule; 5] = [
     Rule { name: "agent", inward: &["planner", "stomp"], inward_for_tests: &["simulator"], outward: None },
     // STOMP frames are all that it shares with what it judges: a wrong type must not be right twice.
     Rule { name: "simulator", inward: &["stomp"], inward_for_tests: &[], outward: None },
+    Rule { name: "fuzz", inward: &["agent", "planner", "stomp"], inward_for_tests: &[], outward: Some(&[]) },
     // What chores need of the product they get by running it.
     Rule { name: "xtask", inward: &[], inward_for_tests: &[], outward: None },
 ];

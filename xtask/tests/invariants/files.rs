@@ -53,7 +53,7 @@ fn a_telltale_is_found() {
 }
 
 fn all_rust() -> Vec<Source> {
-    ["crates/", "xtask/"].into_iter().flat_map(rust).collect()
+    ["crates/", "fuzz/", "xtask/"].into_iter().flat_map(rust).collect()
 }
 
 #[test]

@@ -105,9 +105,9 @@ enum Command {
     /// Do nothing: projects have no home directories
     #[command(name = "create_homedirs", visible_alias = "waldur_site_create_homedirs")]
     CreateHomedirs(commands::IgnoredArgs),
-    /// Do nothing: `usage backfill` measures months of the past
-    #[command(name = "load_historical_usage", visible_alias = "waldur_site_load_historical_usage")]
-    LoadHistoricalUsage(commands::IgnoredArgs),
+    /// Measure months of the past as far as Prometheus keeps them, and tell them to Waldur with a token of staff
+    #[command(name = "load_historical_usage", visible_alias = "waldur_site_load_historical_usage", after_help = commands::HISTORICAL_EXIT_CODES)]
+    LoadHistoricalUsage(commands::HistoricalArgs),
     /// Do nothing: orders are not simulated
     #[command(name = "test_order", visible_alias = "waldur_site_test_order")]
     TestOrder(commands::IgnoredArgs),
@@ -139,7 +139,7 @@ impl Command {
             Self::SyncOfferingUsers(args) => commands::sync_offering_users(args),
             Self::Healthz(args) => commands::health(args),
             Self::CreateHomedirs(args) => commands::nothing(args, commands::NO_HOMEDIRS),
-            Self::LoadHistoricalUsage(args) => commands::nothing(args, commands::NO_HISTORY),
+            Self::LoadHistoricalUsage(args) => commands::load_historical_usage(args),
             Self::TestOrder(args) => commands::nothing(args, commands::NO_TEST_ORDER),
         }
     }

@@ -6,7 +6,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::{FAILED, RunArgs, UNUSABLE, load};
-use crate::engine::{Engine, EngineOptions};
+use crate::engine::{Engine, EngineOptions, Offering};
+use crate::metrics::Page;
 use crate::settings::{Mode, Settings};
 use crate::telemetry::Console;
 use crate::{health, setup, telemetry, usage};
@@ -56,17 +57,15 @@ async fn start(
     stop: &CancellationToken,
 ) -> anyhow::Result<u8> {
     let engine = setup::engine(settings, mode, options)?;
-    // Without any, `report` has nothing to do, while `all` has.
-    let reports = match mode {
+    let alone = match mode {
         Mode::Report => Some(setup::usage(settings, options, Some(&engine))?),
-        Mode::All if settings.offerings.iter().any(|offering| offering.reporting) => {
-            Some(setup::usage(settings, options, Some(&engine))?)
-        }
         Mode::All | Mode::OrderProcess | Mode::MembershipSync | Mode::EventProcess => None,
     };
+    // Reports are only made here, while those of an engine that works orders are for what goes.
+    let reports = alone.as_ref().or_else(|| engine.reports().filter(|_| mode == Mode::All));
     if args.once {
         let mut done = engine.run_once(stop).await;
-        if let Some(reports) = &reports {
+        if let Some(reports) = reports {
             done &= tokio::select! {
                 done = usage::report_once(reports) => done,
                 () = stop.cancelled() => false,
@@ -74,9 +73,10 @@ async fn start(
         }
         return Ok(if done { 0 } else { FAILED });
     }
-    let health = health(settings, &engine, stop).await?;
+    let further = reports.map(|reports| reports.offerings().collect()).unwrap_or_default();
+    let health = health(settings, &engine, further, stop).await?;
     let report = async {
-        if let Some(reports) = &reports {
+        if let Some(reports) = reports {
             usage::run(reports, settings.periods.report, engine.health(), stop).await;
         }
     };
@@ -85,20 +85,20 @@ async fn start(
     Ok(0)
 }
 
-/// Tells health where the configuration asks for it.
+/// Tells health and metrics where the configuration asks for it.
 async fn health(
     settings: &Settings,
     engine: &Arc<Engine>,
+    further: Vec<Arc<Offering>>,
     stop: &CancellationToken,
 ) -> anyhow::Result<impl Future<Output = ()> + use<>> {
-    let served = match settings.monitoring.health_listen {
-        Some(address) => Some(health::serve(address, Arc::clone(engine), stop.clone()).await?),
-        None => None,
-    };
+    let page = Arc::new(Page::new(Arc::clone(engine), further));
+    let mut served = Vec::new();
+    for address in settings.monitoring.listens() {
+        served.push(health::serve(address, Arc::clone(engine), Arc::clone(&page), stop.clone()).await?);
+    }
     Ok(async move {
-        if let Some(served) = served {
-            served.await;
-        }
+        futures::future::join_all(served).await;
     })
 }
 

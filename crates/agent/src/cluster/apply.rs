@@ -151,6 +151,7 @@ impl<'a> Writes<'a> {
             Action::Approve { .. }
             | Action::Reject { .. }
             | Action::SetAllocationOk { .. }
+            | Action::ReportUsage { .. }
             | Action::SetBackendId { .. }
             | Action::SetBackendMetadata { .. }
             | Action::SetMembershipStatuses { .. }
@@ -493,6 +494,19 @@ pub(crate) async fn write_ledger(
             cluster.http.apply(&format!("{objects}/{name}"), &body).await.map(drop)
         }
     }
+}
+
+/// Deletes an object of the ledger of usage: the one of this uid, in the version in which it was read.
+pub(crate) async fn delete_ledger(
+    cluster: &Cluster,
+    namespace: &str,
+    name: &str,
+    (uid, version): (&str, &str),
+) -> Result<(), ApiError> {
+    let mut options = kinds::delete_options(uid);
+    options["preconditions"]["resourceVersion"] = version.into();
+    let path = format!("{}/{name}", kinds::ledger_path(namespace));
+    cluster.http.delete(&path, &options).await.map(drop)
 }
 
 /// A binding to a role that the cluster does not have is answered like one in a namespace that it does not have

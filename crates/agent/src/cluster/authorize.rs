@@ -9,30 +9,34 @@ use kube::client::{Body, ClientBuilder};
 use secrecy::ExposeSecret as _;
 use tower::BoxError;
 
+use super::connection::Connection;
 use crate::credentials::Credential;
+use crate::wiped;
 
-/// The same client, sending a token with each request.
-pub(super) fn authorized(client: Client, credential: Arc<Credential>) -> Client {
-    let service = tower::service_fn(move |request| send(client.clone(), Arc::clone(&credential), request));
+/// A client that sends a token with each request.
+pub(super) fn authorized(connection: Arc<Connection>, credential: Arc<Credential>) -> Client {
+    let service =
+        tower::service_fn(move |request| send(Arc::clone(&connection), Arc::clone(&credential), request));
     ClientBuilder::new(service, "default").build()
 }
 
 async fn send(
-    client: Client,
+    connection: Arc<Connection>,
     credential: Arc<Credential>,
     mut request: Request<Body>,
 ) -> Result<Response<Body>, BoxError> {
     let token = credential.token().await?;
     if !token.expose_secret().is_empty() {
-        let mut value = header::HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))?;
-        value.set_sensitive(true);
+        let value = wiped::authorization("Bearer", token.expose_secret())?;
         request.headers_mut().insert(header::AUTHORIZATION, value);
     }
-    let response = client.send(request).await?;
-    if response.status() == StatusCode::UNAUTHORIZED
-        && let Err(error) = credential.another(&token).await
-    {
-        tracing::warn!(%error, "a watch was refused its token");
+    let shown = credential.certificate();
+    let response = connection.client().send(request).await.inspect_err(|_| connection.look_again())?;
+    if response.status() == StatusCode::UNAUTHORIZED {
+        connection.look_again();
+        if let Err(error) = credential.another(&token, shown.as_ref()).await {
+            tracing::warn!(%error, "a watch was refused its token");
+        }
     }
     Ok(response)
 }

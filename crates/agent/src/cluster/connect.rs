@@ -4,21 +4,17 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-use anyhow::Context as _;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use kube::client::ClientBuilder;
-use kube::{Client, Config};
+use kube::Client;
 use planner::access::Abilities;
 use planner::outcome::Failure;
 use planner::policy::Flavour;
 use planner::template::Template;
 use planner::workloads::WorkloadKind;
-use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use url::Url;
 
 use super::authorize::authorized;
+use super::connection::Connection;
 use super::http::Http;
 use super::kinds::Kind;
 use super::rights::{Feature, Right};
@@ -26,9 +22,10 @@ use super::store::Store;
 use super::subjects::Needs;
 use super::template::TemplateStore;
 use super::workloads;
-use crate::ca_file;
 use crate::credentials::Credential;
 use crate::error::ApiError;
+use crate::metrics::Metrics;
+use crate::settings::PemSource;
 use crate::waldur::http::Verify;
 
 /// How to reach one cluster.
@@ -40,33 +37,20 @@ pub struct ClusterOptions {
     pub verify: Verify,
     /// The name that its certificate must be for, where that is not the host of `api_url`.
     pub server_name: Option<String>,
-    /// What the agent shows of itself in TLS.
-    pub client_certificate: Option<ClientCertificate>,
+    /// What the agent shows of itself in TLS, unless the credential has something else. Files are read again.
+    pub client_certificate: Option<(PemSource, PemSource)>,
     /// Proxy for all requests.
     pub proxy: Option<Url>,
     /// Deadline of one attempt.
     pub timeout: Duration,
+    /// Where requests are counted.
+    pub metrics: Metrics,
     /// What is read and written there besides what every project has.
     pub needs: Needs,
     /// What projects are furnished with.
     pub template: Template,
     /// ClusterRoles that members get.
     pub roles: Vec<String>,
-}
-
-/// A client certificate with its key, in PEM.
-#[derive(Clone)]
-pub struct ClientCertificate {
-    /// The certificate and what comes between it and its CA.
-    pub certificate: String,
-    /// The key.
-    pub key: SecretString,
-}
-
-impl std::fmt::Debug for ClientCertificate {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("ClientCertificate")
-    }
 }
 
 /// What the cluster is and what the agent may do there.
@@ -154,10 +138,10 @@ impl Cluster {
     /// # Errors
     /// A URL, CA file or proxy that cannot be used.
     pub fn new(options: &ClusterOptions, credential: Arc<Credential>) -> anyhow::Result<Self> {
-        let client = client(options)?;
-        let watch_client = authorized(client.clone(), Arc::clone(&credential));
+        let connection = Arc::new(Connection::new(options, Arc::clone(&credential))?);
+        let watch_client = authorized(Arc::clone(&connection), Arc::clone(&credential));
         Ok(Self {
-            http: Http::new(client, credential, options),
+            http: Http::new(connection, credential, options),
             watch_client,
             store: RwLock::new(Store::keeping(template_keys(&options.template))),
             state: RwLock::default(),
@@ -305,41 +289,8 @@ fn text(value: &Value, pointer: &str) -> String {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
-fn client(options: &ClusterOptions) -> anyhow::Result<Client> {
-    let builder = ClientBuilder::try_from(config(options)?).context("cannot set up the client for OKD")?;
-    Ok(builder.build())
-}
-
 /// A sender of requests to a cluster that is not worked on.
 pub(super) fn http(options: &ClusterOptions, credential: Arc<Credential>) -> anyhow::Result<Http> {
-    Ok(Http::new(client(options)?, credential, options))
-}
-
-fn config(options: &ClusterOptions) -> anyhow::Result<Config> {
-    let uri = options.api_url.as_str().trim_end_matches('/').parse().context("the API URL cannot be used")?;
-    let mut config = Config::new(uri);
-    config.default_retry = false;
-    config.connect_timeout = Some(options.timeout.min(Duration::from_secs(10)));
-    match &options.verify {
-        Verify::System => {}
-        Verify::Off => config.accept_invalid_certs = true,
-        Verify::CaData(pem) => {
-            let name = "`certificate-authority-data` of the kubeconfig";
-            config.root_cert = Some(ca_file::parse(pem.as_bytes(), name)?);
-        }
-        Verify::CaFile(path) => {
-            config.root_cert = Some(ca_file::read(path)?);
-            // Read again from time to time, so that a renewed CA is taken without a restart.
-            config.root_cert_file = Some(path.clone());
-        }
-    }
-    config.tls_server_name.clone_from(&options.server_name);
-    if let Some(ClientCertificate { certificate, key }) = &options.client_certificate {
-        config.auth_info.client_certificate_data = Some(STANDARD.encode(certificate));
-        config.auth_info.client_key_data = Some(STANDARD.encode(key.expose_secret()).into());
-    }
-    if let Some(proxy) = &options.proxy {
-        config.proxy_url = Some(proxy.as_str().parse().context("the proxy URL cannot be used")?);
-    }
-    Ok(config)
+    let connection = Connection::new(options, Arc::clone(&credential))?;
+    Ok(Http::new(Arc::new(connection), credential, options))
 }

@@ -9,17 +9,19 @@ use std::time::{Duration, Instant};
 use http::{Request, header};
 use jiff::fmt::rfc2822::DateTimeParser;
 use jiff::{SignedDuration, Timestamp};
-use kube::Client;
 use kube::client::Body;
 use planner::outcome::Failure;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use super::connect::ClusterOptions;
+use super::connection::Connection;
 use super::missing_rule;
 use crate::credentials::{Credential, CredentialStatus};
 use crate::error::{ApiError, Peer, failure_of_status, retry_after};
+use crate::metrics::Metrics;
 use crate::retry::retrying;
+use crate::wiped;
 
 /// Name under which the agent's fields are managed (Kubernetes: server-side apply).
 pub(crate) const FIELD_MANAGER: &str = "waldur-site-agent";
@@ -32,12 +34,13 @@ const JSON: &str = "application/json";
 /// The cluster's API as a sender of JSON.
 #[derive(Clone)]
 pub(crate) struct Http {
-    client: Client,
+    connection: Arc<Connection>,
     credential: Arc<Credential>,
     timeout: Duration,
     /// Scheme, host and port, for messages.
     server: String,
     clock: Arc<ServerClock>,
+    pub(super) metrics: Metrics,
 }
 
 /// What the API server last said about the time (RFC 9110: `Date`), and when it did.
@@ -78,9 +81,14 @@ impl Http {
         Arc::clone(&self.credential)
     }
 
-    pub(crate) fn new(client: Client, credential: Arc<Credential>, options: &ClusterOptions) -> Self {
+    pub(super) fn new(
+        connection: Arc<Connection>,
+        credential: Arc<Credential>,
+        options: &ClusterOptions,
+    ) -> Self {
         let server = options.api_url.origin().ascii_serialization();
-        Self { client, credential, timeout: options.timeout, server, clock: Arc::default() }
+        let (timeout, metrics) = (options.timeout, options.metrics.clone());
+        Self { connection, credential, timeout, server, clock: Arc::default(), metrics }
     }
 
     /// The API server's clock, by what it last said and the time that has gone by since: a jump of this machine's
@@ -182,7 +190,16 @@ impl Http {
 
     async fn attempt(&self, call: &Call<'_>) -> Result<Value, ApiError> {
         let name = format!("{} {}", call.method, call.path.split('?').next().unwrap_or_default());
-        let send = |token| self.exchange(call, &name, token);
+        let send = async |token| {
+            let begun = Instant::now();
+            let result = self.exchange(call, &name, token).await;
+            self.metrics.requested(Peer::Cluster, &result, begun.elapsed());
+            if matches!(&result, Err(error) if error.failure == Failure::Unauthorized || error.status.is_none())
+            {
+                self.connection.look_again();
+            }
+            result
+        };
         self.credential.authorizing((Peer::Cluster, &name), send).await
     }
 
@@ -191,7 +208,7 @@ impl Http {
         let request =
             request.map_err(|error| ApiError::unexpected(Peer::Cluster, name, &error.to_string()))?;
         let answer = async {
-            let response = self.client.send(request).await?;
+            let response = self.connection.client().send(request).await?;
             let (parts, body) = response.into_parts();
             let bytes = body.collect_bytes().await?;
             Ok::<_, kube::Error>((parts, bytes))
@@ -215,8 +232,7 @@ fn request(call: &Call<'_>, token: &SecretString) -> Result<Request<Body>, http:
     let mut request = Request::builder().method(call.method.clone()).uri(call.path);
     // Without a token it is the client certificate that says who asks.
     if !token.expose_secret().is_empty() {
-        let mut authorization = header::HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))?;
-        authorization.set_sensitive(true);
+        let authorization = wiped::authorization("Bearer", token.expose_secret())?;
         request = request.header(header::AUTHORIZATION, authorization);
     }
     request

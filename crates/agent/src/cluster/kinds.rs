@@ -112,25 +112,27 @@ pub(crate) fn ledger_path(namespace: &str) -> String {
     format!("/api/v1/namespaces/{namespace}/configmaps")
 }
 
-/// Labels of an object of the ledger: whose it is, and of which day.
+/// Labels of an object of the ledger: whose it is, and of which day or month.
 pub(crate) const LEDGER: &str = "waldur/ledger";
 /// See [`LEDGER`].
 pub(crate) const LEDGER_OFFERING: &str = "waldur/offering-uuid";
-/// See [`LEDGER`].
+/// See [`LEDGER`]; on objects of hours.
 pub(crate) const LEDGER_DAY: &str = "waldur/day";
+/// See [`LEDGER`]; on objects of days.
+pub(crate) const LEDGER_MONTH: &str = "waldur/month";
 
-/// An object of the ledger (Kubernetes: ConfigMap).
+/// An object of the ledger (Kubernetes: ConfigMap). `label` says whether it is one of hours or of days.
 pub(crate) fn ledger(
     (namespace, name): (&str, &str),
     offering: Uuid,
-    day: &str,
+    (label, period): (&str, &str),
     texts: &BTreeMap<String, String>,
 ) -> Value {
     let labels = json!({
         names::MANAGED_BY: names::MANAGED_BY_VALUE,
         LEDGER: "usage",
         LEDGER_OFFERING: offering.simple().to_string(),
-        LEDGER_DAY: day,
+        label: period,
     });
     json!({
         "apiVersion": "v1",

@@ -6,6 +6,7 @@
 pub(crate) mod apply;
 mod authorize;
 pub(crate) mod connect;
+mod connection;
 pub(crate) mod http;
 pub(crate) mod importable;
 pub(crate) mod kinds;
@@ -20,6 +21,6 @@ mod template;
 pub(crate) mod watch;
 pub(crate) mod workloads;
 
-pub use connect::{ClientCertificate, Cluster, ClusterOptions};
+pub use connect::{Cluster, ClusterOptions};
 pub use refresh_token::RefreshTokenSecret;
 pub use subjects::Needs;

@@ -59,6 +59,7 @@ async fn run(cluster: Arc<Cluster>, kind: Kind, wake: Wake) {
     let config = watcher::Config::default().labels(&kinds::our_labels()).page_size(PAGE_SIZE);
     let mut events = watch(api, config).default_backoff().into_stream().boxed();
     let mut listing = Listing::default();
+    cluster.http.metrics.watches(kind.plural());
     loop {
         match events.try_next().await {
             Ok(Some(event)) => take(&cluster, kind, event, &mut listing, &wake),
@@ -66,6 +67,7 @@ async fn run(cluster: Arc<Cluster>, kind: Kind, wake: Wake) {
             // The watcher goes on from where it was, and lists anew if the server has forgotten that: what is kept is
             // a moment old at most, unless it has to begin again.
             Err(error) => {
+                cluster.http.metrics.watch_broke(kind.plural());
                 tracing::warn!(kind = kind.plural(), error = %error, "the watch broke off; starting again")
             }
         }

@@ -2,6 +2,7 @@
 //! the configuration, says what it has done on lines of its own, and goes on with the next where one fails.
 
 pub(crate) mod health;
+pub(crate) mod historical;
 pub(crate) mod limits;
 pub(crate) mod load_components;
 pub(crate) mod usernames;

@@ -12,6 +12,7 @@ use super::source::{KubeconfigSource, OAuthSource};
 use super::token_http::EndpointOptions;
 use super::{Credential, TokenSource};
 use crate::cluster::{ClusterOptions, Needs, RefreshTokenSecret};
+use crate::metrics::Metrics;
 use crate::settings::{
     self, ClusterToken, OAuthGrant, OAuthSettings, OfferingSettings, RefreshTokenStore, Settings, TlsVerify,
 };
@@ -51,7 +52,7 @@ pub fn waldur(
 ///
 /// # Errors
 /// A CA file or a proxy that cannot be used.
-pub fn cluster(offering: &OfferingSettings) -> anyhow::Result<Arc<Credential>> {
+pub fn cluster(offering: &OfferingSettings, metrics: &Metrics) -> anyhow::Result<Arc<Credential>> {
     let cluster = &offering.cluster;
     let source = match &cluster.token {
         ClusterToken::Static(token) => TokenSource::Static(token.expose_secret().into()),
@@ -62,24 +63,31 @@ pub fn cluster(offering: &OfferingSettings) -> anyhow::Result<Arc<Credential>> {
             context: context.clone(),
             runs: *runs,
         }),
-        ClusterToken::ClientCertificate => TokenSource::ClientCertificate,
+        ClusterToken::ClientCertificate(certificate, key) => {
+            TokenSource::ClientCertificate(certificate.clone(), key.clone())
+        }
         ClusterToken::OAuth(oauth) => {
             let options = EndpointOptions {
                 verify: Verify::from(&cluster.tls),
                 proxy: cluster.proxy.as_ref().map(|proxy| proxy.expose().clone()),
                 keys: unreachable::OAUTH,
             };
-            TokenSource::OAuth(Box::new(OAuthSource(client(oauth, &cluster.api_url, &options)?)))
+            TokenSource::OAuth(Box::new(OAuthSource(client(oauth, &cluster.api_url, &options, metrics)?)))
         }
     };
     Ok(Arc::new(Credential::new(source)))
 }
 
-fn client(settings: &OAuthSettings, api_url: &Url, options: &EndpointOptions) -> anyhow::Result<OAuth> {
+fn client(
+    settings: &OAuthSettings,
+    api_url: &Url,
+    options: &EndpointOptions,
+    metrics: &Metrics,
+) -> anyhow::Result<OAuth> {
     let grant = match &settings.grant {
         OAuthGrant::RefreshToken { token, store } => Grant::Refresh {
             configured: token.clone(),
-            store: store.as_ref().map(secret).transpose()?.map(Box::new),
+            store: store.as_ref().map(|store| secret(store, metrics)).transpose()?.map(Box::new),
         },
         OAuthGrant::ClientCredentials => Grant::Client,
         OAuthGrant::Password { username, password } => {
@@ -92,7 +100,7 @@ fn client(settings: &OAuthSettings, api_url: &Url, options: &EndpointOptions) ->
     OAuth::new(grant, endpoint, client, settings.scope.clone(), options)
 }
 
-fn secret(store: &RefreshTokenStore) -> anyhow::Result<RefreshTokenSecret> {
+fn secret(store: &RefreshTokenStore, metrics: &Metrics) -> anyhow::Result<RefreshTokenSecret> {
     let options = ClusterOptions {
         api_url: store.api_url.clone(),
         verify: Verify::CaFile(store.directory.join("ca.crt")),
@@ -100,6 +108,7 @@ fn secret(store: &RefreshTokenStore) -> anyhow::Result<RefreshTokenSecret> {
         client_certificate: None,
         proxy: None,
         timeout: STORE_DEADLINE,
+        metrics: metrics.clone(),
         needs: Needs::default(),
         template: Default::default(),
         roles: Vec::new(),

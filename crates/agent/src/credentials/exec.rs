@@ -13,7 +13,8 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::source::Fetched;
-use super::{CredentialError, file, jwt};
+use super::{CredentialError, file};
+use crate::client_certificate;
 
 /// How long the program may take.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -46,6 +47,8 @@ struct ExecCredential {
 #[serde(rename_all = "camelCase")]
 struct Status {
     token: Option<SecretString>,
+    client_certificate_data: Option<SecretString>,
+    client_key_data: Option<SecretString>,
     expiration_timestamp: Option<Timestamp>,
 }
 
@@ -101,13 +104,31 @@ impl Exec {
             ));
         }
         let status = parsed.status.ok_or("printed an ExecCredential without `status`")?;
-        let token = status.token.ok_or(
-            "printed an ExecCredential without `token`; client certificates of programs are not used, name files instead",
-        )?;
-        let token =
-            file::word(token.expose_secret()).map_err(|problem| format!("printed a token that {problem}"))?;
-        let by_token = jwt::peek(token.expose_secret()).and_then(|claims| claims.expires);
-        let expires = status.expiration_timestamp.into_iter().chain(by_token).min();
-        Ok(Fetched { token, expires })
+        let certificate = match (status.client_certificate_data, status.client_key_data) {
+            (Some(certificate), Some(key)) => {
+                let (named, key_named) = ("its `clientCertificateData`", "its `clientKeyData`");
+                let checked = client_certificate::checked((&certificate, named), (key, key_named));
+                let told = |error| format!("printed an ExecCredential that cannot be used: {error:#}");
+                Some(checked.map_err(told)?)
+            }
+            (None, None) => None,
+            _ => {
+                return Err("printed a client certificate without its key, or a key without its certificate"
+                    .to_owned());
+            }
+        };
+        let token = match (status.token, &certificate) {
+            (Some(token), _) => file::word(token.expose_secret())
+                .map_err(|problem| format!("printed a token that {problem}"))?,
+            (None, Some(_)) => SecretString::default(),
+            (None, None) => {
+                return Err(
+                    "printed an ExecCredential with neither `token` nor `clientCertificateData`".to_owned()
+                );
+            }
+        };
+        let fetched = Fetched::bare(token).with(certificate);
+        let expires = status.expiration_timestamp.into_iter().chain(fetched.expires).min();
+        Ok(Fetched { expires, ..fetched })
     }
 }

@@ -28,6 +28,7 @@ pub use self::source::{KubeconfigSource, OAuthSource, TokenSource};
 
 use self::schedule::Renewal;
 use self::source::Fetched;
+use crate::client_certificate::ClientCertificate;
 use crate::error::{ApiError, Peer};
 
 /// Why there is no token: one line that names the file or URL, what was expected and what to do. Holds no secret.
@@ -66,6 +67,8 @@ pub struct CredentialStatus {
 #[derive(Default)]
 struct Held {
     token: Option<SecretString>,
+    /// What is shown beside the token, or in its place.
+    certificate: Option<Arc<ClientCertificate>>,
     expires: Option<Timestamp>,
     got: Option<Timestamp>,
     renew_at: Timestamp,
@@ -102,6 +105,11 @@ impl Held {
             (true, None, Some(error)) => Now::Fail(error.clone()),
             (_, token, _) => Now::Renew(token.cloned()),
         }
+    }
+
+    /// True if a server was shown just what is held now.
+    fn was(&self, token: &SecretString, certificate: Option<&Arc<ClientCertificate>>) -> bool {
+        self.is(token) && self.certificate.as_ref() == certificate
     }
 
     fn is(&self, token: &SecretString) -> bool {
@@ -181,6 +189,12 @@ impl Credential {
         }
     }
 
+    /// The client certificate that came with the token, or in its place.
+    #[must_use]
+    pub fn certificate(&self) -> Option<Arc<ClientCertificate>> {
+        self.shared.held().certificate.clone()
+    }
+
     /// What is known of it now. Asks nobody.
     #[must_use]
     pub fn describe(&self) -> CredentialStatus {
@@ -215,6 +229,7 @@ impl Credential {
         };
         let token = self.token().await;
         let token = token.map_err(|error| ApiError::unavailable(peer, request, &error.to_string()))?;
+        let shown = self.certificate();
         let refused = match send(token.clone()).await {
             Err(error) if error.failure == Failure::Unauthorized => error,
             other => {
@@ -224,7 +239,7 @@ impl Credential {
                 return other;
             }
         };
-        let token = match self.another(&token).await {
+        let token = match self.another(&token, shown.as_ref()).await {
             Ok(token) => token,
             Err(why) => return Err(refused.with_hint(&why.to_string())),
         };
@@ -237,21 +252,26 @@ impl Credential {
         }
     }
 
-    /// Another token after a server has refused this one.
+    /// Another token after a server has refused this one, which it was shown with this certificate. Where there is another
+    /// certificate, the token may be the same.
     ///
     /// # Errors
     /// Why there is no other.
-    pub async fn another(&self, refused: &SecretString) -> Result<SecretString, CredentialError> {
+    pub async fn another(
+        &self,
+        refused: &SecretString,
+        shown: Option<&Arc<ClientCertificate>>,
+    ) -> Result<SecretString, CredentialError> {
         let shared = Arc::clone(&self.shared);
-        let refused = refused.clone();
+        let (refused, shown) = (refused.clone(), shown.cloned());
         // A renewal that was begun is ended, whatever becomes of the request: it may have used up a refresh token.
         let renewal = tokio::spawn(async move {
             let _turn = shared.renewing.lock().await;
-            if let Some(decided) = shared.before_renewal(&refused) {
+            if let Some(decided) = shared.before_renewal(&refused, shown.as_ref()) {
                 return decided;
             }
             shared.renew().await;
-            shared.after_renewal(&refused)
+            shared.after_renewal(&refused, shown.as_ref())
         });
         renewal.await.unwrap_or_else(|_| Err(CredentialError::new("the renewal of the token broke off")))
     }
@@ -302,20 +322,28 @@ impl Shared {
     }
 
     /// What is to be done about a refused token without a renewal: somebody else has renewed it, or it is too soon.
-    fn before_renewal(&self, refused: &SecretString) -> Option<Result<SecretString, CredentialError>> {
+    fn before_renewal(
+        &self,
+        refused: &SecretString,
+        shown: Option<&Arc<ClientCertificate>>,
+    ) -> Option<Result<SecretString, CredentialError>> {
         let held = self.held();
         match (&held.token, &held.last_error) {
-            (Some(token), _) if !held.is(refused) => Some(Ok(token.clone())),
+            (Some(token), _) if !held.was(refused, shown) => Some(Ok(token.clone())),
             (_, Some(error)) if Timestamp::now() < held.next_try => Some(Err(error.clone())),
             _ => None,
         }
     }
 
     /// The token that a renewal gave in place of a refused one.
-    fn after_renewal(&self, refused: &SecretString) -> Result<SecretString, CredentialError> {
+    fn after_renewal(
+        &self,
+        refused: &SecretString,
+        shown: Option<&Arc<ClientCertificate>>,
+    ) -> Result<SecretString, CredentialError> {
         let mut held = self.held();
         match (&held.token, &held.last_error) {
-            (Some(token), _) if !held.is(refused) => Ok(token.clone()),
+            (Some(token), _) if !held.was(refused, shown) => Ok(token.clone()),
             (_, Some(error)) => Err(error.clone()),
             _ => {
                 let error = self.no_other(held.expires);
@@ -354,7 +382,8 @@ impl Shared {
 
     fn take(&self, fetched: Fetched, now: Timestamp) {
         let mut held = self.held();
-        let same = held.is(&fetched.token);
+        let certificate = fetched.certificate.map(Arc::new);
+        let same = held.was(&fetched.token, certificate.as_ref());
         let failed_before = std::mem::take(&mut held.failures_in_a_row) > 0;
         held.renew_at = schedule::renew_at(self.source.renewal(), now, fetched.expires);
         held.next_try = Timestamp::default();
@@ -365,6 +394,7 @@ impl Shared {
             held.got = Some(now);
         }
         held.expires = fetched.expires;
+        held.certificate = certificate;
         let first = held.token.replace(fetched.token).is_none();
         let expires = held.expires.map(|expires| expires.to_string());
         drop(held);

@@ -94,7 +94,8 @@ impl OAuth {
         };
         let by_server = answer.lifetime.map(|lifetime| schedule::later(Timestamp::now(), lifetime));
         let by_token = jwt::peek(answer.access.expose_secret()).and_then(|claims| claims.expires);
-        Ok(Fetched { expires: by_server.into_iter().chain(by_token).min(), token: answer.access })
+        let expires = by_server.into_iter().chain(by_token).min();
+        Ok(Fetched { token: answer.access, certificate: None, expires })
     }
 
     /// Tries the refresh token that came last, the one that another process has stored, and the one of the

@@ -10,10 +10,14 @@ use super::kubeconfig::{self, User};
 use super::oauth::{self, OAuth};
 use super::schedule::Renewal;
 use super::{CredentialError, exec, file, jwt};
+use crate::client_certificate::{self, ClientCertificate};
+use crate::settings::PemSource;
 
 /// A token as it came.
 pub(super) struct Fetched {
     pub(super) token: SecretString,
+    /// What is shown beside it, or in its place: then the token is empty.
+    pub(super) certificate: Option<ClientCertificate>,
     /// What is known of its end: by the server that gave it, else by the token itself.
     pub(super) expires: Option<Timestamp>,
 }
@@ -22,7 +26,14 @@ impl Fetched {
     /// A token of which nobody says anything but itself.
     pub(super) fn bare(token: SecretString) -> Self {
         let expires = jwt::peek(token.expose_secret()).and_then(|claims| claims.expires);
-        Self { token, expires }
+        Self { token, certificate: None, expires }
+    }
+
+    /// The same with a certificate, which may end before.
+    pub(super) fn with(self, certificate: Option<ClientCertificate>) -> Self {
+        let ends = certificate.as_ref().and_then(|certificate| certificate.expires);
+        let expires = self.expires.into_iter().chain(ends).min();
+        Self { certificate, expires, ..self }
     }
 }
 
@@ -36,8 +47,8 @@ pub enum TokenSource {
     OAuth(Box<OAuthSource>),
     /// A user of a kubeconfig.
     Kubeconfig(KubeconfigSource),
-    /// None: the client certificate stands for it, and the token is empty.
-    ClientCertificate,
+    /// None: the client certificate in these files stands for it, and the token is empty.
+    ClientCertificate(PemSource, PemSource),
 }
 
 /// A client of an OAuth server.
@@ -65,14 +76,19 @@ impl TokenSource {
             Self::File(path) => format!("the token file `{}`", path.display()),
             Self::OAuth(source) => source.0.name(),
             Self::Kubeconfig(KubeconfigSource { path, .. }) => format!("the kubeconfig `{}`", path.display()),
-            Self::ClientCertificate => "the client certificate".to_owned(),
+            Self::ClientCertificate(PemSource::File(path), _) => {
+                format!("the client certificate `{}`", path.display())
+            }
+            Self::ClientCertificate(..) => "the client certificate".to_owned(),
         }
     }
 
     pub(super) const fn renewal(&self) -> Renewal {
         match self {
-            Self::Static(_) | Self::ClientCertificate => Renewal::Never,
-            Self::File(_) | Self::Kubeconfig(KubeconfigSource { runs: false, .. }) => Renewal::Reread,
+            Self::Static(_) => Renewal::Never,
+            Self::File(_)
+            | Self::ClientCertificate(..)
+            | Self::Kubeconfig(KubeconfigSource { runs: false, .. }) => Renewal::Reread,
             Self::OAuth(_) => Renewal::Fetch { unknown: oauth::UNKNOWN },
             Self::Kubeconfig(_) => Renewal::Fetch { unknown: exec::UNKNOWN },
         }
@@ -91,7 +107,11 @@ impl TokenSource {
             Self::File(path) => Ok(Fetched::bare(file::read(path)?)),
             Self::OAuth(source) => source.0.fetch().await,
             Self::Kubeconfig(source) => of_kubeconfig(&source.path, source.context.as_deref()).await,
-            Self::ClientCertificate => Ok(Fetched { token: SecretString::default(), expires: None }),
+            Self::ClientCertificate(certificate, key) => {
+                let read = client_certificate::read(&(certificate.clone(), key.clone()));
+                let read = read.map_err(|error| CredentialError::new(format!("{error:#}")))?;
+                Ok(Fetched::bare(SecretString::default()).with(Some(read)))
+            }
         }
     }
 }
@@ -101,15 +121,21 @@ async fn of_kubeconfig(path: &Path, context: Option<&str>) -> Result<Fetched, Cr
         CredentialError::new(format!("cannot read the kubeconfig `{}`: {error}", path.display()))
     })?;
     let resolved = kubeconfig::resolve(&text, path, context).map_err(CredentialError::new)?;
+    let certificate = resolved.client_certificate.as_ref().map(client_certificate::read).transpose();
+    let certificate =
+        certificate.map_err(|error| CredentialError::new(format!("{error:#}, in `{}`", path.display())))?;
     match resolved.user {
         User::Token(token) => {
             let token = file::word(token.expose_secret()).map_err(|problem| {
                 CredentialError::new(format!("the token in the kubeconfig `{}` {problem}", path.display()))
             })?;
-            Ok(Fetched::bare(token))
+            Ok(Fetched::bare(token).with(certificate))
         }
-        User::TokenFile(file) => Ok(Fetched::bare(file::read(&file)?)),
-        User::Exec(exec) => exec.fetch(path).await,
-        User::Certificate => Ok(Fetched { token: SecretString::default(), expires: None }),
+        User::TokenFile(file) => Ok(Fetched::bare(file::read(&file)?).with(certificate)),
+        User::Exec(exec) => {
+            let fetched = exec.fetch(path).await?;
+            Ok(if fetched.certificate.is_some() { fetched } else { fetched.with(certificate) })
+        }
+        User::Certificate => Ok(Fetched::bare(SecretString::default()).with(certificate)),
     }
 }

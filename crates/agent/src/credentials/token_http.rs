@@ -2,12 +2,16 @@
 //!
 //! Nothing but a token, or a client's standing there, comes of these requests. Secrets that an endpoint repeats in its
 //! answer are taken out of what is told of it.
+//!
+//! Bodies and headers that hold secrets are wiped when the request is over, and answers when they were read; see
+//! [`wiped`] for what is out of reach.
 
 use std::time::Duration;
 
 use anyhow::Context as _;
 use base64::Engine as _;
 use reqwest::{Method, RequestBuilder, Response, header};
+use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 use url::Url;
@@ -17,9 +21,12 @@ use super::token_answer::{self, Answer, Refusal};
 use crate::tls;
 use crate::unreachable::{Keys, no_answer};
 use crate::waldur::http::Verify;
+use crate::wiped;
 
 /// How long a token endpoint may take (contract §2.1).
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+/// Answers with tokens are shorter.
+const USUAL: usize = 64 * 1024;
 /// No answer is read beyond this.
 const LARGEST: usize = 1024 * 1024;
 
@@ -88,7 +95,7 @@ impl TokenHttp {
         form: &[(&str, &str)],
         basic: Option<(&str, &SecretString)>,
     ) -> Result<Answer, TokenError> {
-        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        let body = wiped::body(encoded_form(form));
         let mut request = self
             .client
             .request(Method::POST, url.clone())
@@ -96,12 +103,8 @@ impl TokenHttp {
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(body);
         if let Some((id, secret)) = basic {
-            let encoded =
-                |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-            request = request.header(
-                header::AUTHORIZATION,
-                basic_value(&encoded(id), &SecretString::from(encoded(secret.expose_secret())))?,
-            );
+            let secret = encoded(secret.expose_secret());
+            request = request.header(header::AUTHORIZATION, basic_value(&encoded(id), &secret)?);
         }
         let (status, _, body) = self.send(url, request).await?;
         token_answer::of_token(status, &body).map_err(|refusal| refused(url, refusal))
@@ -116,7 +119,7 @@ impl TokenHttp {
         let request = self
             .client
             .request(Method::GET, url.clone())
-            .header(header::AUTHORIZATION, basic_value(user, password)?)
+            .header(header::AUTHORIZATION, basic_value(user, password.expose_secret())?)
             // Without it OpenShift answers no challenge.
             .header("x-csrf-token", "1");
         let (status, location, body) = self.send(url, request).await?;
@@ -137,7 +140,7 @@ impl TokenHttp {
         &self,
         url: &Url,
         request: RequestBuilder,
-    ) -> Result<(u16, Option<String>, Vec<u8>), TokenError> {
+    ) -> Result<(u16, Option<String>, Zeroizing<Vec<u8>>), TokenError> {
         let answer = async {
             let mut response = request.send().await?;
             let body = read(&mut response).await?;
@@ -155,8 +158,9 @@ impl TokenHttp {
     }
 }
 
-async fn read(response: &mut Response) -> Result<Vec<u8>, reqwest::Error> {
-    let mut body = Vec::new();
+async fn read(response: &mut Response) -> Result<Zeroizing<Vec<u8>>, reqwest::Error> {
+    // What it grows out of is not wiped: room for any answer with a token is made beforehand.
+    let mut body = Zeroizing::new(Vec::with_capacity(USUAL));
     while let Some(chunk) = response.chunk().await? {
         let room = LARGEST.saturating_sub(body.len());
         body.extend_from_slice(&chunk[..chunk.len().min(room)]);
@@ -167,16 +171,28 @@ async fn read(response: &mut Response) -> Result<Vec<u8>, reqwest::Error> {
     Ok(body)
 }
 
-fn basic_value(user: &str, password: &SecretString) -> Result<header::HeaderValue, TokenError> {
-    let pair = secrecy::zeroize::Zeroizing::new(format!("{user}:{}", password.expose_secret()));
-    let encoded = base64::engine::general_purpose::STANDARD.encode(pair.as_bytes());
-    let value = header::HeaderValue::try_from(format!("Basic {encoded}"));
-    let mut value = value.map_err(|_| TokenError {
+/// A form (WHATWG URL: `application/x-www-form-urlencoded`) in a buffer that has not grown.
+fn encoded_form(form: &[(&str, &str)]) -> Zeroizing<String> {
+    // An octet becomes three at most.
+    let longest = form.iter().map(|(name, value)| 3 * (name.len() + value.len()) + 2).sum();
+    let mut serializer = url::form_urlencoded::Serializer::new(String::with_capacity(longest));
+    Zeroizing::new(serializer.extend_pairs(form).finish())
+}
+
+fn encoded(text: &str) -> Zeroizing<String> {
+    let mut encoded = Zeroizing::new(String::with_capacity(3 * text.len()));
+    encoded.extend(url::form_urlencoded::byte_serialize(text.as_bytes()));
+    encoded
+}
+
+fn basic_value(user: &str, password: &str) -> Result<header::HeaderValue, TokenError> {
+    let pair = Zeroizing::new(format!("{user}:{password}"));
+    let mut encoded = Zeroizing::new(String::with_capacity(4 * pair.len().div_ceil(3)));
+    base64::engine::general_purpose::STANDARD.encode_string(pair.as_bytes(), &mut encoded);
+    wiped::authorization("Basic", &encoded).map_err(|_| TokenError {
         code: String::new(),
         text: "the user's name and password cannot be sent".to_owned(),
-    })?;
-    value.set_sensitive(true);
-    Ok(value)
+    })
 }
 
 /// A URL without login, query and fragment.
@@ -204,5 +220,19 @@ impl TokenError {
             text = text.replace(secret, "…");
         }
         CredentialError::new(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms_and_headers_are_what_servers_expect() {
+        let form = encoded_form(&[("grant_type", "refresh_token"), ("refresh_token", "a b&c=ü+%")]);
+        assert_eq!(form.as_str(), "grant_type=refresh_token&refresh_token=a+b%26c%3D%C3%BC%2B%25");
+        assert_eq!(encoded("p:ss wörd").as_str(), "p%3Ass+w%C3%B6rd");
+        let value = basic_value("robot", "p:ss").unwrap_or_else(|error| panic!("{}", error.text));
+        assert_eq!(value.as_bytes(), b"Basic cm9ib3Q6cDpzcw==");
     }
 }

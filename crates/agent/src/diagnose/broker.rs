@@ -14,7 +14,8 @@ use url::Url;
 
 use super::connection::{self, Open, Way};
 use super::facts::{BrokerFacts, Login};
-use crate::settings::{BrokerSettings, OfferingSettings};
+use crate::events;
+use crate::settings::{BrokerSettings, OfferingSettings, Settings};
 use crate::waldur::Waldur;
 use crate::waldur::http::Verify;
 
@@ -37,6 +38,7 @@ enum Carrier {
 /// Goes to the broker that the offering's events come from; `None` if it has none. With `may_register` the agent's queue
 /// is registered if that is what gives the login.
 pub(crate) async fn look(
+    settings: &Settings,
     offering: &OfferingSettings,
     waldur: &Waldur,
     may_register: bool,
@@ -48,7 +50,9 @@ pub(crate) async fn look(
         None if offering.stomp.enabled || offering.stomp.membership_sync => web_socket_url(offering)?,
         None => return None,
     };
-    let way = Way { url: url.clone(), verify, proxy: None, server_name: None };
+    let configured = settings.global_proxy.as_ref().map(|proxy| proxy.expose());
+    let proxy = configured.filter(|proxy| events::goes_by(proxy, &url)).cloned();
+    let way = Way { url: url.clone(), verify, proxy, tunnels: true, server_name: None };
     let (connection, stream) = connection::open(&way).await;
     let login = match stream {
         None => Login::NotTried("the broker is not reached"),

@@ -41,6 +41,8 @@ pub(crate) struct Way {
     pub(crate) url: Url,
     pub(crate) verify: Verify,
     pub(crate) proxy: Option<Url>,
+    /// The proxy connects also where there is no TLS: what is spoken is not HTTP.
+    pub(crate) tunnels: bool,
     /// What its certificate is for, where that is not the host's name.
     pub(crate) server_name: Option<String>,
 }
@@ -57,7 +59,7 @@ pub(crate) async fn look(way: &Way) -> Connection {
 
 /// Goes to a server; the stream is `None` if a step fails.
 pub(crate) async fn open(way: &Way) -> (Connection, Option<Open>) {
-    let Way { url, verify, proxy, server_name } = way;
+    let Way { url, verify, proxy, tunnels, server_name } = way;
     let proxy = proxy.as_ref();
     let first = proxy.unwrap_or(url);
     let environment_proxy =
@@ -90,7 +92,7 @@ pub(crate) async fn open(way: &Way) -> (Connection, Option<Open>) {
         }
     };
     let is_tls = matches!(url.scheme(), "https" | "wss" | "ssl");
-    if let Some(proxy) = proxy.filter(|_| is_tls)
+    if let Some(proxy) = proxy.filter(|_| is_tls || *tunnels)
         && let Err(error) = through(&mut stream, proxy, url).await
     {
         found.tls = Some(Err(error));

@@ -26,7 +26,7 @@ pub(crate) async fn facts(
 ) -> Facts {
     let waldur_facts = waldur_facts(settings, offering, waldur_of);
     let (waldur, cluster) = tokio::join!(waldur_facts, cluster_facts(offering, cluster));
-    let broker = broker::look(offering, waldur_of, may_register).await;
+    let broker = broker::look(settings, offering, waldur_of, may_register).await;
     Facts { now: Timestamp::now(), configured: configured(offering, warnings), waldur, cluster, broker }
 }
 
@@ -56,6 +56,7 @@ async fn waldur_facts(settings: &Settings, offering: &OfferingSettings, waldur: 
         url: offering.waldur_api_url.clone(),
         verify: Verify::from(&offering.verify_ssl),
         proxy: settings.global_proxy.as_ref().map(|proxy| proxy.expose().clone()),
+        tunnels: false,
         server_name: None,
     })
     .await;
@@ -102,6 +103,7 @@ async fn cluster_facts(offering: &OfferingSettings, cluster: &Cluster) -> Cluste
         url: settings.api_url.clone(),
         verify: Verify::from(&settings.tls),
         proxy: settings.proxy.as_ref().map(|proxy| proxy.expose().clone()),
+        tunnels: false,
         server_name: settings.server_name.clone(),
     })
     .await;

@@ -107,6 +107,7 @@ impl<'a> WriteTest<'a> {
             kind,
             state: OrderState::PendingProvider,
             created: Timestamp::now().to_string(),
+            modified: None,
             limits: self.resource.limits.clone(),
             plan: None,
             plan_quotas: Limits::new(),

@@ -71,7 +71,10 @@ async fn look_at_both(offering: &Offering, key: Key, first: bool) -> Result<Seen
         }
     };
     if orders.is_empty() {
-        return look_at_resource(offering, key).await;
+        let mut seen = look_at_resource(offering, key).await?;
+        // That no order is open is known here, and is what the deletion of a locked project rests on.
+        seen.facts.orders_read = true;
+        return Ok(seen);
     }
     look_with_orders(offering, key, orders, by_pass).await
 }

@@ -23,12 +23,12 @@ mod resources;
 mod worker;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use planner::access::GrantStatus;
 use planner::finding::{Finding, Severity};
-use planner::queue::{Ended, Queue};
+use planner::queue::{Ended, Queue, Standing};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -36,6 +36,7 @@ use uuid::Uuid;
 
 use crate::cluster::watch::Change;
 use crate::health::Health;
+use crate::usage::Reports;
 
 pub use offering::{Offering, OfferingOptions, Rhythm};
 pub use planning::{Considered, Named};
@@ -138,6 +139,8 @@ pub struct Engine {
     commanded: Mutex<HashMap<Key, planning::Commanded>>,
     /// What was said last about a key, so that nothing is said twice.
     said: Mutex<HashMap<Key, Vec<Finding>>>,
+    /// What reports the usage of its offerings, and for the last time before a project goes.
+    reports: OnceLock<Reports>,
 }
 
 impl Engine {
@@ -161,7 +164,18 @@ impl Engine {
             access: Mutex::default(),
             commanded: Mutex::default(),
             said: Mutex::default(),
+            reports: OnceLock::new(),
         })
+    }
+
+    /// Gives it what reports usage; the first one stays.
+    pub(crate) fn report_by(&self, reports: Reports) {
+        let _ = self.reports.set(reports);
+    }
+
+    /// What reports the usage of its offerings, where something does.
+    pub(crate) fn reports(&self) -> Option<&Reports> {
+        self.reports.get()
     }
 
     /// What is served.
@@ -186,6 +200,20 @@ impl Engine {
         if tokio::time::timeout(self.bounds.grace, workers.wait()).await.is_err() {
             tracing::warn!("stopped with work in flight; the next run finishes it");
         }
+    }
+
+    /// How many keys stand how, by the place of their offering.
+    pub(crate) fn standings(&self) -> HashMap<(usize, Standing), usize> {
+        let mut counts = HashMap::new();
+        for (key, standing) in self.queue().standings() {
+            *counts.entry((key.offering, standing)).or_default() += 1;
+        }
+        counts
+    }
+
+    /// For how long the key that has waited longest is due.
+    pub(crate) fn overdue(&self) -> Duration {
+        self.queue().overdue(self.started.elapsed())
     }
 
     /// Starts workers for what is due, up to the bound; returns how long nothing will be due.
@@ -297,7 +325,7 @@ impl Engine {
     }
 
     /// True if the last pass over an offering has held back removals of access.
-    fn holds_anything(&self, offering: usize) -> bool {
+    pub(crate) fn holds_anything(&self, offering: usize) -> bool {
         self.offerings[offering].removal_held()
             || self.access().held.keys().any(|key| key.offering == offering)
     }

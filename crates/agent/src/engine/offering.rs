@@ -17,6 +17,7 @@ use crate::cluster::Cluster;
 use crate::cluster::connect::Surroundings;
 use crate::error::ApiError;
 use crate::events::EventOptions;
+use crate::metrics::Metrics;
 use crate::waldur::Waldur;
 use crate::waldur::calls::Registration;
 use crate::waldur::dto;
@@ -57,6 +58,8 @@ pub struct OfferingOptions {
     pub rhythm: Rhythm,
     /// How messages reach it; `None` where it is polled.
     pub events: Option<EventOptions>,
+    /// What is counted of it.
+    pub metrics: Metrics,
     /// Policy by settings; what only the cluster and Waldur can tell is filled in later.
     pub policy: Policy,
 }

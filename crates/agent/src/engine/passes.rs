@@ -156,10 +156,14 @@ impl Engine {
     }
 
     async fn pass(self: Arc<Self>, index: usize, pass: Pass) -> Result<(), ApiError> {
-        match pass {
+        let metrics = self.offerings[index].options.metrics.clone();
+        let begun = Instant::now();
+        let result = match pass {
             Pass::Orders => self.order_pass(index).await,
             Pass::Resources => self.resource_pass(index).await,
-        }
+        };
+        metrics.passed(pass.name(), result.is_ok(), begun.elapsed());
+        result
     }
 
     /// Waits until nothing is left in the queue; `false` if what is left has failed or takes too long.

@@ -1,7 +1,7 @@
 //! The work on one key: observe → plan → apply → outcome.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use planner::access::{GrantStatus, RoleTable};
@@ -21,11 +21,15 @@ use super::look::Seen;
 use super::{Engine, Key, Offering, Scope};
 use crate::cluster::apply::Writes;
 use crate::cluster::connect::Surroundings;
-use crate::error::ApiError;
+use crate::error::{ApiError, Peer};
+use crate::metrics::OrderOutcome;
+use crate::usage::{self, Reports};
 
 /// How often a key is planned anew at once, because the world turned out to be another, before it has to wait
 /// like any other failure.
 const ROUNDS: usize = 8;
+/// How long one attempt to report a resource's last usage may take.
+const LAST_REPORT: Duration = Duration::from_secs(60);
 /// Shown to customers instead of details where the operator wants that (contract §1.2).
 const GENERIC_MESSAGE: &str = "Internal backend error. Please contact the service provider.";
 
@@ -41,6 +45,13 @@ enum Round {
 
 impl Engine {
     pub(super) async fn work_on(&self, key: Key) -> Ended {
+        let begun = Instant::now();
+        let ended = self.work_to_the_end(key).await;
+        self.offerings[key.offering].options.metrics.looked(&ended, begun.elapsed());
+        ended
+    }
+
+    async fn work_to_the_end(&self, key: Key) -> Ended {
         let offering = &self.offerings[key.offering];
         let span = resource_span(key, offering);
         async {
@@ -86,6 +97,7 @@ impl Engine {
         let audit = Audit::new(self.asked_by, offering.options.scope, &desired, &observed);
         let mut execution = Execution::new(offering, &desired, surroundings, roles, audit);
         execution.left_out = team_unknown.is_some();
+        execution.reports = self.reports();
         let round = execution.run(&plan, more_orders).await;
         if let Some(told) = execution.told {
             self.note_told(key, told);
@@ -217,6 +229,8 @@ struct Execution<'a> {
     told: Option<Vec<GrantStatus>>,
     /// The first failure for good of something that the rest does not depend on.
     given_up: Option<(Action, ApiError)>,
+    /// What reports usage, where something does.
+    reports: Option<&'a Reports>,
 }
 
 impl<'a> Execution<'a> {
@@ -228,8 +242,20 @@ impl<'a> Execution<'a> {
         audit: Audit<'a>,
     ) -> Self {
         let refused = BTreeMap::new();
-        let (approved, left_out, told, given_up) = (false, false, None, None);
-        Self { offering, desired, surroundings, roles, audit, approved, left_out, refused, told, given_up }
+        let (approved, left_out, told, given_up, reports) = (false, false, None, None, None);
+        Self {
+            offering,
+            desired,
+            surroundings,
+            roles,
+            audit,
+            approved,
+            left_out,
+            refused,
+            told,
+            given_up,
+            reports,
+        }
     }
 
     /// Tells Waldur what became of each grant, unless it knows.
@@ -244,6 +270,17 @@ impl<'a> Execution<'a> {
             self.told = Some(statuses);
         }
         Ok(())
+    }
+
+    /// Tells Waldur of the usage up to now. A worker waits for it no longer than this: what was measured by then is in
+    /// the ledger, and the next try goes on from there.
+    async fn report_usage(&self, resource: Uuid) -> Result<(), ApiError> {
+        let Some(reports) = self.reports else { return Ok(()) };
+        let reported = usage::report_last(reports, self.offering.options.uuid, resource);
+        tokio::time::timeout(LAST_REPORT, reported).await.unwrap_or_else(|_| {
+            let message = format!("it could not be measured and told within {LAST_REPORT:?}");
+            Err(ApiError::unavailable(Peer::Prometheus, "the last usage", &message))
+        })
     }
 
     /// A status with what the cluster has said to the grant.
@@ -262,7 +299,10 @@ impl<'a> Execution<'a> {
                 continue;
             }
             match self.carry_out(&mut writes, action).await {
-                Ok(true) => self.audit.done(&writes, action).await,
+                Ok(true) => {
+                    self.offering.options.metrics.changed(true);
+                    self.audit.done(&writes, action).await;
+                }
                 Ok(false) => return Round::Again(None),
                 Err(error) => {
                     if let Some(round) = self.failed(&writes, plan, action, &error).await {
@@ -294,8 +334,12 @@ impl<'a> Execution<'a> {
                 }
                 return Ok(self.approved);
             }
-            Action::Reject { order, comment } => waldur.reject(*order, comment).await?,
+            Action::Reject { order, comment } => {
+                waldur.reject(*order, comment).await?;
+                self.ordered(OrderOutcome::Rejected);
+            }
             Action::SetAllocationOk { resource } => waldur.set_allocation_ok(*resource).await?,
+            Action::ReportUsage { resource, .. } => self.report_usage(*resource).await?,
             Action::SetBackendId { resource, backend_id } => {
                 waldur.set_backend_id(*resource, backend_id).await?
             }
@@ -312,6 +356,7 @@ impl<'a> Execution<'a> {
             Action::RefreshLastSync { resource } => waldur.refresh_last_sync(*resource).await?,
             Action::MarkDone { order } => {
                 waldur.set_done(*order).await?;
+                self.ordered(OrderOutcome::Done);
                 let made = self.desired.order.filter(|order| {
                     self.offering.options.scope == Scope::Both
                         && matches!(order.kind, OrderKind::Create | OrderKind::Restore)
@@ -321,7 +366,8 @@ impl<'a> Execution<'a> {
                 }
             }
             Action::MarkErred { order, message, traceback } => {
-                waldur.set_erred(*order, message, traceback).await?
+                waldur.set_erred(*order, message, traceback).await?;
+                self.ordered(OrderOutcome::Erred);
             }
             // The cluster's actions were carried out above.
             Action::RequestProject { .. }
@@ -348,6 +394,13 @@ impl<'a> Execution<'a> {
         Ok(true)
     }
 
+    /// The order was ended in Waldur.
+    fn ordered(&self, outcome: OrderOutcome) {
+        if let Some(order) = self.desired.order {
+            self.offering.options.metrics.ordered(order.kind, outcome);
+        }
+    }
+
     /// What follows from a failed action; `None` if the plan goes on without it.
     async fn failed(
         &mut self,
@@ -358,6 +411,7 @@ impl<'a> Execution<'a> {
     ) -> Option<Round> {
         let next = outcome::after(action, &error.failure);
         if matches!(next, Next::Skip | Next::GiveUp) {
+            self.offering.options.metrics.changed(false);
             self.audit.failed(writes, action, error).await;
         }
         match next {
@@ -405,7 +459,10 @@ impl<'a> Execution<'a> {
             self.offering.waldur.set_erred(order.uuid, &message, &traceback).await
         };
         match told.await {
-            Ok(()) => Round::Done { look_again_at: None, more_orders: false },
+            Ok(()) => {
+                self.ordered(OrderOutcome::Erred);
+                Round::Done { look_again_at: None, more_orders: false }
+            }
             Err(error) => {
                 tracing::error!(error = %error, "cannot tell Waldur that the order failed; will try again");
                 Round::Failed(error.retry_after())

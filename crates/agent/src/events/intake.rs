@@ -19,6 +19,7 @@ use super::session::Incoming;
 use super::{EventOptions, import};
 use crate::engine::{Engine, Key, Pledge, Scope};
 use crate::error::ApiError;
+use crate::metrics::Message as Counted;
 
 /// Questions asked of Waldur at the same time.
 const AT_ONCE: usize = 8;
@@ -78,16 +79,22 @@ impl Intake {
     /// Takes a message. Nothing is waited for.
     pub(super) fn take(&self, incoming: Incoming) {
         let Incoming { message, object_type, acks } = incoming;
-        let token = message.ack;
+        let metrics = self.engine.offering(self.index).options.metrics.clone();
+        metrics.message(Counted::Received);
+        if message.headers.get("redelivered") == Some("true") {
+            metrics.message(Counted::Redelivered);
+        }
+        let (token, acknowledged) = (message.ack, metrics.clone());
         let pledge = Pledge::new(move || {
-            if let Some(token) = token {
-                // The connection may be gone: the broker delivers the message again.
-                let _ = acks.send(token);
+            // The connection may be gone: the broker delivers the message again.
+            if token.is_some_and(|token| acks.send(token).is_ok()) {
+                acknowledged.message(Counted::Acknowledged);
             }
         });
         match event::read(&message.body, object_type) {
             Ok(notice) => self.wake(notice, &pledge),
             Err(problem) => {
+                metrics.message(Counted::Unreadable);
                 let count = self.unworkable.fetch_add(1, Ordering::Relaxed) + 1;
                 tracing::error!(count, "a message cannot be worked and is dropped: {problem}");
             }

@@ -152,6 +152,7 @@ impl Listener<'_> {
     }
 
     fn trouble(&self, number: usize, trouble: String) {
+        self.offering().options.metrics.broker(number, false);
         self.engine.health().broker(&self.name(number), Some(trouble));
     }
 
@@ -223,6 +224,7 @@ impl Listener<'_> {
             good.store(true, Ordering::Relaxed);
             tracing::info!(address, "messages come");
             self.engine.health().broker(&self.name(number), None);
+            self.offering().options.metrics.broker(number, true);
             self.offering().subscribed.send_replace(true);
             // What was told before nobody was there to hear.
             self.offering().want_passes();
@@ -246,6 +248,13 @@ impl Listener<'_> {
             Err(error) => Err(format!("cannot register the queue: {error}")),
         }
     }
+}
+
+/// Whether messages from there come through this proxy: `NO_PROXY` may say otherwise.
+pub(crate) fn goes_by(proxy: &url::Url, broker: &url::Url) -> bool {
+    let (host, port) = (broker.host_str().unwrap_or_default(), broker.port_or_known_default().unwrap_or(443));
+    let is_tls = matches!(broker.scheme(), "https" | "wss" | "ssl");
+    matches!(proxy::Proxy::find(Some(proxy), is_tls, host, port), Ok(Some(_)))
 }
 
 /// Doubles with each failure; between half and all of it, by chance.

@@ -9,9 +9,9 @@ use planner::usage::rule::Rule;
 use super::{Service, amount};
 use crate::credentials::{Credential, TokenSource};
 use crate::engine::{Engine, EngineOptions, Offering, Scope};
-use crate::settings::{ComponentSettings, ExactDecimal, OfferingSettings, Settings};
+use crate::settings::{ComponentSettings, ExactDecimal, Mode, OfferingSettings, Settings};
 use crate::usage::prometheus::{Prometheus, PrometheusOptions};
-use crate::usage::{ReportOptions, Reported, Reports, Samples};
+use crate::usage::{Compacted, ReportOptions, Reported, Reports, Samples};
 use crate::waldur::http::Verify;
 
 /// Puts together what reports usage, on the offerings of an engine where it has them. Nothing is sent.
@@ -24,8 +24,50 @@ pub fn usage(
     engine: Option<&Engine>,
 ) -> anyhow::Result<Reports> {
     let served = engine.map_or(&[][..], Engine::offerings);
+    let all = settings.offerings.iter().filter(|offering| offering.reporting);
+    let reported = reported(settings, options, served, all)?;
+    if reported.is_empty() {
+        bail!("no offering of the configuration reports usage; switch it on with `reporting_backend: okd`");
+    }
+    Ok(reports(settings, options, reported))
+}
+
+/// Gives an engine what reports usage: in mode `all` of every offering that reports, else of those whose orders it works,
+/// for the last time before a project goes.
+pub(super) fn attach(
+    settings: &Settings,
+    mode: Mode,
+    options: EngineOptions,
+    engine: &Engine,
+) -> anyhow::Result<()> {
+    let works_orders = |offering: &OfferingSettings| {
+        let served = engine.offerings().iter().find(|served| served.options.uuid == offering.offering_uuid);
+        served.is_some_and(|served| served.options.scope != Scope::Resources)
+    };
+    let chosen = settings
+        .offerings
+        .iter()
+        .filter(|offering| offering.reporting && (mode == Mode::All || works_orders(offering)));
+    let reported = reported(settings, options, engine.offerings(), chosen)?;
+    if !reported.is_empty() {
+        engine.report_by(reports(settings, options, reported));
+    }
+    Ok(())
+}
+
+fn reports(settings: &Settings, options: EngineOptions, reported: Vec<Reported>) -> Reports {
+    let (zone, periods) = (settings.timezone.clone(), settings.reporting_periods);
+    Reports::new(reported, ReportOptions { zone, periods, dry_run: options.dry_run })
+}
+
+fn reported<'a>(
+    settings: &Settings,
+    options: EngineOptions,
+    served: &[Arc<Offering>],
+    offerings: impl Iterator<Item = &'a OfferingSettings>,
+) -> anyhow::Result<Vec<Reported>> {
     let mut reported = Vec::new();
-    for offering in settings.offerings.iter().filter(|offering| offering.reporting) {
+    for offering in offerings {
         // One client and one token for an offering, whatever is done with it.
         let known =
             served.iter().find(|served| served.options.uuid == offering.offering_uuid).map(Arc::clone);
@@ -50,15 +92,12 @@ pub fn usage(
                 agent_namespace: offering.cluster.agent_namespace.clone(),
                 minimum_coverage: thousandths(settings.monitoring.minimum_coverage),
                 samples: Samples::default(),
+                compacted: Compacted::default(),
             })
         });
         reported.push(built.with_context(|| format!("offering `{}` cannot be served", offering.name))?);
     }
-    if reported.is_empty() {
-        bail!("no offering of the configuration reports usage; switch it on with `reporting_backend: okd`");
-    }
-    let (zone, periods) = (settings.timezone.clone(), settings.reporting_periods);
-    Ok(Reports::new(reported, ReportOptions { zone, periods, dry_run: options.dry_run }))
+    Ok(reported)
 }
 
 fn usage_rule(component: &ComponentSettings) -> anyhow::Result<Option<Rule>> {
@@ -97,6 +136,7 @@ fn prometheus(
         tenancy: monitoring.prometheus_tenancy,
         interval: monitoring.prometheus_query_interval,
         timeout: options.bounds.request,
+        metrics: built.options.metrics.clone(),
     };
     Prometheus::new(options).map(Some)
 }

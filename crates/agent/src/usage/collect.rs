@@ -61,7 +61,7 @@ pub(super) async fn collect(
         let mut day = Day::new();
         let names: BTreeSet<&str> = chunk.wanted.keys().map(|life| lives[life].namespace.as_str()).collect();
         let names: Vec<&str> = names.into_iter().collect();
-        for batch in query::batches(&names) {
+        for batch in batches(prometheus, &names) {
             let answers = ask(prometheus, rules, &batch, begin, end).await?;
             for (life, windows) in
                 chunk.wanted.iter().filter(|(life, _)| batch.contains(&lives[*life].namespace.as_str()))
@@ -74,11 +74,19 @@ pub(super) async fn collect(
             }
         }
         if let Some(ledger) = ledger {
-            ledger.write(ledger::day_of(*first), day.clone(), lives.len()).await?;
+            ledger.write(ledger::day_of(*first), day.clone()).await?;
         }
         sums.add(&day);
     }
     Ok(())
+}
+
+/// Namespaces that are asked about at once: one where each query is about one tenant, of whom alone its labels may be.
+fn batches<'a>(prometheus: &Prometheus, names: &[&'a str]) -> Vec<Vec<&'a str>> {
+    if prometheus.is_for_tenants() {
+        return names.iter().map(|name| vec![*name]).collect();
+    }
+    query::batches(names)
 }
 
 /// Windows to measure, cut into queries. With `again`, those that are recorded as well.

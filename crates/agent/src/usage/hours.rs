@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use planner::usage::ledger::{self, Day, Entry, Life, Lived};
-use planner::usage::month::{Month, Window};
+use planner::usage::month::{self, Month, Window};
 use planner::usage::report::Reading;
 use planner::usage::rule::Rule;
 use planner::usage::sums::{self, MonthWindows, Sums};
@@ -16,6 +17,8 @@ use super::{Reported, Reports, collect, sampler};
 use crate::error::{ApiError, Peer};
 use crate::waldur::dto;
 
+/// Longest time from a moment to the end of the window that it is in.
+const HOUR: SignedDuration = SignedDuration::from_hours(1);
 /// How long after a month's end its missing hours are measured without being asked to.
 const AFTER_THE_END: SignedDuration = SignedDuration::from_hours(72);
 
@@ -39,7 +42,7 @@ pub(super) async fn ledger(reported: &Reported) -> Result<Ledger<'_>, ApiError> 
                        `agent_namespace` of `backend_settings`";
         ApiError::unexpected(Peer::Cluster, "ledger of usage", message)
     })?;
-    Ok(Ledger { cluster: &offering.cluster, namespace, offering: offering.options.uuid })
+    Ok(Ledger { cluster: &offering.cluster, namespace, offering: offering.options.uuid, lives: 0 })
 }
 
 /// Reads the ledger of these months, measures what is missing in it, and adds all up.
@@ -52,45 +55,63 @@ pub(super) async fn hours(
     (now, last_of): (Timestamp, Option<Uuid>),
 ) -> Result<Hours, ApiError> {
     let zone = &reports.options.zone;
-    let closed = if last_of.is_some() { now } else { sums::closed_by(now) };
-    let ledger = ledger(reported).await?;
+    let mut ledger = ledger(reported).await?;
     let here = lives(reported, resources);
     let current = Month::of(now, zone);
     let mut hours = Hours { months: BTreeMap::new(), failure: None };
     for month in months {
-        let mut windows = MonthWindows::new(*month, zone, closed);
-        if last_of.is_some() && *month == current {
-            // The hour that has begun is closed by the end of the namespace.
-            windows.windows.extend(Window::around(now, zone).up_to(now));
+        let mut sums = Sums::new(MonthWindows::new(*month, zone, sums::closed_by(now)));
+        ledger.read(&mut sums, last_of).await?;
+        ledger.lives = ledger.lives.max(here.len());
+        let mut lives = settle(&mut sums, &here, now);
+        if last_of.is_some() {
+            // They are about to end. Should they not, they are still there at the next look, which then counts.
+            lives.iter_mut().filter(|(life, _)| here.contains_key(life)).for_each(|(_, life)| life.end(now));
         }
-        let mut sums = Sums::new(windows, zone.clone());
-        ledger.read(&mut sums).await?;
-        if let Some(resource) = last_of {
-            sums.lives.retain(|life, _| life.resource == resource);
-        }
-        let lives = settle(&mut sums, &here, now);
         let ended: Vec<&Life> =
             lives.iter().filter(|(_, life)| life.just_ended).map(|(life, _)| life).collect();
-        if !ended.is_empty() && !reports.options.dry_run {
-            note_ends(&ledger, &lives, &ended, &sums, lives.len()).await?;
+        if !ended.is_empty() && *month == current && !reports.options.dry_run {
+            note_ends(&ledger, &lives, &ended, &sums).await?;
         }
         let open = month.end(zone).checked_add(AFTER_THE_END).is_ok_and(|until| now < until);
         let wanted = ledger_of(reports, &ledger);
         if let Some(prometheus) = reported.prometheus.as_ref().filter(|_| open) {
             let lives = lives.into_iter().map(|(life, known)| (life, known.lived)).collect();
-            let collected =
-                collect::collect(prometheus, wanted, rules, &lives, &mut sums, collect::Extent::Missing)
-                    .await;
+            let extent = collect::Extent::Missing;
+            let collected = collect::collect(prometheus, wanted, rules, &lives, &mut sums, extent).await;
             hours.failure = hours.failure.or(collected.err());
+            if last_of.is_some() && hours.failure.is_none() {
+                sums.of.extend(begun(*month, &sums, now, zone), zone);
+                let collected = collect::collect(prometheus, None, rules, &lives, &mut sums, extent).await;
+                hours.failure = collected.err();
+            }
         }
         if reported.prometheus.is_none() {
-            reported.samples.note_resources(resources);
+            if last_of.is_none() {
+                reported.samples.note_resources(resources);
+            }
             hours.failure = hours.failure.or(sampler::settle(reported, wanted, &mut sums).await.err());
+            if let Some(resource) = last_of {
+                sums.of.extend(begun(*month, &sums, now, zone), zone);
+                sums.add(&reported.samples.of(resource));
+            }
         }
         settle(&mut sums, &here, now);
         hours.months.insert(*month, sums);
     }
     Ok(hours)
+}
+
+/// What of a month has passed and does not count as closed. It is not kept: should the namespace stay, all of the hour
+/// is measured when that is over.
+fn begun(month: Month, sums: &Sums, now: Timestamp, zone: &TimeZone) -> Vec<Window> {
+    let from = sums.of.end().unwrap_or_else(|| month.begin(zone));
+    let until = month.end(zone).min(now);
+    let mut windows = month::windows(from, until, zone);
+    if until == now {
+        windows.extend(Window::around(now, zone).up_to(now));
+    }
+    windows
 }
 
 fn ledger_of<'a, 'b>(reports: &Reports, ledger: &'a Ledger<'b>) -> Option<&'a Ledger<'b>> {
@@ -113,13 +134,24 @@ pub(super) struct Known {
     just_ended: bool,
 }
 
+impl Known {
+    fn end(&mut self, now: Timestamp) {
+        self.lived.until = Some(now);
+        self.just_ended = true;
+    }
+}
+
 /// Which lives there are: those that are here now, and those of the ledger, which have ended if they are not. A namespace
 /// of the same name that is here now began when the other was gone.
 pub(super) fn settle(sums: &mut Sums, here: &BTreeMap<Life, Lived>, now: Timestamp) -> BTreeMap<Life, Known> {
     let mut all = BTreeMap::new();
+    let last: BTreeMap<Life, Timestamp> =
+        sums.lives.keys().filter_map(|life| Some((life.clone(), sums.recorded_until(life)?))).collect();
     for (life, month) in &mut sums.lives {
         let lived = &mut month.lived;
-        let just_ended = !here.contains_key(life) && lived.until.is_none();
+        // One that was to be deleted and was not has hours after its end.
+        let went_on = |until: Timestamp| last.get(life).is_some_and(|last| last.duration_since(until) > HOUR);
+        let just_ended = !here.contains_key(life) && lived.until.is_none_or(went_on);
         if let Some(present) = here.get(life) {
             *lived = present.clone();
         } else if just_ended {
@@ -145,7 +177,6 @@ async fn note_ends(
     lives: &BTreeMap<Life, Known>,
     ended: &[&Life],
     sums: &Sums,
-    count: usize,
 ) -> Result<(), ApiError> {
     let Some(last) = sums.of.windows.last().copied() else { return Ok(()) };
     let entry = |life: &&Life| {
@@ -153,7 +184,7 @@ async fn note_ends(
         ((*life).clone(), Entry { lived, hours: BTreeMap::new() })
     };
     let day: Day = ended.iter().map(entry).collect();
-    ledger.write(ledger::day_of(Window { begin: last.begin, end: last.end }), day, count).await
+    ledger.write(ledger::day_of(last), day).await
 }
 
 /// The month of a resource in hours. Components with too little data are named, and left out.

@@ -9,6 +9,8 @@
 //! [`pass`] is one look at an offering. What is decided is decided in `planner::usage`.
 
 mod collect;
+mod compaction;
+pub mod historical;
 mod hours;
 mod ledger;
 mod pass;
@@ -21,6 +23,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+pub use compaction::Compacted;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use planner::usage::month::Month;
@@ -77,6 +80,8 @@ pub struct Reported {
     pub minimum_coverage: u64,
     /// What is sampled where there is no Prometheus.
     pub samples: Samples,
+    /// The day on which settled days were added up last.
+    pub compacted: Compacted,
 }
 
 /// What reports usage.
@@ -98,6 +103,11 @@ impl Reports {
             reported.offering.cluster.write_store(crate::cluster::store::Store::keep_used);
         }
         Self { offerings, options, said: Mutex::default(), closed: Mutex::default() }
+    }
+
+    /// What is reported.
+    pub(crate) fn offerings(&self) -> impl Iterator<Item = Arc<Offering>> {
+        self.offerings.iter().map(|reported| Arc::clone(&reported.offering))
     }
 
     /// Logs a warning the first time.

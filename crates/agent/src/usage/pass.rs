@@ -1,19 +1,24 @@
 //! One look at an offering: what was used, what Waldur has, and the difference sent.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Instant;
 
 use futures::StreamExt as _;
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use planner::usage::fraction::Hundredths;
 use planner::usage::month::{self, Month};
 use planner::usage::report::{self, Decision, Reading};
-use planner::usage::rule::{Measure, Rule};
+use planner::usage::rule::{Measure, Rule, Thing};
+use planner::usage::sums::Sums;
 use uuid::Uuid;
 
-use super::{KINDS, Reported, Reports, hours, send};
+use super::prometheus::Prometheus;
+use super::{KINDS, Reported, Reports, compaction, hours, send};
 use crate::engine::Offering;
 use crate::error::ApiError;
 use crate::heartbeat;
+use crate::waldur::calls::DaysOf;
 use crate::waldur::dto;
 
 /// Reports that are sent at the same time.
@@ -41,7 +46,9 @@ pub(super) async fn pass(
     now: Timestamp,
     month: Option<Month>,
 ) -> Result<(), ApiError> {
+    let begun = Instant::now();
     let result = look(reports, reported, now, (None, month)).await;
+    reported.offering.options.metrics.passed("report", result.is_ok(), begun.elapsed());
     match &result {
         Ok(counts) => tracing::info!(resources = counts.resources, sent = counts.sent, "usage reported"),
         Err(error) => tracing::error!(error = %error, "usage cannot be reported; will try again"),
@@ -78,6 +85,7 @@ async fn look(
     }
     let components = offering.read_offering().await?.components;
     let rules = taken(reports, reported, &components);
+    let by_days = told_by_day(&components);
     offering.cluster.surroundings().await?;
     let refresh = async {
         match last_of {
@@ -107,21 +115,27 @@ async fn look(
             }
         }
     };
+    if last_of.is_none() && hours.is_some() {
+        compaction::daily(reports, reported, &hour_rules, now).await;
+    }
     for month in months {
         let known = known(offering, last_of, month).await?;
         let mut held_back: Vec<String> = Vec::new();
         let sending = resources.iter().filter(|resource| resource.takes_usage()).filter_map(|resource| {
             let mut readings = readings(offering, &rules, resource, month, reports, now);
+            let mut days = DaysOf::new();
             if let Some(sums) = hours.as_ref().and_then(|hours| hours.months.get(&month)) {
                 let mut held = Vec::new();
                 let minimum = reported.minimum_coverage;
-                readings.extend(hours::readings(&hour_rules, resource.uuid, sums, minimum, &mut held));
+                let mut of_hours = hours::readings(&hour_rules, resource.uuid, sums, minimum, &mut held);
+                days = by_day(&hour_rules, &by_days, &mut of_hours, (resource.uuid, sums), now);
+                readings.extend(of_hours);
                 if !held.is_empty() {
                     held_back.push(format!("{}: {}", resource.uuid.simple(), held.join(", ")));
                 }
             }
             let decision = decide(reported, resource, &readings, known.get(&resource.uuid));
-            (!decision.send.is_empty()).then_some((resource, decision))
+            (!decision.send.is_empty()).then_some((resource, decision, days))
         });
         let sending: Vec<_> = sending.collect();
         if !held_back.is_empty() {
@@ -131,10 +145,13 @@ async fn look(
                 held_back.iter().take(SHOWN).cloned().collect::<Vec<_>>().join("; ")
             );
         }
-        let sent = futures::stream::iter(sending).map(|(resource, decision)| async move {
-            send::send(reports, reported, resource, month, decision.send).await
-        });
-        let mut sent = sent.buffer_unordered(SENT_AT_ONCE);
+        let sends: Vec<_> = sending
+            .into_iter()
+            .map(|(resource, decision, days)| {
+                send::send(reports, reported, resource, month, decision.send, days)
+            })
+            .collect();
+        let mut sent = futures::stream::iter(sends).buffer_unordered(SENT_AT_ONCE);
         while let Some(sent) = sent.next().await {
             match sent {
                 Ok(count) => counts.sent += usize::from(count),
@@ -163,7 +180,7 @@ fn months(reports: &Reports, reported: &Reported, now: Timestamp) -> Vec<Month> 
 }
 
 /// The rules of components of which Waldur takes usage.
-fn taken(reports: &Reports, reported: &Reported, components: &[dto::Component]) -> Vec<Rule> {
+pub(super) fn taken(reports: &Reports, reported: &Reported, components: &[dto::Component]) -> Vec<Rule> {
     let name = &reported.offering.options.name;
     let rules = reported.rules.iter().filter(|rule| {
         let Some(component) = components.iter().find(|component| component.kind == rule.component) else {
@@ -182,6 +199,15 @@ fn taken(reports: &Reports, reported: &Reported, components: &[dto::Component]) 
             ));
             return false;
         }
+        let by_model = matches!(&rule.thing, Some(Thing::Device { model: Some(_), .. }));
+        if by_model && reported.prometheus.as_ref().is_some_and(Prometheus::is_for_tenants) {
+            reports.say_once(format!(
+                "component `{}` of offering `{name}` cannot be measured: models are labels of nodes, which the port for \
+                 tenants (`prometheus_tenancy`) does not show",
+                rule.component
+            ));
+            return false;
+        }
         let billed = component.billing_type.as_str();
         let takes = matches!(billed, "usage" | "limit" | "");
         if !takes {
@@ -193,6 +219,34 @@ fn taken(reports: &Reports, reported: &Reported, components: &[dto::Component]) 
         takes
     });
     rules.cloned().collect()
+}
+
+/// Components of which Waldur takes usage of each day: those billed by usage, where the server has spending limits.
+pub(super) fn told_by_day(components: &[dto::Component]) -> BTreeSet<String> {
+    let takes_days = components.iter().any(|component| component.takes_days);
+    let by_usage = components.iter().filter(|component| takes_days && component.billing_type == "usage");
+    by_usage.map(|component| component.kind.clone()).collect()
+}
+
+/// The days of the components that are told by day. One whose month has not begun for the server is left out of the
+/// readings: it has no day to be told of yet.
+pub(super) fn by_day(
+    rules: &[Rule],
+    by_days: &BTreeSet<String>,
+    readings: &mut Vec<Reading>,
+    (resource, sums): (Uuid, &Sums),
+    now: Timestamp,
+) -> DaysOf {
+    let today = TimeZone::UTC.to_datetime(now).date();
+    let mut all = DaysOf::new();
+    for rule in rules.iter().filter(|rule| by_days.contains(&rule.component)) {
+        let totals = sums.by_utc_day(resource, &rule.component);
+        match report::days(rule, &totals, sums.of.month, today) {
+            Some(days) => drop(all.insert(rule.component.clone(), days)),
+            None => readings.retain(|reading| reading.component != rule.component),
+        }
+    }
+    all
 }
 
 /// What Waldur has of a month.

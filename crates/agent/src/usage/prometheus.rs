@@ -19,9 +19,11 @@ use url::Url;
 
 use crate::credentials::Credential;
 use crate::error::{ApiError, Peer, failure_of_status, retry_after};
+use crate::metrics::Metrics;
 use crate::retry::retrying;
 use crate::tls;
 use crate::waldur::http::Verify;
+use crate::wiped;
 
 /// How requests are called in messages.
 const NAME: &str = "GET /api/v1/query_range";
@@ -35,12 +37,14 @@ pub struct PrometheusOptions {
     pub verify: Verify,
     /// The bearer token; sent by https, and on this machine.
     pub credential: Arc<Credential>,
-    /// Name the namespaces beside the query (OpenShift: tenancy port).
+    /// Ask about one namespace at a time, and name it beside the query (OpenShift: tenancy port).
     pub tenancy: bool,
     /// Least time between two queries.
     pub interval: Duration,
     /// Deadline of one attempt.
     pub timeout: Duration,
+    /// Where requests are counted.
+    pub metrics: Metrics,
 }
 
 /// A Prometheus.
@@ -52,6 +56,7 @@ pub struct Prometheus {
     tenancy: bool,
     interval: Duration,
     timeout: Duration,
+    metrics: Metrics,
     last: Mutex<Option<Instant>>,
     asked: AtomicU64,
 }
@@ -124,9 +129,16 @@ impl Prometheus {
             tenancy: options.tenancy,
             interval: options.interval,
             timeout: options.timeout,
+            metrics: options.metrics,
             last: Mutex::default(),
             asked: AtomicU64::new(0),
         })
+    }
+
+    /// Each query has to be about one namespace, and what is no namespace's is not shown (OpenShift: tenancy port).
+    #[must_use]
+    pub const fn is_for_tenants(&self) -> bool {
+        self.tenancy
     }
 
     /// How many queries were sent.
@@ -141,9 +153,9 @@ impl Prometheus {
             self.wait_turn().await;
             self.asked.fetch_add(1, Ordering::Relaxed);
             match &self.credential {
-                None => self.exchange(range, None).await.map_err(|error| error.without("")),
+                None => self.counted(range, None).await.map_err(|error| error.without("")),
                 Some(credential) => {
-                    let send = |token| self.exchange(range, Some(token));
+                    let send = |token| self.counted(range, Some(token));
                     credential.authorizing((Peer::Prometheus, NAME), send).await
                 }
             }
@@ -158,6 +170,13 @@ impl Prometheus {
             tokio::time::sleep_until((last + self.interval).into()).await;
         }
         *last = Some(Instant::now());
+    }
+
+    async fn counted(&self, range: Range<'_>, token: Option<SecretString>) -> Result<Vec<Series>, ApiError> {
+        let begun = Instant::now();
+        let result = self.exchange(range, token).await;
+        self.metrics.requested(Peer::Prometheus, &result, begun.elapsed());
+        result
     }
 
     async fn exchange(&self, range: Range<'_>, token: Option<SecretString>) -> Result<Vec<Series>, ApiError> {
@@ -175,10 +194,8 @@ impl Prometheus {
         let mut request = self.client.get(self.url.clone()).query(&parameters);
         request = request.header(header::ACCEPT, "application/json");
         if let Some(token) = token.filter(|token| !token.expose_secret().is_empty()) {
-            let value = header::HeaderValue::try_from(format!("Bearer {}", token.expose_secret()));
-            let mut value =
-                value.map_err(|_| unusable("the token holds characters that no header may hold"))?;
-            value.set_sensitive(true);
+            let value = wiped::authorization("Bearer", token.expose_secret());
+            let value = value.map_err(|_| unusable("the token holds characters that no header may hold"))?;
             request = request.header(header::AUTHORIZATION, value);
         }
         let response = request.send().await.map_err(|error| self.unanswered(&error))?;

@@ -15,6 +15,7 @@ use planner::usage::rule::{Measure, Rule};
 use planner::usage::series::STEP;
 use planner::usage::sums::Sums;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::ledger::Ledger;
 use super::{KINDS, Reported, Reports, hours};
@@ -43,6 +44,15 @@ impl Samples {
     /// Whose use is sampled from now on.
     pub(super) fn note_resources(&self, resources: &[dto::ReportedResource]) {
         self.kept().resources = Some(resources.to_vec());
+    }
+}
+
+impl Samples {
+    /// What was sampled of a resource and is not in the ledger.
+    pub(super) fn of(&self, resource: Uuid) -> Day {
+        let kept = self.kept();
+        let own = kept.hours.iter().filter(|(life, _)| life.resource == resource);
+        own.map(|(life, entry)| (life.clone(), entry.clone())).collect()
     }
 }
 
@@ -124,11 +134,10 @@ pub(super) async fn settle(
     sums: &mut Sums,
 ) -> Result<(), ApiError> {
     let closed = take_closed(reported, sums);
-    let lives = reported.samples.kept().resources.as_ref().map_or(0, Vec::len);
     let mut failure = None;
     for (date, day) in closed {
         let written = match ledger {
-            Some(ledger) => ledger.write(date, day.clone(), lives).await,
+            Some(ledger) => ledger.write(date, day.clone()).await,
             None => Ok(()),
         };
         sums.add(&day);

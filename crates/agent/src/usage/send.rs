@@ -9,6 +9,7 @@ use planner::usage::report;
 
 use super::{Reported, Reports};
 use crate::error::ApiError;
+use crate::waldur::calls::DaysOf;
 use crate::waldur::dto;
 
 /// Sends; whether the server took anything. Components that it refuses are left out one by one, since it refuses the
@@ -19,6 +20,7 @@ pub(super) async fn send(
     resource: &dto::ReportedResource,
     month: Month,
     mut usages: BTreeMap<String, Hundredths>,
+    days: DaysOf,
 ) -> Result<bool, ApiError> {
     let offering = &reported.offering;
     if reports.options.dry_run {
@@ -29,7 +31,7 @@ pub(super) async fn send(
     }
     let date = month.report_date(&reports.options.zone);
     loop {
-        let Err(error) = offering.waldur.set_usage(resource.uuid, date, &usages).await else {
+        let Err(error) = offering.waldur.set_usage(resource.uuid, date, &usages, &days).await else {
             return Ok(true);
         };
         if error.failure != Failure::Invalid {
@@ -50,7 +52,7 @@ pub(super) async fn send(
         let before = usages.len();
         usages.retain(|component, _| !refused.contains(component));
         if usages.len() == before {
-            return one_by_one(reports, reported, resource, month, &usages, &error).await;
+            return one_by_one(reports, reported, resource, month, (&usages, &days), &error).await;
         }
         for component in &refused {
             reports.say_once(format!(
@@ -70,7 +72,7 @@ async fn one_by_one(
     reported: &Reported,
     resource: &dto::ReportedResource,
     month: Month,
-    usages: &BTreeMap<String, Hundredths>,
+    (usages, days): (&BTreeMap<String, Hundredths>, &DaysOf),
     refusal: &ApiError,
 ) -> Result<bool, ApiError> {
     let date = month.report_date(&reports.options.zone);
@@ -80,7 +82,7 @@ async fn one_by_one(
         let refused = if usages.len() == 1 {
             Err(refusal.clone())
         } else {
-            reported.offering.waldur.set_usage(resource.uuid, date, &one).await
+            reported.offering.waldur.set_usage(resource.uuid, date, &one, days).await
         };
         match refused {
             Ok(()) => sent = true,

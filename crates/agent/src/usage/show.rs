@@ -12,6 +12,7 @@ use planner::usage::sums::{self, MonthWindows, Sums};
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::ledger::Ledger;
 use super::{KINDS, Reported, Reports, collect, hours, pass};
 use crate::error::ApiError;
 
@@ -116,7 +117,7 @@ fn row(reported: &Reported, rule: &Rule, resource: Uuid, sums: &Sums, told: Opti
 }
 
 /// A month of an offering as the ledger has it, with the lives in it.
-async fn month_of(
+pub(super) async fn month_of(
     reports: &Reports,
     reported: &Reported,
     month: Month,
@@ -124,13 +125,13 @@ async fn month_of(
 ) -> Result<(Sums, BTreeMap<Life, Lived>), ApiError> {
     let zone = &reports.options.zone;
     let offering = &reported.offering;
-    let ledger = hours::ledger(reported).await?;
+    let mut ledger = hours::ledger(reported).await?;
     let (resources, ()) = futures::try_join!(
         offering.waldur.resources_with_usage(offering.options.uuid, None),
         offering.cluster.refresh_kinds(&KINDS)
     )?;
-    let mut sums = Sums::new(MonthWindows::new(month, zone, sums::closed_by(now)), zone.clone());
-    ledger.read(&mut sums).await?;
+    let mut sums = Sums::new(MonthWindows::new(month, zone, sums::closed_by(now)));
+    ledger.read(&mut sums, None).await?;
     let here = hours::lives(reported, &resources);
     let lives = hours::settle(&mut sums, &here, now);
     Ok((sums, lives.into_iter().map(|(life, known)| (life, known.lived)).collect()))
@@ -161,9 +162,10 @@ pub async fn backfill(
             reported.rules.iter().filter(|rule| rule.measure.is_hours()).cloned().collect();
         let Some(prometheus) = reported.prometheus.as_ref().filter(|_| !rules.is_empty()) else { continue };
         let (mut sums, mut lives) = month_of(reports, reported, month, now).await?;
+        let all = lives.len();
         lives.retain(|life, _| selection.resource.is_none_or(|wanted| wanted == life.resource));
         result.before += minutes(&sums, &lives, &rules);
-        let ledger = hours::ledger(reported).await?;
+        let ledger = Ledger { lives: all, ..hours::ledger(reported).await? };
         let wanted = (!reports.options.dry_run).then_some(&ledger);
         // What is measured is merged into the ledger, which is then read as it is.
         collect::collect(prometheus, wanted, &rules, &lives, &mut sums, collect::Extent::All).await?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::Timestamp;
+use jiff::civil::Date;
 use planner::access::GrantStatus;
 use planner::model::{self, Limits};
 use planner::outcome::Failure;
@@ -25,6 +26,9 @@ pub struct Waldur {
     /// Set when the server turned out not to have the endpoints of 2025 and later.
     legacy: AtomicBool,
 }
+
+/// What is told of each day of a month, by component.
+pub(crate) type DaysOf = BTreeMap<String, BTreeMap<Date, Hundredths>>;
 
 /// Names under which the agent makes itself known (contract §6.2, §10.4).
 #[derive(Clone, Copy, Debug)]
@@ -374,19 +378,32 @@ impl Waldur {
         Ok(usages)
     }
 
-    /// Replaces what Waldur has of a resource's month, for the components that are named (contract §5.3).
+    /// Replaces what Waldur has of a resource's month, for the components that are named (contract §5.3): by day for
+    /// those in `days`.
     pub(crate) async fn set_usage(
         &self,
         resource: Uuid,
         date: Timestamp,
         usages: &BTreeMap<String, Hundredths>,
+        days: &DaysOf,
     ) -> Result<(), ApiError> {
-        let usages: Vec<Value> = usages
-            .iter()
+        let months = usages.iter().filter(|(component, _)| !days.contains_key(*component));
+        let months: Vec<Value> = months
             .map(|(component, amount)| json!({"type": component, "amount": amount.to_string()}))
             .collect();
-        let body =
-            json!({"resource": resource.simple().to_string(), "date": date.to_string(), "usages": usages});
+        let each = days.iter().filter(|(component, _)| usages.contains_key(*component));
+        let each: Vec<Value> = each
+            .flat_map(|(component, days)| {
+                days.iter().map(
+                    move |(day, amount)| json!({"type": component, "date": day, "amount": amount.to_string()}),
+                )
+            })
+            .collect();
+        let mut body =
+            json!({"resource": resource.simple().to_string(), "date": date.to_string(), "usages": months});
+        if !each.is_empty() {
+            body["daily_usages"] = Value::Array(each);
+        }
         self.http.done(Call::post("/api/marketplace-component-usages/set_usage/", body)).await
     }
 

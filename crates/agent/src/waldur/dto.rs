@@ -77,6 +77,13 @@ pub(crate) struct Component {
     /// `usage`, `limit`, `one`, `fixed`, …; empty if the server does not say.
     #[serde(default, deserialize_with = "nullable")]
     pub(crate) billing_type: String,
+    /// The server takes usage of each day: then every component has this field, whatever is in it.
+    #[serde(default, rename = "spending_limit_periods", deserialize_with = "is_there")]
+    pub(crate) takes_days: bool,
+}
+
+fn is_there<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    serde::de::IgnoredAny::deserialize(deserializer).map(|_| true)
 }
 
 /// A resource whose usage is reported.
@@ -134,6 +141,8 @@ pub(crate) struct Order {
     pub(crate) state: String,
     #[serde(default, deserialize_with = "nullable")]
     pub(crate) created: String,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) modified: String,
     #[serde(default)]
     pub(crate) limits: Value,
     #[serde(default)]
@@ -149,11 +158,12 @@ pub(crate) struct Order {
 }
 
 impl Order {
-    pub(crate) const FIELDS: [&'static str; 10] = [
+    pub(crate) const FIELDS: [&'static str; 11] = [
         "uuid",
         "type",
         "state",
         "created",
+        "modified",
         "limits",
         "plan_uuid",
         "marketplace_resource_uuid",
@@ -169,6 +179,7 @@ impl Order {
             kind: OrderKind::parse(&self.kind)?,
             state: OrderState::parse(&self.state),
             created: self.created.clone(),
+            modified: self.modified.parse().ok(),
             limits: model::limits_from_json(&self.limits),
             plan: self.plan_uuid,
             plan_quotas: Limits::new(),

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::{StreamExt as _, stream};
 use planner::outcome::Failure;
@@ -17,8 +17,9 @@ use url::Url;
 
 use crate::credentials::{Credential, CredentialStatus};
 use crate::error::{ApiError, Peer, failure_of_status, retry_after};
+use crate::metrics::Metrics;
 use crate::retry::retrying;
-use crate::tls;
+use crate::{tls, wiped};
 
 /// Page size of lists: the server's cap (contract §2.2).
 const PAGE_SIZE: &str = "300";
@@ -63,6 +64,8 @@ pub struct WaldurOptions {
     pub user_agent: String,
     /// Deadline of one attempt.
     pub timeout: Duration,
+    /// Where requests are counted.
+    pub metrics: Metrics,
 }
 
 /// A connection pool to one Waldur with one credential.
@@ -73,6 +76,7 @@ pub(crate) struct Http {
     scheme: &'static str,
     credential: Arc<Credential>,
     timeout: Duration,
+    metrics: Metrics,
 }
 
 /// A page of a list.
@@ -142,7 +146,7 @@ impl Http {
         }
         let client = builder.build().context("cannot set up the HTTP client for Waldur")?;
         let (root, scheme, timeout) = (options.root.clone(), options.scheme, options.timeout);
-        Ok(Self { client, root, scheme, credential, timeout })
+        Ok(Self { client, root, scheme, credential, timeout, metrics: options.metrics.clone() })
     }
 
     /// What is known of the token.
@@ -240,18 +244,21 @@ impl Http {
 
     async fn attempt(&self, call: &Call<'_>) -> Result<Response, ApiError> {
         let name = call.name();
-        let send = |token| self.exchange(call, &name, token);
+        let send = async |token| {
+            let begun = Instant::now();
+            let result = self.exchange(call, &name, token).await;
+            self.metrics.requested(Peer::Waldur, &result, begun.elapsed());
+            result
+        };
         self.credential.authorizing((Peer::Waldur, &name), send).await
     }
 
     async fn exchange(&self, call: &Call<'_>, name: &str, token: SecretString) -> Result<Response, ApiError> {
         let url = self.root.join(&call.path);
         let url = url.map_err(|error| ApiError::unexpected(Peer::Waldur, name, &error.to_string()))?;
-        let mut value = header::HeaderValue::try_from(format!("{} {}", self.scheme, token.expose_secret()))
-            .map_err(|_| {
+        let value = wiped::authorization(self.scheme, token.expose_secret()).map_err(|_| {
             ApiError::unexpected(Peer::Waldur, name, "the token holds characters that no header may hold")
         })?;
-        value.set_sensitive(true);
         let mut request = self.client.request(call.method.clone(), url).header(header::AUTHORIZATION, value);
         request = request.header(header::ACCEPT, "application/json");
         if !call.query.is_empty() {

@@ -70,6 +70,19 @@ pub(crate) struct Prometheus {
 impl Prometheus {
     /// Starts one whose past is all of these.
     pub(crate) async fn start(pasts: &[&Metrics]) -> Self {
+        Self::start_with(pasts, "scrape_configs: []\n").await
+    }
+
+    /// Starts one without a past that reads the metrics at this address.
+    pub(crate) async fn scraping(address: &str) -> Self {
+        let config = format!(
+            "global: {{scrape_interval: 1s}}\n\
+             scrape_configs: [{{job_name: agent, static_configs: [{{targets: ['{address}']}}]}}]\n"
+        );
+        Self::start_with(&[], &config).await
+    }
+
+    async fn start_with(pasts: &[&Metrics], configuration: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
         for (number, metrics) in pasts.iter().enumerate() {
@@ -78,7 +91,7 @@ impl Prometheus {
             blocks(&file, &data).await;
         }
         let config = folder.path().join("prometheus.yml");
-        std::fs::write(&config, "scrape_configs: []\n").unwrap();
+        std::fs::write(&config, configuration).unwrap();
         // A port that was free a moment ago; Prometheus cannot choose one and say which.
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut child = Command::new("prometheus")

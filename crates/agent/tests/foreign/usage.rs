@@ -19,11 +19,15 @@ cpu_hours: {measured_unit: core-hours, accounting_type: usage, quota: [], usage:
 ";
 
 /// The agent's rights on its own namespace.
-const ROLE: [&str; 4] = ["get", "list", "create", "patch"];
+const ROLE: [&str; 5] = ["get", "list", "create", "patch", "delete"];
 
 /// A site whose clocks begin then.
 pub(crate) async fn site_at(begin: &str) -> Site {
-    let mut seed = Seed::demo();
+    site_with(begin, Seed::demo()).await
+}
+
+/// The same with these people and offerings.
+pub(crate) async fn site_with(begin: &str, mut seed: Seed) -> Site {
     for (kind, unit) in [
         ("cpu_hours", "core-hours"),
         ("memory_hours", "GiB-hours"),
@@ -89,7 +93,7 @@ impl Site {
         rows
     }
 
-    /// Lines of the ledger about a resource's hours.
+    /// Lines of the ledger about a resource's hours, with their day.
     pub(crate) fn ledger(&self, resource: Uuid) -> Vec<String> {
         let objects = self.sim.okd.list("configmaps", Some("waldur-system"));
         let mut lines = Vec::new();
@@ -108,7 +112,7 @@ impl Site {
     }
 }
 
-fn pod<'a>(namespace: &'a str, uid: &'a str, requests: &'a [(&'a str, &'a str)]) -> Pod<'a> {
+pub(crate) fn pod<'a>(namespace: &'a str, uid: &'a str, requests: &'a [(&'a str, &'a str)]) -> Pod<'a> {
     let (name, phase, node, instance) = ("web", "Running", "n1", "a");
     Pod { namespace, name, uid, phase, node, requests, instance }
 }
@@ -312,6 +316,33 @@ allocated: {measured_unit: core-hours, accounting_type: usage, quota: {key: limi
     assert!(hour.contains("cpu_hours=1710000000/60"), "{hour}");
     // The greater of that and 0.5: 31 × 0.5 + 0.5 + 0.5 + 0.55 + 0.65 + 25 × 0.75 = 36.45 core-minutes.
     assert!(hour.contains("max_cpu=2187000000/60"), "{hour}");
+}
+
+#[tokio::test]
+async fn a_counter_that_begins_anew_is_no_use_lost_or_gained() {
+    let site = site_at("2026-07-10T09:59:00Z").await;
+    let resource = site.made("Shop", limits()).await;
+    let namespace = site.backend_id(resource);
+    let (from, until) = ("2026-07-10T09:54:00Z", "2026-07-10T11:00:00Z");
+    let mut m = Metrics::default();
+    m.namespace(&namespace, from, until);
+    m.pod(&pod(&namespace, "u1", &[("cpu", "1")]), from, until);
+    // 15 CPU seconds a minute (0.25 cores); at 10:30 the counter is at 15 again instead of where it would be.
+    let labels = format!("namespace=\"{namespace}\",pod=\"web\",container=\"main\",id=\"/a\"");
+    let (begin, turn): (Timestamp, Timestamp) =
+        (from.parse().unwrap(), "2026-07-10T10:30:00Z".parse().unwrap());
+    for minute in 0..66_i64 {
+        let at = begin + SignedDuration::from_mins(minute);
+        let since = if at < turn { minute } else { (at.as_second() - turn.as_second()) / 60 + 1 };
+        let (at, next) = (at.to_string(), (at + SignedDuration::from_mins(1)).to_string());
+        m.series("container_cpu_usage_seconds_total", &labels, &at, &next, &(since * 15).to_string());
+    }
+    let prometheus = Prometheus::start(&[&m]).await;
+    let components = COMPONENTS.replace("resource: cpu", "resource: cpu, measure: usage");
+    let config = site.measuring(&prometheus.url, &components);
+    assert!(site.reports_at(&config, "2026-07-10T11:06:00Z").await);
+    // 0.25 × 3600 core-seconds.
+    assert_eq!(site.ledger(resource).last().unwrap(), "2026-07-10 10:00 p cpu_hours=900000000/60");
 }
 
 #[tokio::test]

@@ -5,8 +5,9 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use agent::engine::EngineOptions;
+use agent::engine::{Bounds, EngineOptions};
 use agent::{setup, usage};
 use serde_json::json;
 use uuid::Uuid;
@@ -94,6 +95,24 @@ async fn what_is_no_answer_counts_for_nothing_and_is_made_up_for_later() {
     let prometheus = Prometheus::start(&[&metrics]).await;
     let config = site.measuring(&prometheus.url, COMPONENTS);
     assert!(site.reports_at(&config, "2026-07-10T12:06:00Z").await);
+    assert_eq!(site.told(resource), ["2026-07-01 cpu_hours 2.00"]);
+}
+
+#[tokio::test]
+async fn a_slow_prometheus_is_given_up_and_asked_again_later() {
+    let (site, resource, metrics) = site().await;
+    // It takes connections and says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let config = site.measuring(&format!("http://{}", silent.local_addr().unwrap()), COMPONENTS);
+    let bounds = Bounds { request: Duration::from_millis(200), ..Bounds::default() };
+    let options = EngineOptions { bounds, ..EngineOptions::default() };
+    let now = "2026-07-10T12:06:00Z";
+    site.goes_to(now);
+    let reports = setup::usage(&config.settings(), options, None).unwrap();
+    assert!(!within("the report", usage::report_at(&reports, now.parse().unwrap())).await);
+    assert!(site.told(resource).is_empty() && site.ledger(resource).is_empty());
+    let prometheus = Prometheus::start(&[&metrics]).await;
+    assert!(site.reports_at(&site.measuring(&prometheus.url, COMPONENTS), now).await);
     assert_eq!(site.told(resource), ["2026-07-01 cpu_hours 2.00"]);
 }
 
@@ -244,6 +263,9 @@ async fn a_project_that_is_about_to_go_is_told_to_its_last_minute() {
     let reports = setup::usage(&config.settings(), EngineOptions::default(), None).unwrap();
     let told = usage::report_last_at(&reports, site.offering, resource, now.parse().unwrap());
     within("the last report", told).await.unwrap();
-    assert_eq!(site.ledger(resource).last().unwrap(), "2026-07-10 11:00 p cpu_hours=1800000000/30");
     assert_eq!(site.told(resource), ["2026-07-01 cpu_hours 1.50"]);
+    // The hour that had begun is not kept: should the project stay, all of it counts when it is over.
+    assert_eq!(site.hours_since_ten(resource), ["10:00 p cpu_hours=3600000000/60"]);
+    assert!(site.reports_at(&config, "2026-07-10T12:06:00Z").await);
+    assert_eq!(site.told(resource), ["2026-07-01 cpu_hours 2.00"]);
 }

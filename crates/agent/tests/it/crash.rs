@@ -8,7 +8,7 @@ use agent::engine::EngineOptions;
 use agent::settings::Mode;
 use futures::StreamExt as _;
 use serde_json::json;
-use simulator::faults::{Fault, PathMatch, Rule, When};
+use simulator::faults::{Fault, Rule, When};
 use simulator::okd::{Flavour, OkdOptions};
 use simulator::server::Server;
 use simulator::simulation::SimulationOptions;
@@ -101,8 +101,7 @@ async fn crash(crash: Crash) {
     let site = Arc::new(Site::with((crash.site)()).await);
     let (order, resource) = prepare(&site, crash.work).await;
     let others = site.whole("waldur-alloc-other-1");
-    let rule =
-        Rule { method: None, path: PathMatch::Any, when: When::Nth(crash.at), fault: crash.fault.clone() };
+    let rule = Rule::all(crash.fault.clone()).when(When::Nth(crash.at));
     let faults = server(&site, crash.peer).faults.clone();
     let id = faults.add(rule);
     let traffic = server(&site, crash.peer).traffic.clone();

@@ -69,6 +69,18 @@ async fn a_plain_broker_takes_the_login_or_does_not() {
 }
 
 #[tokio::test]
+async fn a_broker_behind_a_proxy_is_looked_at_through_it() {
+    let site = Site::start().await;
+    let (url, mut requests) = crate::events_ways::proxy().await;
+    let config = plain_broker(&site, PLAIN_PASSCODE, false).with_global(&format!("global_proxy: {url}\n"));
+    let said = events(&site, &config).await;
+    assert!(said.contains("(proxy http://127.0.0.1:") && said.contains("✓ login"), "{said}");
+    let connect = format!("CONNECT 127.0.0.1:{} ", site.sim.broker.ports().tcp);
+    let asked = std::iter::from_fn(|| requests.try_recv().ok()).any(|head| head.starts_with(&connect));
+    assert!(asked && !said.contains("secret"), "{said}");
+}
+
+#[tokio::test]
 async fn no_passcode_goes_to_a_broker_that_nobody_vouches_for() {
     let site = Site::start().await;
     let other = simulator::tls::Tls::generate().unwrap();

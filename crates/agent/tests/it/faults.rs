@@ -9,7 +9,7 @@ use agent::engine::{Bounds, EngineOptions};
 use futures::StreamExt as _;
 use http::Method;
 use serde_json::json;
-use simulator::faults::{Fault, PathMatch, Rule, When};
+use simulator::faults::{Fault, Rule, When};
 use simulator::server::Server;
 use simulator::waldur::{OrderState, ResourceState};
 use uuid::Uuid;
@@ -140,12 +140,8 @@ async fn strike(work: Work, asked: Asked, fault: Fault) {
     let (order, resource) = prepare(&site, work).await;
     let others = site.whole("waldur-alloc-other-1");
     let faults = &server(&site, asked.peer).faults;
-    let rule = faults.add(Rule {
-        method: Some(asked.method.clone()),
-        path: PathMatch::Glob(asked.path.clone()),
-        when: When::Nth(asked.nth),
-        fault: fault.clone(),
-    });
+    let rule = Rule::path(&asked.path, fault.clone()).method(asked.method.clone());
+    let rule = faults.add(rule.when(When::Nth(asked.nth)));
     let what = format!("{work:?}: {fault:?} at {asked:?}");
     let agent = agent(&site.config());
     let end = expected(&asked, &fault);

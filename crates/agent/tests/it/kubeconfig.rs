@@ -135,7 +135,17 @@ async fn a_program_of_a_kubeconfig_makes_tokens() {
         ("echo hello", "printed something else than an ExecCredential in JSON"),
         (
             "echo '{\"kind\":\"ExecCredential\",\"apiVersion\":\"client.authentication.k8s.io/v1\",\"status\":{}}'",
-            "printed an ExecCredential without `token`",
+            "printed an ExecCredential with neither `token` nor `clientCertificateData`",
+        ),
+        (
+            "echo '{\"kind\":\"ExecCredential\",\"apiVersion\":\"client.authentication.k8s.io/v1\",\"status\":\
+             {\"clientKeyData\":\"x\"}}'",
+            "printed a client certificate without its key, or a key without its certificate",
+        ),
+        (
+            "echo '{\"kind\":\"ExecCredential\",\"apiVersion\":\"client.authentication.k8s.io/v1\",\"status\":\
+             {\"clientCertificateData\":\"x\",\"clientKeyData\":\"x\"}}'",
+            "printed an ExecCredential that cannot be used: its `clientCertificateData` holds no certificate in PEM",
         ),
         (
             "echo '{\"kind\":\"ExecCredential\",\"apiVersion\":\"x/v9\"}'",
@@ -191,6 +201,76 @@ async fn a_client_certificate_says_who_the_agent_is() {
     is_told(command(&site, &config), 2, "does not belong to the client certificate file").await;
     std::fs::write(&key, "nonsense").unwrap();
     is_told(command(&site, &config), 2, "holds no private key in PEM").await;
+}
+
+/// An agent at a cluster that lets in only who shows a certificate. Where it gets that from, `give` puts one there. When a
+/// certificate is good no more the agent has to have taken the new one, without a restart and without a failed order.
+async fn takes_new_certificates(give: impl Fn(&Site, &Pair), token: impl Fn(&Site) -> String) {
+    let site = Site::start().await;
+    let (served, tls, mut pair) = mutual(&site).await;
+    let ca = file(&site, "mutual-ca.pem", tls.ca_pem());
+    give(&site, &pair);
+    let mut config = site.config();
+    config.okd_url.clone_from(&served.url);
+    config.okd_tls = format!("ca_file: {}\n", ca.display());
+    config.okd_token = token(&site);
+    let agent = Agent::start(config.engine());
+    for life in 0..4 {
+        let (order, _) = site.order(&format!("Shop {life}"), limits());
+        site.ends_so(order, OrderState::Done, &format!("life {life}")).await;
+        let next = tls.client("agent").unwrap();
+        site.sim.okd.trust_certificate(next.der.clone());
+        give(&site, &next);
+        site.sim.okd.distrust_certificate(&pair.der);
+        pair = next;
+    }
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn files_with_a_client_certificate_are_read_again() {
+    let give = |site: &Site, pair: &Pair| {
+        file(site, "client.pem", &pair.certificate);
+        file(site, "client-key.pem", &pair.key_pem);
+    };
+    takes_new_certificates(give, |site| {
+        let folder = site.folder.path().display();
+        format!("client_cert: {folder}/client.pem\nclient_key: {folder}/client-key.pem\n")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_kubeconfig_with_a_new_client_certificate_is_read_again() {
+    let give = |site: &Site, pair: &Pair| {
+        let user = json!({
+            "client-certificate-data": STANDARD.encode(&pair.certificate),
+            "client-key-data": STANDARD.encode(&pair.key_pem),
+        });
+        kubeconfig_with(site, &user);
+    };
+    let token = |site: &Site| format!("kubeconfig: {}/kubeconfig\n", site.folder.path().display());
+    takes_new_certificates(give, token).await;
+}
+
+#[tokio::test]
+async fn a_program_of_a_kubeconfig_makes_client_certificates() {
+    let give = |site: &Site, pair: &Pair| {
+        let answer = json!({
+            "apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential",
+            "status": {"clientCertificateData": pair.certificate, "clientKeyData": pair.key_pem},
+        });
+        file(site, "login.answer", &answer.to_string());
+    };
+    let token = |site: &Site| {
+        let path = program(site, "cat \"$0.answer\"");
+        let exec = json!({
+            "apiVersion": "client.authentication.k8s.io/v1", "command": path, "interactiveMode": "Never",
+        });
+        let kubeconfig = kubeconfig_with(site, &json!({"exec": exec}));
+        format!("kubeconfig: {}\n", kubeconfig.display())
+    };
+    takes_new_certificates(give, token).await;
 }
 
 fn mount(site: &Site) -> ServiceAccountMount {

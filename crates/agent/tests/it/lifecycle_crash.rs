@@ -7,7 +7,7 @@ use agent::settings::Mode;
 use futures::StreamExt as _;
 use http::Method;
 use serde_json::{Value, json};
-use simulator::faults::{Fault, PathMatch, Rule, When};
+use simulator::faults::{Fault, Rule, When};
 use simulator::server::Server;
 use simulator::waldur::{OrderState, ResourceState};
 use uuid::Uuid;
@@ -117,12 +117,7 @@ async fn run_and_die(config: Config, work: Work, struck: impl Future<Output = ()
 async fn crash(work: Work, (peer, method): (Peer, Method), at: u64) {
     let what = format!("{work:?} {peer:?} {method} {at}");
     let (site, resource, name, before) = prepare(work).await;
-    let rule = Rule {
-        method: Some(method.clone()),
-        path: PathMatch::Any,
-        when: When::Nth(at),
-        fault: Fault::ResetAfter,
-    };
+    let rule = Rule::all(Fault::ResetAfter).method(method.clone()).when(When::Nth(at));
     let (faults, traffic) = (server(&site, peer).faults.clone(), server(&site, peer).traffic.clone());
     let id = faults.add(rule);
     let known = faults.clone();

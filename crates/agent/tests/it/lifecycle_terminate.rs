@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use agent::engine::EngineOptions;
+use agent::settings::Mode;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use simulator::faults::{Fault, Rule};
 use simulator::simulation::SimulationOptions;
 use simulator::waldur::{OrderState, ResourceState};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::lifecycle::kept;
@@ -171,6 +174,17 @@ fn set_deadline(site: &Site, name: &str, text: &str) {
     namespace["kind"] = json!("Namespace");
     namespace["metadata"]["annotations"]["waldur/delete-after"] = json!(text);
     site.sim.okd.put(namespace).unwrap();
+}
+
+#[tokio::test]
+async fn the_mode_that_does_everything_deletes_a_project_that_is_due() {
+    let site = Site::start().await;
+    let config = with(&site, "terminate_grace: 7d");
+    let (resource, name) = overdue(&site, &config).await;
+    let engine = config.engine_for(Mode::All, EngineOptions::default());
+    assert!(within("the passes end", engine.run_once(&CancellationToken::new())).await);
+    assert_eq!(site.namespace(&name), None);
+    assert_eq!(site.resource_state(resource), ResourceState::Terminated);
 }
 
 #[tokio::test]

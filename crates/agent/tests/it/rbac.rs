@@ -241,6 +241,13 @@ async fn what_is_kept_in_namespaces_has_roles_there() {
     for document in &documents {
         assert!(site.sim.okd.put(document.clone()).is_some(), "{document:#}");
     }
+    assert_eq!(role[0]["rules"][0]["verbs"], json!(["get", "list", "create", "patch", "delete"]));
+    // Through the port for tenants it needs to read metrics of pods instead.
+    let mut tenancy = config.clone();
+    tenancy.global = tenancy.global.replace("example'", "example', prometheus_tenancy: true");
+    let printed = rbac(&site, &tenancy, &[]).await;
+    assert!(!printed.stdout.contains("cluster-monitoring-view"), "{}", printed.stdout);
+    assert!(printed.stdout.contains("metrics.k8s.io"), "{}", printed.stdout);
     // With a token of its own for Prometheus the agent needs no right to view the monitoring.
     config.global = config.global.replace("example'", "example', prometheus_token_file: /etc/token");
     let printed = rbac(&site, &config, &[]).await;

@@ -176,7 +176,21 @@ async fn in_what_programs_print() {
         let kind = "\"kind\":\"ExecCredential\",\"apiVersion\":\"client.authentication.k8s.io/v1\"";
         format!("echo '{{{kind},\"status\":{{\"token\":\"{token}\"}}}}'")
     };
+    let tls = Tls::generate().unwrap();
+    let (one, other) = (tls.client("agent").unwrap(), tls.client("agent").unwrap());
+    let certificate = |certificate: &str, key: &str| {
+        let status = json!({"clientCertificateData": certificate, "clientKeyData": key});
+        let answer = json!({
+            "kind": "ExecCredential", "apiVersion": "client.authentication.k8s.io/v1", "status": status,
+        });
+        format!("echo '{answer}'")
+    };
     for script in [
+        certificate(PRINTED, PRINTED),
+        certificate(&one.certificate, PRINTED),
+        certificate(&one.certificate, &other.key_pem),
+        certificate(&one.key_pem, &one.key_pem),
+        certificate(&one.certificate, &one.key_pem),
         format!("echo {PRINTED}; echo {PRINTED} >&2"),
         format!("echo {PRINTED}; echo {PRINTED} >&2; exit 5"),
         credential(PRINTED),

@@ -81,7 +81,8 @@ fn with_mount(site: &Site, mount: &ServiceAccountMount) -> Config {
 /// The credential of a configuration for its cluster.
 pub(crate) fn credential(config: &Config) -> Arc<Credential> {
     agent::install_crypto();
-    credentials::cluster(&config.settings().offerings[0]).unwrap()
+    let metrics = agent::metrics::Metrics::new("test").unwrap();
+    credentials::cluster(&config.settings().offerings[0], &metrics).unwrap()
 }
 
 /// Ends a running agent, which must not have had anything to complain about.
@@ -220,7 +221,7 @@ async fn requests_that_are_refused_at_the_same_time_renew_once() {
     let (oauth, server) = oauth(&site, OAuthOptions::default()).await;
     let credential = credential(&with_oauth(&site, &refresh(&server)));
     let old = credential.token().await.unwrap();
-    let refused = (0..50).map(|_| credential.another(&old));
+    let refused = (0..50).map(|_| credential.another(&old, None));
     let tokens = futures::future::join_all(refused).await;
     let new = tokens[0].as_ref().unwrap().expose_secret().to_owned();
     assert_ne!(new, old.expose_secret());

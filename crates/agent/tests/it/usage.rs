@@ -18,7 +18,7 @@ use crate::site::{Config, Site, limits, options, within};
 const SET_USAGE: &str = "POST /api/marketplace-component-usages/set_usage/";
 
 impl Site {
-    fn reporting(&self) -> Config {
+    pub(crate) fn reporting(&self) -> Config {
         Config { services: "reporting_backend: okd\n".to_owned(), ..self.config() }
     }
 
@@ -29,7 +29,7 @@ impl Site {
     }
 
     /// A pod that requests this.
-    fn pod(&self, namespace: &str, name: &str, cpu: &str, memory: &str) {
+    pub(crate) fn pod(&self, namespace: &str, name: &str, cpu: &str, memory: &str) {
         let requests = json!({"cpu": cpu, "memory": memory});
         let pod = json!({
             "apiVersion": "v1", "kind": "Pod",
@@ -41,7 +41,7 @@ impl Site {
     }
 
     /// What Waldur has, as `component amount`.
-    fn reported(&self, resource: Uuid) -> Vec<String> {
+    pub(crate) fn reported(&self, resource: Uuid) -> Vec<String> {
         let rows = self.sim.waldur.component_usages(resource);
         let mut rows: Vec<String> = rows
             .iter()
@@ -192,8 +192,7 @@ async fn without_prometheus_hours_are_sampled_from_the_quota() {
         seed.offerings[0].components.push(SeedComponent::new(kind, kind, "core-hours", "usage"));
     }
     let mut rules = simulator::okd::extended_agent_rules();
-    let configmaps =
-        json!({"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "create", "patch"]});
+    let configmaps = json!({"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "create", "patch", "delete"]});
     rules.as_array_mut().unwrap().push(configmaps);
     let site = Site::with(SimulationOptions { seed, agent_rules: rules, ..options() }).await;
     let at = |text: &str| -> Timestamp { text.parse().unwrap() };

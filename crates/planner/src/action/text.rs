@@ -94,6 +94,9 @@ impl fmt::Display for Action {
             Self::DeleteNamespace { name, uid, .. } => {
                 write!(f, "- namespace {name} (uid {uid}) with all that is in it")
             }
+            Self::ReportUsage { resource, .. } => {
+                write!(f, "tell Waldur the last usage of resource {}", resource.simple())
+            }
             Self::SetBackendId { resource, backend_id } => {
                 write!(f, "tell Waldur that resource {} is {backend_id}", resource.simple())
             }

@@ -22,6 +22,8 @@ const LAST_LOOK: SignedDuration = SignedDuration::from_mins(1);
 /// When a namespace that is not gone counts as hanging: an ordinary one is gone in seconds, and waits for its own
 /// content until then.
 const HANGS: SignedDuration = SignedDuration::from_secs(30);
+/// How long an order waits for its last usage to be reported; then the project goes without.
+const FOR_THE_REPORT: SignedDuration = SignedDuration::from_mins(15);
 
 /// How soon to look again at a namespace that is going away, where nothing tells of its end: the longer it takes, the
 /// less often.
@@ -111,17 +113,31 @@ impl Plan {
             }
             Termination::Async => {
                 self.approve(desired);
+                self.report_usage(desired, removal, namespace, now);
                 self.delete_namespace(removal, namespace);
                 self.delete_groups(removal.resource, observed);
                 self.done(desired);
             }
             Termination::Wait | Termination::Grace(_) | Termination::Keep => {
                 self.approve(desired);
+                self.report_usage(desired, removal, namespace, now);
                 self.delete_namespace(removal, namespace);
                 self.delete_groups(removal.resource, observed);
                 self.wait(removal, namespace, now);
             }
         }
+    }
+
+    /// What was used up to now: afterwards there is nothing to measure, and Waldur takes no usage of what is terminated.
+    fn report_usage(&mut self, desired: &Desired, removal: &Removal, namespace: &Namespace, now: Timestamp) {
+        let ours = namespace.ownership(removal.resource, &desired.requester) == Ownership::Ours;
+        if !removal.reports_usage || !ours || namespace.terminating {
+            return;
+        }
+        let insist = desired.order.is_some_and(|order| {
+            order.pending || order.since.is_some_and(|since| now.duration_since(since) < FOR_THE_REPORT)
+        });
+        self.actions.push(Action::ReportUsage { resource: removal.resource, insist });
     }
 
     /// The one place from which a namespace is deleted. What has to be known of it before goes in front.
@@ -176,6 +192,7 @@ impl Plan {
             return;
         }
         self.approve(desired);
+        self.report_usage(desired, removal, namespace, now);
         let before = desired.order.filter(|order| !order.pending).and_then(|_| deadline_before(namespace));
         let until = match removal.termination {
             Termination::Grace(grace) => {

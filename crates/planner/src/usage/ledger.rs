@@ -59,6 +59,19 @@ impl Lived {
     }
 }
 
+impl Lived {
+    /// Takes in what another knows of the same life; whether something is new.
+    pub(super) fn learn(&mut self, other: &Self) -> bool {
+        let before = self.clone();
+        if self.namespace.is_empty() {
+            self.namespace.clone_from(&other.namespace);
+        }
+        self.from = self.from.or(other.from);
+        self.until = self.until.max(other.until);
+        before != *self
+    }
+}
+
 /// Where the numbers of an hour come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
@@ -69,7 +82,7 @@ pub enum Source {
 }
 
 impl Source {
-    const fn letter(self) -> &'static str {
+    pub(super) const fn letter(self) -> &'static str {
         match self {
             Self::Prometheus => "p",
             Self::Sampled => "s",
@@ -84,6 +97,22 @@ pub struct Closed {
     pub source: Source,
     /// By component type.
     pub counted: BTreeMap<String, Counted>,
+}
+
+impl Closed {
+    /// Takes in what another knows of the same window, where it knows more minutes; whether it does.
+    pub(super) fn learn(&mut self, other: Self) -> bool {
+        let mut changed = false;
+        for (component, counted) in other.counted {
+            let better = self.counted.get(&component).is_none_or(|known| counted.minutes > known.minutes);
+            if better {
+                self.counted.insert(component, counted);
+                self.source = other.source;
+                changed = true;
+            }
+        }
+        changed
+    }
 }
 
 /// What an object holds of one life.
@@ -135,37 +164,15 @@ pub fn merge(day: &mut Day, other: Day) -> bool {
     let mut changed = false;
     for (life, entry) in other {
         let known = day.entry(life).or_default();
-        let before = known.lived.clone();
-        if known.lived.namespace.is_empty() {
-            known.lived.namespace = entry.lived.namespace;
-        }
-        known.lived.from = known.lived.from.or(entry.lived.from);
-        known.lived.until = match (known.lived.until, entry.lived.until) {
-            (Some(one), Some(other)) => Some(one.max(other)),
-            (one, other) => one.or(other),
-        };
-        changed |= before != known.lived;
+        changed |= known.lived.learn(&entry.lived);
         for (begin, closed) in entry.hours {
             changed |= match known.hours.get_mut(&begin) {
-                Some(hour) => merge_hour(hour, closed),
+                Some(hour) => hour.learn(closed),
                 None => {
                     known.hours.insert(begin, closed);
                     true
                 }
             };
-        }
-    }
-    changed
-}
-
-fn merge_hour(known: &mut Closed, other: Closed) -> bool {
-    let mut changed = false;
-    for (component, counted) in other.counted {
-        let better = known.counted.get(&component).is_none_or(|known| counted.minutes > known.minutes);
-        if better {
-            known.counted.insert(component, counted);
-            known.source = other.source;
-            changed = true;
         }
     }
     changed
@@ -177,7 +184,7 @@ pub fn day_of(window: Window) -> Date {
     TimeZone::UTC.to_datetime(window.begin).date()
 }
 
-fn checksum(texts: &BTreeMap<String, String>) -> String {
+pub(super) fn checksum(texts: &BTreeMap<String, String>) -> String {
     let mut digest = Sha256::new();
     for (key, text) in texts.iter().filter(|(key, _)| *key != CHECKSUM) {
         digest.update(format!("{key}\n{text}\n"));
@@ -188,32 +195,59 @@ fn checksum(texts: &BTreeMap<String, String>) -> String {
     })
 }
 
-fn key(life: &Life) -> String {
+pub(super) fn key(life: &Life) -> String {
     format!("{}.{}", life.resource.simple(), life.uid)
 }
 
-fn life(key: &str) -> Result<Life, LedgerError> {
+pub(super) fn life(key: &str) -> Result<Life, LedgerError> {
     let parts = key.split_once('.').and_then(|(resource, uid)| Some((Uuid::parse_str(resource).ok()?, uid)));
     let (resource, uid) = parts.ok_or_else(|| LedgerError::Unreadable(key.to_owned()))?;
     Ok(Life { resource, uid: uid.to_owned() })
 }
 
 fn text(entry: &Entry) -> String {
-    let mut text = format!("namespace {}\n", entry.lived.namespace);
-    for (word, at) in [("from", entry.lived.from), ("until", entry.lived.until)] {
+    let mut text = lived_text(&entry.lived);
+    for (begin, closed) in &entry.hours {
+        let time = TimeZone::UTC.to_datetime(*begin);
+        let _ = writeln!(text, "{:02}:{:02} {}", time.hour(), time.minute(), closed_text(closed));
+    }
+    text
+}
+
+pub(super) fn lived_text(lived: &Lived) -> String {
+    let mut text = format!("namespace {}\n", lived.namespace);
+    for (word, at) in [("from", lived.from), ("until", lived.until)] {
         if let Some(at) = at {
             let _ = writeln!(text, "{word} {at}");
         }
     }
-    for (begin, closed) in &entry.hours {
-        let time = TimeZone::UTC.to_datetime(*begin);
-        let _ = write!(text, "{:02}:{:02} {}", time.hour(), time.minute(), closed.source.letter());
-        for (component, counted) in &closed.counted {
-            let _ = write!(text, " {}={}/{}", escaped(component), counted.total, counted.minutes);
-        }
-        text.push('\n');
-    }
     text
+}
+
+/// Reads a line about the life itself; `None` for a line about something else.
+pub(super) fn read_lived(lived: &mut Lived, word: &str, rest: &str) -> Option<Result<(), LedgerError>> {
+    let time = || rest.parse().map_err(|_| LedgerError::Unreadable(format!("{word} {rest}")));
+    match word {
+        "namespace" => rest.clone_into(&mut lived.namespace),
+        "from" => match time() {
+            Ok(at) => lived.from = Some(at),
+            Err(error) => return Some(Err(error)),
+        },
+        "until" => match time() {
+            Ok(at) => lived.until = Some(at),
+            Err(error) => return Some(Err(error)),
+        },
+        _ => return None,
+    }
+    Some(Ok(()))
+}
+
+/// `p cpu=3600000000/60`.
+pub(super) fn closed_text(closed: &Closed) -> String {
+    closed.counted.iter().fold(closed.source.letter().to_owned(), |mut text, (component, counted)| {
+        let _ = write!(text, " {}={}/{}", escaped(component), counted.total, counted.minutes);
+        text
+    })
 }
 
 fn entry(date: Date, text: &str) -> Result<Entry, LedgerError> {
@@ -221,12 +255,10 @@ fn entry(date: Date, text: &str) -> Result<Entry, LedgerError> {
     for line in text.lines() {
         let unreadable = || LedgerError::Unreadable(line.to_owned());
         let (word, rest) = line.split_once(' ').ok_or_else(unreadable)?;
-        match word {
-            "namespace" => rest.clone_into(&mut entry.lived.namespace),
-            "from" => entry.lived.from = Some(rest.parse().map_err(|_| unreadable())?),
-            "until" => entry.lived.until = Some(rest.parse().map_err(|_| unreadable())?),
-            time => {
-                let (begin, closed) = hour(date, time, rest).ok_or_else(unreadable)?;
+        match read_lived(&mut entry.lived, word, rest) {
+            Some(read) => read?,
+            None => {
+                let (begin, closed) = hour(date, word, rest).ok_or_else(unreadable)?;
                 entry.hours.insert(begin, closed);
             }
         }
@@ -237,7 +269,11 @@ fn entry(date: Date, text: &str) -> Result<Entry, LedgerError> {
 fn hour(date: Date, time: &str, rest: &str) -> Option<(Timestamp, Closed)> {
     let (hour, minute) = time.split_once(':')?;
     let at = date.at(hour.parse().ok()?, minute.parse().ok()?, 0, 0);
-    let begin = TimeZone::UTC.to_timestamp(at).ok()?;
+    Some((TimeZone::UTC.to_timestamp(at).ok()?, closed(rest)?))
+}
+
+/// The other way round of [`closed_text`].
+pub(super) fn closed(rest: &str) -> Option<Closed> {
     let mut words = rest.split(' ');
     let source = match words.next()? {
         "p" => Source::Prometheus,
@@ -249,7 +285,7 @@ fn hour(date: Date, time: &str, rest: &str) -> Option<(Timestamp, Closed)> {
         let (total, minutes) = numbers.split_once('/')?;
         Some((unescaped(component)?, Counted { total: total.parse().ok()?, minutes: minutes.parse().ok()? }))
     });
-    Some((begin, Closed { source, counted: counted.collect::<Option<_>>()? }))
+    Some(Closed { source, counted: counted.collect::<Option<_>>()? })
 }
 
 /// A component's type as a word without spaces and signs.

@@ -7,9 +7,11 @@
 //! | what Prometheus is asked | [`query`] |
 //! | what samples come to | [`series`] |
 //! | what is kept of closed hours | [`ledger`] |
+//! | what is kept of days that are settled | [`compact`] |
 //! | what a month comes to | [`sums`] |
 //! | what is sent | [`report`] |
 
+pub mod compact;
 pub mod fraction;
 pub mod ledger;
 pub mod month;

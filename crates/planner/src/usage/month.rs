@@ -31,6 +31,24 @@ impl Month {
         (text.len() == 7).then_some(Self { first })
     }
 
+    /// The month that a day is in.
+    #[must_use]
+    pub fn with(day: Date) -> Self {
+        Self { first: day.first_of_month() }
+    }
+
+    /// Its first day.
+    #[must_use]
+    pub const fn first_day(self) -> Date {
+        self.first
+    }
+
+    /// Its last day.
+    #[must_use]
+    pub fn last_day(self) -> Date {
+        self.first.last_of_month()
+    }
+
     /// The month before.
     #[must_use]
     pub fn before(self) -> Self {
@@ -130,6 +148,24 @@ impl Window {
         let first = ceil(from.max(self.begin), 60);
         let last = ceil(until.map_or(self.end, |until| until.min(self.end)), 60);
         u32::try_from((last.as_second() - first.as_second()) / 60).unwrap_or(0)
+    }
+}
+
+/// The part of a day of UTC that is in one day of the billing zone: servers count days by UTC, people by their own clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Stretch {
+    /// The day of UTC.
+    pub utc: Date,
+    /// The day of the billing zone.
+    pub local: Date,
+}
+
+impl Stretch {
+    /// The one in which a window begins.
+    #[must_use]
+    pub fn of(window: Window, zone: &TimeZone) -> Self {
+        let utc = TimeZone::UTC.to_datetime(window.begin).date();
+        Self { utc, local: zone.to_datetime(window.begin).date() }
     }
 }
 

@@ -2,7 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::civil::Date;
+
 use super::fraction::Hundredths;
+use super::month::Month;
+use super::rule::Rule;
+use super::sums::Total;
 
 /// What is known of one component in a month.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +59,30 @@ pub fn decide(
     decision
 }
 
+/// What is told of each day, where the server takes days (contract §5.3): all of the month up to today, with zeros, since
+/// it keeps what is left out. Each is the rounded total up to its end without the rounded total up to its begin, so that
+/// the days add up to what would be told of the month. `None` where a total is too large, or the month has not begun by
+/// the calendar of UTC, in which the server counts.
+#[must_use]
+pub fn days(
+    rule: &Rule,
+    totals: &BTreeMap<Date, Total>,
+    month: Month,
+    today: Date,
+) -> Option<BTreeMap<Date, Hundredths>> {
+    let last = month.last_day().min(today);
+    let (mut day, mut total, mut told) = (month.first_day(), 0_i128, 0_i128);
+    let mut days = BTreeMap::new();
+    while day <= last {
+        total = total.checked_add(totals.get(&day).map_or(0, |day| day.total))?;
+        let Hundredths(rounded) = rule.hours(total)?;
+        days.insert(day, Hundredths(rounded - told));
+        told = rounded;
+        day = day.tomorrow().ok()?;
+    }
+    (!days.is_empty()).then_some(days)
+}
+
 /// Components that a server names as those it does not take, in its refusal of a report (contract §5.3).
 #[must_use]
 pub fn refused_components(message: &str) -> BTreeSet<String> {
@@ -97,6 +126,34 @@ mod tests {
         check(&readings, &[("cpu", 150), ("memory", 0), ("other", 7)], false, &[], &[]);
         check(&readings, &[("cpu", 100), ("memory", 0)], false, &[("cpu", 150), ("memory", 0)], &[]);
         check(&[], &[("cpu", 100)], false, &[], &[]);
+    }
+
+    #[test]
+    fn days_add_up_to_the_rounded_month() {
+        let rule = Rule {
+            component: "cpu".to_owned(),
+            measure: crate::usage::rule::Measure::Requests,
+            thing: Some(crate::usage::rule::Thing::Cpu),
+            quota_key: None,
+            ratio: crate::amount::Amount::ONE,
+            unit: crate::amount::Amount::ONE,
+            factor: crate::amount::Amount::ONE,
+        };
+        let date = |text: &str| -> Date { text.parse().unwrap() };
+        let day =
+            |text: &str, seconds: i128| (date(text), Total { total: seconds * 1_000_000, minutes: 1440 });
+        // 0.004 core-hours each day: by itself each would be rounded to nothing.
+        let totals = BTreeMap::from([day("2026-07-01", 14), day("2026-07-02", 14), day("2026-07-04", 14)]);
+        let july = Month::parse("2026-07").unwrap();
+        let told = |today: &str| {
+            let days = days(&rule, &totals, july, date(today))?;
+            Some(days.values().map(ToString::to_string).collect::<Vec<_>>())
+        };
+        assert_eq!(told("2026-07-05").unwrap(), ["0.00", "0.01", "0.00", "0.00", "0.00"]);
+        let sum = |days: &BTreeMap<Date, Hundredths>| days.values().map(|day| day.0).sum::<i128>();
+        let whole = days(&rule, &totals, july, date("2026-08-20")).unwrap();
+        assert_eq!((whole.len(), Hundredths(sum(&whole))), (31, rule.hours(42_000_000).unwrap()));
+        assert_eq!(told("2026-06-30"), None, "for the server the month has not begun");
     }
 
     #[test]

@@ -7,8 +7,9 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
+use super::compact::MonthObject;
 use super::ledger::{Day, Life, Lived, Source, day_of};
-use super::month::{Month, Window, windows};
+use super::month::{Month, Stretch, Window, windows};
 use super::series::Counted;
 
 /// Windows of one month, and which is which.
@@ -18,13 +19,25 @@ pub struct MonthWindows {
     pub month: Month,
     /// Its windows that are closed, in order.
     pub windows: Vec<Window>,
+    /// In which part of a day each is.
+    stretches: Vec<Stretch>,
 }
 
 impl MonthWindows {
     /// The windows of a month that have ended by `closed`.
     #[must_use]
     pub fn new(month: Month, zone: &TimeZone, closed: Timestamp) -> Self {
-        Self { month, windows: windows(month.begin(zone), month.end(zone).min(closed), zone) }
+        let mut all = Self { month, windows: Vec::new(), stretches: Vec::new() };
+        all.extend(windows(month.begin(zone), month.end(zone).min(closed), zone), zone);
+        all
+    }
+
+    /// Takes in windows that come after those that it has.
+    pub fn extend(&mut self, windows: impl IntoIterator<Item = Window>, zone: &TimeZone) {
+        for window in windows {
+            self.windows.push(window);
+            self.stretches.push(Stretch::of(window, zone));
+        }
     }
 
     /// Place of the window that begins then.
@@ -61,6 +74,10 @@ impl Total {
         self.total += counted.total;
         self.minutes += u64::from(counted.minutes);
     }
+
+    fn plus(self, other: Self) -> Self {
+        Self { total: self.total + other.total, minutes: self.minutes + other.minutes }
+    }
 }
 
 /// What one life came to in a month.
@@ -76,11 +93,34 @@ pub struct MonthOfLife {
 
 #[derive(Clone, Debug, Default)]
 struct PerComponent {
-    total: Total,
-    /// By day of the billing zone.
-    days: BTreeMap<Date, Total>,
+    /// From objects of hours.
+    hours: Days,
+    /// From objects of months.
+    compacted: Days,
     /// Which windows are recorded, as bits.
     recorded: Vec<u64>,
+}
+
+/// Totals by part of a day, in order.
+#[derive(Clone, Debug, Default)]
+struct Days(Vec<(Stretch, Total)>);
+
+impl Days {
+    fn get(&self, stretch: Stretch) -> Option<Total> {
+        let place = self.0.binary_search_by_key(&stretch, |(stretch, _)| *stretch).ok()?;
+        Some(self.0[place].1)
+    }
+
+    fn entry(&mut self, stretch: Stretch) -> &mut Total {
+        let place = match self.0.binary_search_by_key(&stretch, |(stretch, _)| *stretch) {
+            Ok(place) => place,
+            Err(place) => {
+                self.0.insert(place, (stretch, Total::default()));
+                place
+            }
+        };
+        &mut self.0[place].1
+    }
 }
 
 /// A month of all lives, added up from objects.
@@ -88,7 +128,6 @@ struct PerComponent {
 pub struct Sums {
     /// The windows that count.
     pub of: MonthWindows,
-    zone: TimeZone,
     /// By life.
     pub lives: BTreeMap<Life, MonthOfLife>,
 }
@@ -96,31 +135,40 @@ pub struct Sums {
 impl Sums {
     /// Nothing so far.
     #[must_use]
-    pub const fn new(of: MonthWindows, zone: TimeZone) -> Self {
-        Self { of, zone, lives: BTreeMap::new() }
+    pub const fn new(of: MonthWindows) -> Self {
+        Self { of, lives: BTreeMap::new() }
     }
 
     /// Takes in an object's content. A window counts once, whatever object it comes from.
     pub fn add(&mut self, day: &Day) {
         for (life, entry) in day {
             let known = self.lives.entry(life.clone()).or_default();
-            if known.lived.namespace.is_empty() {
-                known.lived.namespace.clone_from(&entry.lived.namespace);
-            }
-            known.lived.from = known.lived.from.or(entry.lived.from);
-            known.lived.until = match (known.lived.until, entry.lived.until) {
-                (Some(one), Some(other)) => Some(one.max(other)),
-                (one, other) => one.or(other),
-            };
+            known.lived.learn(&entry.lived);
             for (begin, closed) in &entry.hours {
                 let Some(place) = self.of.place(*begin) else { continue };
                 known.sampled |= closed.source == Source::Sampled;
                 for (component, counted) in &closed.counted {
                     let per = known.totals.entry(component.clone()).or_default();
                     if per.record(place) {
-                        per.total.add(*counted);
-                        let day = self.zone.to_datetime(*begin).date();
-                        per.days.entry(day).or_default().add(*counted);
+                        per.hours.entry(self.of.stretches[place]).add(*counted);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes in an object of the month. A part of a day counts once, whatever object it comes from: as it is known best.
+    pub fn add_month(&mut self, month: &MonthObject) {
+        for (life, entry) in month {
+            let known = self.lives.entry(life.clone()).or_default();
+            known.lived.learn(&entry.lived);
+            for (stretch, closed) in &entry.days {
+                known.sampled |= closed.source == Source::Sampled;
+                for (component, counted) in &closed.counted {
+                    let per = known.totals.entry(component.clone()).or_default();
+                    let day = per.compacted.entry(*stretch);
+                    if u64::from(counted.minutes) >= day.minutes {
+                        *day = Total { total: counted.total, minutes: u64::from(counted.minutes) };
                     }
                 }
             }
@@ -132,7 +180,9 @@ impl Sums {
     pub fn missing(&self, life: &Life, lived: &Lived, components: &[&str]) -> Vec<Window> {
         let known = self.lives.get(life);
         let recorded = |component: &&str, place: usize| {
-            known.and_then(|known| known.totals.get(*component)).is_some_and(|per| per.is_recorded(place))
+            known
+                .and_then(|known| known.totals.get(*component))
+                .is_some_and(|per| per.is_recorded(place, self.of.stretches[place]))
         };
         let alive = self.of.windows.iter().enumerate().filter(|(_, window)| lived.minutes_of(**window) > 0);
         let missing =
@@ -144,21 +194,28 @@ impl Sums {
     #[must_use]
     pub fn total(&self, resource: Uuid, component: &str) -> Option<Total> {
         let lives = self.lives_of(resource).filter_map(|(_, month)| month.totals.get(component));
-        lives.map(|per| per.total).reduce(|one, other| Total {
-            total: one.total + other.total,
-            minutes: one.minutes + other.minutes,
-        })
+        lives.map(PerComponent::total).reduce(Total::plus)
     }
 
     /// The same by day of the billing zone.
     #[must_use]
     pub fn by_day(&self, resource: Uuid, component: &str) -> BTreeMap<Date, Total> {
+        self.by(resource, component, |stretch| stretch.local)
+    }
+
+    /// The same by day of UTC, those of another month of UTC counting as the next or last one of this month.
+    #[must_use]
+    pub fn by_utc_day(&self, resource: Uuid, component: &str) -> BTreeMap<Date, Total> {
+        let month = self.of.month;
+        self.by(resource, component, |stretch| stretch.utc.clamp(month.first_day(), month.last_day()))
+    }
+
+    fn by(&self, resource: Uuid, component: &str, day: impl Fn(Stretch) -> Date) -> BTreeMap<Date, Total> {
         let mut days: BTreeMap<Date, Total> = BTreeMap::new();
         for per in self.lives_of(resource).filter_map(|(_, month)| month.totals.get(component)) {
-            for (day, total) in &per.days {
-                let sum = days.entry(*day).or_default();
-                sum.total += total.total;
-                sum.minutes += total.minutes;
+            for (stretch, total) in per.best() {
+                let sum = days.entry(day(stretch)).or_default();
+                *sum = sum.plus(total);
             }
         }
         days
@@ -172,6 +229,15 @@ impl Sums {
             self.of.windows.iter().map(|window| u64::from(month.lived.minutes_of(*window)))
         });
         minutes.sum()
+    }
+
+    /// End of the last window of which something is recorded as an hour of a life.
+    #[must_use]
+    pub fn recorded_until(&self, life: &Life) -> Option<Timestamp> {
+        let known = self.lives.get(life)?;
+        let is_recorded = |place: &usize| known.totals.values().any(|per| per.is_hour_recorded(*place));
+        let last = (0..self.of.windows.len()).rev().find(is_recorded)?;
+        Some(self.of.windows[last].end)
     }
 
     /// Lives of a resource.
@@ -193,8 +259,27 @@ impl PerComponent {
         fresh
     }
 
-    fn is_recorded(&self, place: usize) -> bool {
+    fn is_recorded(&self, place: usize, stretch: Stretch) -> bool {
+        self.is_hour_recorded(place) || self.compacted.get(stretch).is_some()
+    }
+
+    fn is_hour_recorded(&self, place: usize) -> bool {
         self.recorded.get(place / 64).is_some_and(|word| word & (1 << (place % 64)) != 0)
+    }
+
+    /// Each part of a day from where more of its minutes are known.
+    fn best(&self) -> impl Iterator<Item = (Stretch, Total)> {
+        let more =
+            |total: &Total, other: Option<Total>| other.is_none_or(|other| total.minutes > other.minutes);
+        let hours = self.hours.0.iter().filter(move |(at, total)| more(total, self.compacted.get(*at)));
+        let same =
+            |total: &Total, other: Option<Total>| other.is_none_or(|other| total.minutes >= other.minutes);
+        let days = self.compacted.0.iter().filter(move |(at, total)| same(total, self.hours.get(*at)));
+        hours.chain(days).copied()
+    }
+
+    fn total(&self) -> Total {
+        self.best().map(|(_, total)| total).fold(Total::default(), Total::plus)
     }
 }
 
@@ -218,7 +303,7 @@ mod tests {
     fn sums() -> Sums {
         let month =
             MonthWindows::new(Month::parse("2026-07").unwrap(), &TimeZone::UTC, at("2026-07-01T12:00:00Z"));
-        Sums::new(month, TimeZone::UTC)
+        Sums::new(month)
     }
 
     #[test]

@@ -223,6 +223,11 @@ impl Okd {
         }
     }
 
+    /// Takes a client certificate for nobody's any more.
+    pub fn distrust_certificate(&self, der: &[u8]) {
+        self.lock().certificates.remove(der);
+    }
+
     /// Names the OAuth server that users of this cluster log in at, in the document that says so.
     pub fn set_oauth(&self, oauth: OAuth) {
         self.lock().oauth = Some(oauth);

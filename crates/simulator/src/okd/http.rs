@@ -75,8 +75,10 @@ fn is_aggregated(path: &str) -> bool {
 fn authenticate(okd: &Okd, headers: &HeaderMap, peer: Option<&PeerCertificate>) -> Result<User> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let Some(credentials) = text("authorization") else {
-        let shown = peer.and_then(|peer| okd.lock().certificates.get(&peer.0).cloned());
-        return Ok(shown.unwrap_or_else(User::anonymous));
+        // Who shows nothing is anonymous; who shows something that is not good is refused (Kubernetes: the x509
+        // authenticator, which comes before the anonymous one and looks with each request).
+        let Some(peer) = peer else { return Ok(User::anonymous()) };
+        return okd.lock().certificates.get(&peer.0).cloned().ok_or_else(ApiError::unauthorized);
     };
     let token = credentials.strip_prefix("Bearer ").unwrap_or_default().trim();
     let state = okd.lock();

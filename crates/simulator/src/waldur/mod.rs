@@ -13,6 +13,7 @@ mod agents;
 mod answer;
 mod call;
 mod consumer;
+mod daily;
 mod direct;
 mod event;
 mod feed;

@@ -1,5 +1,7 @@
 //! Usage of components: reports of the provider, and what was reported (Waldur contract §5.3, §5.4).
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -15,11 +17,11 @@ use super::table::Row;
 use super::wire::ResourceState;
 
 /// One line of a report after validation.
-struct Line {
-    kind: String,
-    amount: String,
-    description: String,
-    recurring: bool,
+pub(super) struct Line {
+    pub(super) kind: String,
+    pub(super) amount: String,
+    pub(super) description: String,
+    pub(super) recurring: bool,
 }
 
 impl Call<'_> {
@@ -94,8 +96,13 @@ impl Call<'_> {
         }
         self.check_components(&resource, &lines)?;
         let at = self.reported_time(&resource, &lines)?;
+        let days = self.daily_lines(&resource, &lines, at)?;
         for line in &lines {
-            self.store_usage(&resource, line, at);
+            self.store_usage(&resource, line, at, BTreeMap::new());
+        }
+        let mut lines = lines;
+        for (kind, days) in days {
+            lines.push(self.store_days(&resource, kind, days, at));
         }
         // Replaced wholesale by what this report holds (measurement 152).
         let usages: Map<String, Value> =
@@ -176,7 +183,13 @@ impl Call<'_> {
     }
 
     /// One row for each (resource, component, billing period).
-    fn store_usage(&mut self, resource: &Resource, line: &Line, at: Timestamp) {
+    pub(super) fn store_usage(
+        &mut self,
+        resource: &Resource,
+        line: &Line,
+        at: Timestamp,
+        days: BTreeMap<Date, i64>,
+    ) {
         let (now, actor, billing_period) = (self.state.now(), self.actor.user, period_of(at));
         let rows = self.state.usages.select(&[resource.uuid], &[]);
         let same = |row: &&&ComponentUsage| row.kind == line.kind && row.billing_period == billing_period;
@@ -192,6 +205,7 @@ impl Call<'_> {
             recurring: line.recurring,
             date: at,
             billing_period,
+            days,
             modified_by: Some(actor),
             created,
         });
@@ -310,7 +324,7 @@ fn line(line: &Value) -> Result<Line, Value> {
 }
 
 /// A decimal number or text as Waldur keeps it: `1.5` becomes `1.50`; at most two decimals and 20 digits.
-fn two_decimals(value: &Value) -> Result<String, &'static str> {
+pub(super) fn two_decimals(value: &Value) -> Result<String, &'static str> {
     let text = match value {
         Value::Number(number) => number.to_string(),
         Value::String(text) => text.trim().to_owned(),
@@ -334,12 +348,12 @@ fn two_decimals(value: &Value) -> Result<String, &'static str> {
     Ok(format!("{sign}{whole}.{}", &fraction[..2]))
 }
 
-fn day(at: Timestamp) -> Date {
+pub(super) fn day(at: Timestamp) -> Date {
     at.to_zoned(TimeZone::UTC).date()
 }
 
 /// First day of the month, in the server's time zone, which is UTC.
-fn period_of(at: Timestamp) -> Date {
+pub(super) fn period_of(at: Timestamp) -> Date {
     day(at).first_of_month()
 }
 

@@ -22,6 +22,7 @@ mod okd_role_bindings;
 mod okd_users;
 mod okd_watch;
 mod serving;
+mod sites;
 #[path = "../stomp/mod.rs"]
 mod stomp_peer;
 mod target;

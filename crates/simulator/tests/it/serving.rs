@@ -147,3 +147,22 @@ async fn tls_is_trusted_through_the_authority_only() {
     }
     assert!(server.url.starts_with("https://localhost:"));
 }
+
+#[tokio::test]
+async fn a_held_request_waits_before_or_after_its_effect_until_it_is_let_go() {
+    let cluster = cluster().await;
+    let faults = &cluster.server.faults;
+    for (fault, name, effect) in [(Fault::Hold, "before", false), (Fault::HoldAfter, "after", true)] {
+        faults.clear();
+        let rule = faults.add(Rule::all(fault).method(Method::POST).when(When::Nth(1)));
+        let create = cluster.create(name);
+        let look = async {
+            let held = faults.held(rule).await.unwrap();
+            assert_eq!((held.method, held.path.as_str()), (Method::POST, "/api/v1/namespaces"));
+            assert_eq!(cluster.exists(name), effect);
+            assert!(faults.release(rule));
+        };
+        let (created, ()) = tokio::join!(create, look);
+        assert_eq!(created.unwrap().status(), 201);
+    }
+}

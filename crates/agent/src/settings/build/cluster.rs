@@ -16,9 +16,9 @@ pub(super) fn settings(view: &View<'_>, context: &mut Context<'_, '_>) -> Option
     let kubeconfig = credentials::kubeconfig(view, context);
     let given = view.url("api_url").filter(|_| view.is_set("api_url"));
     let pod = credentials::pod(context).filter(|_| given.is_none() && !view.is_set("kubeconfig"));
-    let token = credentials::token(view, kubeconfig.as_ref(), pod.is_some(), context);
-    let tls = tls(view, context);
     let pair = credentials::client_certificate(view, context);
+    let token = credentials::token(view, (kubeconfig.as_ref(), pair.as_ref()), pod.is_some(), context);
+    let tls = tls(view, context);
     let mut settings = ClusterSettings {
         api_url: view.url("api_url")?,
         token: token?,

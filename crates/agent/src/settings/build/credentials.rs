@@ -70,7 +70,7 @@ pub(super) fn client_certificate(
 /// The token. `in_pod` says that nothing names another cluster than the one that the agent runs in.
 pub(super) fn token(
     view: &View<'_>,
-    kubeconfig: Option<&Resolved>,
+    (kubeconfig, pair): (Option<&Resolved>, Option<&(PemSource, PemSource)>),
     in_pod: bool,
     context: &mut Context<'_, '_>,
 ) -> Option<ClusterToken> {
@@ -88,17 +88,15 @@ pub(super) fn token(
     }
     if view.is_set("kubeconfig") {
         let path = view.file("kubeconfig")?;
-        return Some(match &kubeconfig?.user {
-            User::Certificate => ClusterToken::ClientCertificate,
-            user => ClusterToken::Kubeconfig {
-                path,
-                context: view.text("kubeconfig_context"),
-                runs: matches!(user, User::Exec(_)),
-            },
+        return Some(ClusterToken::Kubeconfig {
+            path,
+            context: view.text("kubeconfig_context"),
+            runs: matches!(kubeconfig?.user, User::Exec(_)),
         });
     }
     if view.is_set("client_cert") {
-        return Some(ClusterToken::ClientCertificate);
+        let (certificate, key) = pair?;
+        return Some(ClusterToken::ClientCertificate(certificate.clone(), key.clone()));
     }
     if in_pod {
         let view = view.section("token_config", TOKEN_CONFIG);

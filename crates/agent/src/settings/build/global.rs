@@ -21,6 +21,7 @@ pub(crate) fn settings(document: &Document<'_>, context: &mut Context<'_, '_>) -
         .map(|(path, node)| offering::settings(path, node, document, agent_mode, context))
         .collect();
     warn_mode(&view, agent_mode, offerings.iter().flatten(), context);
+    warn_unsent(&view, context);
     let log_level = log_level(&view, context);
     let periods = periods(&view, context);
     let settings = Settings {
@@ -55,6 +56,22 @@ fn warn_mode<'a>(
         let message = "no offering gets events, so that this mode has nothing to do";
         let hint = "set stomp_enabled of the offering to true, or choose another mode";
         context.findings.warning(view.place("agent_mode"), "agent_mode", message, hint);
+    }
+}
+
+/// Places that an operator may take for informed.
+fn warn_unsent(view: &View<'_>, context: &mut Context<'_, '_>) {
+    let in_the_log = "remove it, and collect the agent's log: each line is one JSON object, with `level`";
+    for (key, what) in [("sentry_dsn", "Sentry"), ("elastic_apm_server_url", "Elastic APM")] {
+        if view.is_set(key) {
+            let message = format!("has no effect: this agent reports no errors to {what}");
+            context.findings.warning(view.place(key), key, message, in_the_log);
+        }
+    }
+    let shipping = view.section("log_shipping", LOG_SHIPPING);
+    if shipping.truth("enabled") {
+        let message = "has no effect: this agent does not send its log to Waldur";
+        context.findings.warning(shipping.place("enabled"), &shipping.path("enabled"), message, in_the_log);
     }
 }
 
@@ -121,7 +138,7 @@ fn monitoring(view: &View<'_>, context: &mut Context<'_, '_>) -> Option<Monitori
     let percent = |text: &str| scalar::whole(text).and_then(|number| u8::try_from(number).ok());
     Some(Monitoring {
         enable_metrics: view.truth("enable_metrics"),
-        metrics_port: view.whole("metrics_port"),
+        metrics_port: view.whole("metrics_port")?,
         prometheus_url: view.credential_url("prometheus_url"),
         health_listen: health_listen(&view, context),
         prometheus_token_file: view.file("prometheus_token_file"),

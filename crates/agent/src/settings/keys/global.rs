@@ -84,8 +84,9 @@ pub(crate) const LOG_SHIPPING: &[Key] = &[
 ];
 
 pub(crate) const MONITORING: &[Key] = &[
-    Key::new("enable_metrics", Kind::Bool, "Whether metrics are offered.").default("false").later(),
-    Key::new("metrics_port", Kind::Int(1, 65_535), "The port that offers them.").example("8080").later(),
+    Key::new("enable_metrics", Kind::Bool, "Whether what `health_listen` offers is offered at `metrics_port` as well.")
+        .default("false"),
+    Key::new("metrics_port", Kind::Int(1, 65_535), "That port, at all addresses of this machine.").default("8080"),
     Key::new(
         "prometheus_url",
         Kind::CredentialUrl(HTTP),
@@ -107,7 +108,7 @@ pub(crate) const MONITORING: &[Key] = &[
     Key::new(
         "prometheus_tenancy",
         Kind::Bool,
-        "Whether queries name their namespaces as OpenShift's port for tenants wants it.",
+        "Whether it is OpenShift's port for tenants: each query is about one namespace and names it, and GPU models are not shown.",
     )
     .default("false"),
     Key::new("prometheus_query_interval", Kind::Duration, "Least time between two queries.").default("1"),
@@ -123,8 +124,8 @@ pub(crate) const MONITORING: &[Key] = &[
     Key::new(
         "health_listen",
         Kind::Text,
-        "Address and port that tell health by HTTP: /healthz whether the agent is alive, /readyz whether Waldur, the \
-         cluster and the event broker answer.",
+        "Address and port that tell by HTTP: /healthz whether the agent is alive, /readyz whether Waldur, the cluster and \
+         the event broker answer, /metrics figures for Prometheus.",
     )
     .example("0.0.0.0:8081"),
 ];

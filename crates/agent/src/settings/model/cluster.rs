@@ -64,8 +64,8 @@ pub enum ClusterToken {
         /// Whether a program makes the tokens.
         runs: bool,
     },
-    /// None: the client certificate says who the agent is.
-    ClientCertificate,
+    /// None: this client certificate, with its key, says who the agent is.
+    ClientCertificate(PemSource, PemSource),
 }
 
 /// A client of an OAuth server.

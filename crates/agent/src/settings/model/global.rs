@@ -1,5 +1,6 @@
 //! The settings of the agent as a whole. Waldur contract §1.2, §1.7, and the flat form of the OKD documentation.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -134,24 +135,35 @@ pub struct LogShipping {
 /// `monitoring` of the flat form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Monitoring {
-    /// Whether metrics are offered.
+    /// Whether metrics and health are told at `metrics_port`.
     pub enable_metrics: bool,
-    /// The port that offers them.
-    pub metrics_port: Option<u16>,
+    /// See `enable_metrics`.
+    pub metrics_port: u16,
     /// The Prometheus to ask for usage.
     pub prometheus_url: Option<CredentialUrl>,
     /// A file with the token for it; that of the cluster if none is given.
     pub prometheus_token_file: Option<PathBuf>,
     /// Verification of its certificate.
     pub prometheus_tls: TlsVerify,
-    /// Whether queries name their namespaces beside the query (OpenShift: tenancy port).
+    /// Whether each query is about one namespace and names it beside the query (OpenShift: tenancy port).
     pub prometheus_tenancy: bool,
     /// Least time between two queries.
     pub prometheus_query_interval: Duration,
     /// Share of minutes with data below which hours are held back.
     pub minimum_coverage: ExactDecimal,
     /// Where health is told by HTTP.
-    pub health_listen: Option<std::net::SocketAddr>,
+    pub health_listen: Option<SocketAddr>,
     /// Thresholds in percent of the quota, by name (`cpu_usage_percent`, …).
     pub alert_thresholds: Vec<(String, u8)>,
+}
+
+impl Monitoring {
+    /// Where health and metrics are told by HTTP.
+    #[must_use]
+    pub fn listens(&self) -> Vec<SocketAddr> {
+        let everywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, self.metrics_port));
+        let is_told = self.health_listen.is_some_and(|address| address.port() == self.metrics_port);
+        let metrics = (self.enable_metrics && !is_told).then_some(everywhere);
+        self.health_listen.into_iter().chain(metrics).collect()
+    }
 }

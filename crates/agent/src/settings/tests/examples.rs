@@ -10,9 +10,7 @@ const TOKENS: &str = include_str!("../../../../../examples/okd-config-with-token
 fn the_flat_example_loads_and_says_what_has_no_effect_yet() {
     check(
         FLAT,
-        "config.yaml:89:3: note: monitoring.enable_metrics: is checked, but has no effect in this version\n\
-         config.yaml:90:3: note: monitoring.metrics_port: is checked, but has no effect in this version\n\
-         config.yaml:92:3: note: monitoring.alert_thresholds: is checked, but has no effect in this version",
+        "config.yaml:92:3: note: monitoring.alert_thresholds: is checked, but has no effect in this version",
     );
     let settings = loaded(FLAT).settings;
     assert_eq!(settings.agent_mode, Some(Mode::EventProcess));
@@ -23,6 +21,7 @@ fn the_flat_example_loads_and_says_what_has_no_effect_yet() {
     assert_eq!(offering.component("pods").map(|pods| pods.label.as_str()), Some("pods"));
     assert_eq!(offering.project_template.limit_ranges[0].limits.len(), 2);
     assert!(offering.stomp.enabled && offering.stomp.broker.is_some());
+    assert_eq!(settings.monitoring.listens(), ["0.0.0.0:8080".parse().unwrap()]);
 }
 
 #[test]
@@ -48,7 +47,7 @@ fn each_document_of_the_token_example_loads_by_itself() {
             ClusterToken::ServiceAccount { .. } => "service_account",
             ClusterToken::File { .. } => "file",
             ClusterToken::OAuth(_) => "oauth",
-            ClusterToken::Kubeconfig { .. } | ClusterToken::ClientCertificate => "no key of token_config",
+            ClusterToken::Kubeconfig { .. } | ClusterToken::ClientCertificate(..) => "no key of token_config",
         })
         .collect();
     assert_eq!(kinds, ["static", "service_account", "file", "oauth"]);

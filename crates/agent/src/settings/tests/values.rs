@@ -1,6 +1,6 @@
 //! What the settings hold for what the file says.
 
-use super::super::{AccountingType, ExactDecimal, HeldQuota, LimitPeriod, RestoreTo};
+use super::super::{AccountingType, ExactDecimal, HeldQuota, LimitPeriod, RestoreTo, Severity};
 use super::{OFFERING, check, loaded, with, with_backend, with_components, with_offering};
 
 /// The quota targets of a component as `key ratio unit static`.
@@ -78,6 +78,25 @@ fn yaml_1_1_and_loose_types_are_read_as_meant() {
     let offering = loaded(&text).settings.offerings.remove(0);
     assert_eq!((offering.name.as_str(), offering.stomp.ws_port), ("2024", 8443));
     assert!(offering.stomp.enabled && offering.stomp.membership_sync);
+}
+
+#[test]
+fn what_is_not_reported_anywhere_is_said() {
+    let keys = "sentry_dsn: https://k@sentry.example.com/1\nelastic_apm_server_url: https://apm.example.com\n\
+                log_shipping: {enabled: true}\n";
+    let warnings = loaded(&format!("{keys}{}", with_offering(""))).warnings;
+    let said: Vec<String> =
+        warnings.iter().map(|warning| format!("{}: {}", warning.path, warning.message)).collect();
+    assert_eq!(
+        said,
+        [
+            "sentry_dsn: has no effect: this agent reports no errors to Sentry",
+            "elastic_apm_server_url: has no effect: this agent reports no errors to Elastic APM",
+            "log_shipping.enabled: has no effect: this agent does not send its log to Waldur",
+        ]
+    );
+    assert!(warnings.iter().all(|warning| warning.severity == Severity::Warning));
+    check(&format!("log_shipping: {{enabled: false}}\n{}", with_offering("")), "");
 }
 
 #[test]

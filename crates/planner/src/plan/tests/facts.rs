@@ -49,6 +49,7 @@ pub(super) fn policy() -> Policy {
         naming: Naming::default(),
         template: Default::default(),
         lifecycle: LifecyclePolicy { paused: each(0), downscaled: each(1), ..LifecyclePolicy::default() },
+        reports_usage: false,
         components: components.into_iter().map(|(name, component)| (name.to_owned(), component)).collect(),
         limit_range: Some(LimitRangePolicy {
             default: BTreeMap::from([
@@ -96,6 +97,7 @@ pub(super) fn order(kind: OrderKind, state: OrderState, ordered: &str) -> Order 
         kind,
         state,
         created: "2026-08-20T09:00:00Z".to_owned(),
+        modified: None,
         limits: limits(ordered),
         plan: None,
         plan_quotas: Limits::new(),

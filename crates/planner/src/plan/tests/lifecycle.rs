@@ -8,6 +8,7 @@ use super::world::*;
 use crate::action::Action;
 use crate::lifecycle::{self, Termination};
 use crate::model::{OrderKind, OrderState, ResourceState};
+use crate::outcome::{self, Failure, Next};
 use crate::plan::{LookInto, plan};
 use crate::workloads::{Workload, WorkloadKind, WorkloadState};
 
@@ -142,6 +143,62 @@ fn a_namespace_that_goes_away_is_looked_at_less_and_less_and_waldur_is_told_why(
     assert!(world.plan().actions.is_empty(), "told once");
     let told = &world.resource().backend_metadata["termination"]["waits_for"];
     assert_eq!(told[0], "example.com/slow in 1 resource instances");
+}
+
+#[test]
+fn usage_is_reported_for_the_last_time_before_anything_is_taken_away() {
+    let terminations = [
+        Termination::Wait,
+        Termination::Async,
+        Termination::Keep,
+        Termination::Grace(SignedDuration::from_hours(1)),
+    ];
+    for termination in terminations {
+        let mut world = with_order(kept(), OrderKind::Terminate);
+        world.policy.lifecycle.termination = termination;
+        world.policy.reports_usage = true;
+        let done = world.run();
+        assert!(matches!(done[0], Action::Approve { .. }), "{termination:?}");
+        assert!(matches!(done[1], Action::ReportUsage { insist: true, .. }), "{termination:?}");
+        let reports = done.iter().filter(|action| matches!(action, Action::ReportUsage { .. })).count();
+        assert_eq!(reports, 1, "{termination:?}");
+    }
+    // What is deleted when its time has come belongs to nobody any more: Waldur would not take it.
+    let mut world = with_order(kept(), OrderKind::Terminate);
+    world.policy.lifecycle.termination = Termination::Grace(SignedDuration::from_hours(1));
+    world.policy.reports_usage = true;
+    world.run();
+    world.now += SignedDuration::from_hours(2);
+    world.server_time = Some(world.now);
+    assert_snapshot!(lines(&mut world), @"- namespace waldur-alloc-prod-1 (uid made-1) with all that is in it");
+}
+
+#[test]
+fn a_report_that_fails_holds_up_an_order_for_a_quarter_of_an_hour() {
+    let mut world = with_order(kept(), OrderKind::Terminate);
+    world.policy.reports_usage = true;
+    world.facts.orders[0].state = OrderState::Executing;
+    let unavailable = Failure::Unavailable { retry_after: None };
+    for (minutes, next) in [
+        (Some(0), Next::Retry(None)),
+        (Some(14), Next::Retry(None)),
+        (Some(15), Next::Skip),
+        // Waldur's clock is ahead.
+        (Some(-5), Next::Retry(None)),
+        (None, Next::Skip),
+    ] {
+        world.facts.orders[0].modified =
+            minutes.map(|minutes| world.now - SignedDuration::from_mins(minutes));
+        let plan = world.plan();
+        assert_eq!(outcome::after(&plan.actions[0], &unavailable), next, "{minutes:?} {:?}", plan.actions);
+        assert!(matches!(plan.actions[1], Action::DeleteNamespace { .. }));
+        // What will be refused again holds up nothing.
+        for failure in
+            [Failure::Forbidden, Failure::Invalid, Failure::NotOurs, Failure::NotFound, Failure::Conflict]
+        {
+            assert_eq!(outcome::after(&plan.actions[0], &failure), Next::Skip, "{failure:?}");
+        }
+    }
 }
 
 #[test]

@@ -147,6 +147,7 @@ fn any_world() -> impl Strategy<Value = World> {
             world.facts.team = team;
             world.policy.legacy_waldur = legacy;
             world.policy.lifecycle = lifecycle;
+            world.policy.reports_usage = true;
             let access = &mut world.policy.access;
             (access.subjects, access.service_accounts, access.identity_provider) = rules;
             access.abilities.groups = able;

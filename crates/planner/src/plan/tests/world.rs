@@ -406,6 +406,13 @@ impl World {
                 self.resource_mut().error_message = message.clone();
             }
             Action::RefreshLastSync { .. } => {}
+            Action::ReportUsage { .. } => {
+                assert_eq!(
+                    self.order_state(),
+                    OrderState::Executing,
+                    "Waldur takes usage of what is going away"
+                );
+            }
             Action::DeleteNamespace { name, uid, .. } => {
                 let namespace = &mut self.cluster.get_mut(name).unwrap().namespace;
                 assert_eq!(namespace.uid, *uid);

@@ -97,6 +97,20 @@ impl Waldur {
         })
     }
 
+    /// What was reported of single days, as `component date amount`, in order.
+    #[must_use]
+    pub fn daily_usages(&self, resource: Uuid) -> Vec<String> {
+        self.view(|view| {
+            let rows = view.state.usages.select(&[resource], &[]);
+            let mut days: Vec<String> = rows
+                .into_iter()
+                .flat_map(|row| row.days.iter().map(|(day, amount)| format!("{} {day} {amount}", row.kind)))
+                .collect();
+            days.sort();
+            days
+        })
+    }
+
     /// Offering users of an offering.
     #[must_use]
     pub fn offering_users(&self, offering: Uuid) -> Vec<Value> {

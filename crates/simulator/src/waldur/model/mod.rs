@@ -317,6 +317,8 @@ pub(crate) struct ComponentUsage {
     pub(crate) recurring: bool,
     pub(crate) date: Timestamp,
     pub(crate) billing_period: Date,
+    /// What was reported of each day, in hundredths; the usage is their sum then.
+    pub(crate) days: BTreeMap<Date, i64>,
     pub(crate) modified_by: Option<Uuid>,
     pub(crate) created: Timestamp,
 }

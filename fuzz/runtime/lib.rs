@@ -1,0 +1,1 @@
+//! Nothing: the archive that libfuzzer-sys compiles is what is wanted.
