@@ -29,13 +29,14 @@ const DENY: [&str; 10] = [
 ];
 
 /// From Debian: the package, and a command that succeeds where it, or its like, is installed.
-const DEBIAN: [(&str, &[&str]); 5] = [
+const DEBIAN: [(&str, &[&str]); 6] = [
     // Compiles libFuzzer.
     ("g++", &["c++", "--version"]),
     ("kubernetes-client", &["kubectl", "version", "--client"]),
     ("prometheus", &["promtool", "--version"]),
     ("python3-venv", &["python3", "-c", "import ensurepip, venv"]),
     ("rabbitmq-server", &["test", "-x", "/usr/lib/rabbitmq/bin/rabbitmq-server"]),
+    ("valgrind", &["valgrind", "--version"]),
 ];
 
 /// From PyPI: clients that the tests hold against the simulators. What these need in turn is fixed by
@@ -93,7 +94,11 @@ pub(crate) fn foreign_clients() -> Result<PathBuf> {
     python()
 }
 
-fn debian() -> Result<()> {
+/// The packages of Debian that are missing.
+///
+/// # Errors
+/// One is missing and cannot be installed.
+pub(crate) fn debian() -> Result<()> {
     let missing = |(_, probe): &(&str, &[&str])| !program(probe[0], &probe[1..]).succeeds();
     let wanted: Vec<&str> = DEBIAN.into_iter().filter(missing).map(|(package, _)| package).collect();
     if wanted.is_empty() {

@@ -16,6 +16,8 @@ mod install;
 mod links;
 mod market;
 mod process;
+mod profile;
+mod scale;
 mod site;
 mod soak;
 mod test;
@@ -42,6 +44,10 @@ enum Command {
     Bench(bench::Arguments),
     /// Compare this agent with the published Python agent: seconds, requests, memory, size, and what is true afterwards
     Compare(compare::Arguments),
+    /// Measure how the agent's work grows with the number of resources, and write a page with plots
+    Scale(scale::Arguments),
+    /// Count the instructions of an order and of a resource at which nothing has changed
+    Profile(profile::Arguments),
     /// Interrupt the agent at every request that it makes, and see that another one finishes the work
     Crash(crash::Arguments),
     /// Walk at random through a marketplace in bad weather, and see that everything is right in the end
@@ -69,6 +75,8 @@ fn run(command: &Command) -> Result<()> {
         Command::Demo(arguments) => demo::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
         Command::Compare(arguments) => compare::run(arguments),
+        Command::Scale(arguments) => scale::run(arguments),
+        Command::Profile(arguments) => profile::run(arguments),
         Command::Crash(arguments) => crash::run(arguments),
         Command::Soak(arguments) => soak::run(arguments),
         Command::Test(arguments) => test::run(arguments),

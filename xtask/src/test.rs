@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 use clap::ValueEnum;
 
 use crate::process::{Program, cargo};
-use crate::{crash, fuzz, generate, install, links, soak};
+use crate::{crash, fuzz, generate, install, links, profile, soak};
 
 /// Private items are documented too: who reads these pages works on the code, and may follow links to them.
 const RUSTDOC: &str = "-D warnings -A rustdoc::private_intra_doc_links";
@@ -53,6 +53,8 @@ enum Step {
     Drift,
     /// All tests that need nothing but this repository
     Tests,
+    /// Orders and passes compute no more than docs/profile.txt says
+    Profile,
     /// Made-up input breaks nothing, for a moment
     Fuzz,
     /// The agent is interrupted at some of its requests, and another one finishes: `cargo xtask crash`
@@ -79,6 +81,7 @@ impl Step {
                 .run(),
             Self::Drift => generate::check(),
             Self::Tests => tests(&[]).run(),
+            Self::Profile => profile::check(),
             Self::Fuzz => fuzz::briefly(FUZZED),
             Self::Crash => crash::run(&crash::Arguments::short()),
             Self::Soak => soak::run(&soak::Arguments::short()),

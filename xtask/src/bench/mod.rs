@@ -7,7 +7,7 @@ mod figures;
 mod floor;
 mod lifecycle;
 pub(crate) mod membership;
-mod orders;
+pub(crate) mod orders;
 pub(crate) mod record;
 pub(crate) mod stage;
 mod usage;

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use super::figures::{Figures, Round};
 use super::record::Traffic;
 use super::stage::Stage;
-use crate::site::{self, Binaries, Mode, Profile, Server, text};
+use crate::site::{self, Api, Binaries, Mode, Place, Profile, Server, text};
 
 /// Orders placed at the same time.
 const PLACED_AT_ONCE: usize = 32;
@@ -128,7 +128,7 @@ fn period(arguments: &Arguments) -> Duration {
 
 /// Places orders, and gives the requests from the look that finds them to the last one.
 async fn time(stage: &mut Stage, worker: &mut Server, orders: u32) -> Result<Traffic> {
-    place_orders(stage, orders).await?;
+    place_orders(&stage.customer, &stage.place, orders).await?;
     stage.forget_traffic().await?;
     let orders = u64::from(orders);
     stage.wait(worker, |traffic| traffic.finished() >= orders).await?;
@@ -141,11 +141,14 @@ async fn time(stage: &mut Stage, worker: &mut Server, orders: u32) -> Result<Tra
 }
 
 /// Places Create orders, all alike but for their names.
-async fn place_orders(stage: &Stage, orders: u32) -> Result<()> {
-    let projects = stage.customer.get("/api/projects/").await?;
-    let offering = &stage.place.offering_uuid;
+///
+/// # Errors
+/// Waldur refuses one.
+pub(crate) async fn place_orders(customer: &Api, place: &Place, orders: u32) -> Result<()> {
+    let projects = customer.get("/api/projects/").await?;
+    let offering = &place.offering_uuid;
     let order = json!({
-        "offering": format!("{}/api/marketplace-public-offerings/{offering}/", stage.place.waldur_url),
+        "offering": format!("{}/api/marketplace-public-offerings/{offering}/", place.waldur_url),
         "project": text(&projects, "/0/url"),
         "limits": {"cpu": 4, "memory": 16, "storage": 100, "pods": 50},
     });
@@ -154,7 +157,7 @@ async fn place_orders(stage: &Stage, orders: u32) -> Result<()> {
         if placing.len() == PLACED_AT_ONCE {
             placed(placing.join_next().await)?;
         }
-        let (customer, mut order) = (stage.customer.clone(), order.clone());
+        let (customer, mut order) = (customer.clone(), order.clone());
         order["attributes"] = json!({"name": format!("Bench {number:05}")});
         placing.spawn(async move { customer.post("/api/marketplace-orders/", &order).await });
     }

@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 
 use super::record::Traffic;
-use crate::site::{self, Api, Binaries, Place, Server};
+use crate::site::{self, Api, Binaries, Place, Server, text};
 
 /// How often the record of requests is read; the control port is apart from both servers.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -14,6 +15,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const QUIET: Duration = Duration::from_millis(500);
 /// What a process that waits may compute in that time.
 const IDLE: Duration = Duration::from_millis(20);
+
+/// The quotas that the agent keeps, in pages.
+const OUR_QUOTAS: &str = "/api/v1/resourcequotas\
+    ?labelSelector=app.kubernetes.io%2Fmanaged-by%3Dwaldur-site-agent&limit=500";
 
 /// Simulators with nobody at work yet.
 #[derive(Debug)]
@@ -95,6 +100,75 @@ impl Stage {
         }
     }
 
+    /// Numbers of the event broker: of its queues and of who is connected.
+    ///
+    /// # Errors
+    /// The simulators do not answer.
+    pub(crate) async fn broker(&self) -> Result<Value> {
+        self.control.get("/broker").await
+    }
+
+    /// Waits until the broker's numbers say so.
+    ///
+    /// # Errors
+    /// As [`Stage::wait`].
+    pub(crate) async fn broker_until(
+        &mut self,
+        worker: &mut Server,
+        holds: impl Fn(&Value) -> bool,
+    ) -> Result<()> {
+        let deadline = self.deadline();
+        while !holds(&self.broker().await?) {
+            self.pause(worker, LOOK_EVERY, deadline).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the agent has subscribed.
+    ///
+    /// # Errors
+    /// As [`Stage::wait`].
+    pub(crate) async fn listens(&mut self, agent: &mut Server) -> Result<()> {
+        let listens = |broker: &Value| broker.pointer("/connections/0/destinations/0").is_some();
+        self.broker_until(agent, listens).await.context("the agent does not listen")
+    }
+
+    /// Waits until every message has been acknowledged.
+    ///
+    /// # Errors
+    /// As [`Stage::wait`].
+    pub(crate) async fn is_drained(&mut self, agent: &mut Server) -> Result<()> {
+        let none = |broker: &Value| messages(broker, "ready") + messages(broker, "unacked") == 0;
+        self.broker_until(agent, none).await.context("messages are left")
+    }
+
+    /// Projects whose quota of the agent allows so many CPUs.
+    ///
+    /// # Errors
+    /// The cluster does not answer.
+    pub(crate) async fn quotas_of(&self, cpu: u64) -> Result<usize> {
+        let cpu = cpu.to_string();
+        let mut right = 0;
+        let mut path = OUR_QUOTAS.to_owned();
+        loop {
+            let list = self.cluster.get(&path).await?;
+            let quotas = list.get("items").and_then(Value::as_array).context("no list of quotas")?;
+            right += quotas.iter().filter(|quota| quota["spec"]["hard"]["requests.cpu"] == cpu).count();
+            match text(&list, "/metadata/continue") {
+                "" => return Ok(right),
+                next => path = format!("{OUR_QUOTAS}&continue={next}"),
+            }
+        }
+    }
+
+    /// What the simulators have computed so far.
+    ///
+    /// # Errors
+    /// The kernel does not tell.
+    pub(crate) fn simulators_cpu_time(&self) -> Result<Duration> {
+        self.simulators.cpu_time()
+    }
+
     /// Lets time pass, unless it is up.
     ///
     /// # Errors
@@ -111,4 +185,9 @@ impl Stage {
         tokio::time::sleep(pause).await;
         Ok(())
     }
+}
+
+/// A number of all queues of the broker together.
+pub(crate) fn messages(broker: &Value, name: &str) -> u64 {
+    broker["total"][name].as_u64().unwrap_or_default()
 }

@@ -39,6 +39,8 @@ pub(crate) enum Profile {
     Dev,
     /// As shipped.
     Release,
+    /// With the features of dependencies that `cargo test --workspace` has, so that what it built is good here.
+    OfTests,
 }
 
 /// The built binaries, and where files may be made.
@@ -55,12 +57,17 @@ impl Binaries {
     /// The compiler's.
     pub(crate) fn build(profile: Profile, more: &[&str]) -> Result<Self> {
         let target = Metadata::read()?.target_directory;
-        let mut arguments = vec!["build", "--locked", "--package", "agent", "--package", "simulator"];
-        for package in more {
-            arguments.extend(["--package", package]);
+        let mut arguments = vec!["build", "--locked"];
+        match profile {
+            // Choosing a test makes cargo choose those features.
+            Profile::OfTests => arguments.extend(["--workspace", "--bins", "--test", "it"]),
+            Profile::Dev | Profile::Release => {
+                arguments.extend(["--package", "agent", "--package", "simulator"]);
+                arguments.extend(more.iter().flat_map(|package| ["--package", package]));
+            }
         }
         let folder = match profile {
-            Profile::Dev => "debug",
+            Profile::Dev | Profile::OfTests => "debug",
             Profile::Release => {
                 arguments.push("--release");
                 "release"

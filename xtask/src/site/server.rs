@@ -6,7 +6,7 @@ use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
@@ -24,6 +24,9 @@ const NOT_INHERITED: [&str; 8] = [
 
 /// How many lines of a log are shown when something went wrong.
 const TAIL: usize = 20;
+
+/// How often it is looked whether a process has ended.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// A running process. It is killed when this is dropped, unless [`Server::keep`] was called.
 #[derive(Debug)]
@@ -105,6 +108,22 @@ impl Server {
         match self.child.try_wait().with_context(|| format!("cannot look after {}", self.name))? {
             None => Ok(()),
             Some(status) => bail!("{} ended by itself ({status}){}", self.name, self.tail()),
+        }
+    }
+
+    /// Waits until it has ended, with success.
+    ///
+    /// # Errors
+    /// It has ended otherwise or takes longer, with the end of its log.
+    pub(crate) async fn ends_within(mut self, within: Duration) -> Result<()> {
+        let deadline = Instant::now() + within;
+        loop {
+            match self.child.try_wait().with_context(|| format!("cannot look after {}", self.name))? {
+                Some(status) if status.success() => return Ok(()),
+                Some(status) => bail!("{} failed ({status}){}", self.name, self.tail()),
+                None if Instant::now() >= deadline => bail!("{} does not end{}", self.name, self.tail()),
+                None => tokio::time::sleep(LOOK_EVERY).await,
+            }
         }
     }
 
@@ -231,6 +250,20 @@ mod tests {
             std::thread::yield_now();
         }
         assert!(waiting.cpu_time().unwrap() < Duration::from_millis(100));
+    }
+
+    #[tokio::test]
+    async fn an_end_is_waited_for_and_told_from_a_failure() {
+        let folder = tempfile::tempdir().unwrap();
+        let ends = async |script: &str| {
+            let log = folder.path().join("log");
+            let server = Server::start(Path::new("/bin/sh"), ["-c", script], &[], &log).unwrap();
+            server.ends_within(Duration::from_secs(10)).await.map_err(|error| error.to_string())
+        };
+        assert_eq!(ends("exit 0").await, Ok(()));
+        assert!(ends("echo no room; exit 3").await.unwrap_err().contains("no room"));
+        let stuck = sleeper(folder.path()).ends_within(Duration::ZERO).await;
+        assert!(stuck.unwrap_err().to_string().contains("does not end"));
     }
 
     #[test]

@@ -25,8 +25,6 @@ pub(super) struct Seen {
     pub(super) facts: Facts,
     /// By the pass that woke the key.
     pub(super) by_pass: bool,
-    /// What the pass has seen is good enough to act on.
-    pub(super) may_act: bool,
     /// Why it is not known who is to have access.
     pub(super) team_unknown: Option<ApiError>,
 }
@@ -36,13 +34,18 @@ impl Engine {
     pub(super) async fn look(&self, key: Key, offering: &Offering, first: bool) -> Result<Seen, ApiError> {
         let mut seen = match offering.options.scope {
             Scope::Orders => look_at_orders(offering, key, first).await?,
-            Scope::Resources => look_at_resource(offering, key, first).await?,
+            Scope::Resources => look_at_resource(offering, key).await?,
             Scope::Both => look_at_both(offering, key, first).await?,
         };
-        seen.facts.told_statuses = self.told(key);
-        seen.facts.command = self.command(key);
-        seen.facts.removal_confirmed = self.force_removal || self.was_held_before(key);
+        self.recall(key, &mut seen.facts);
         Ok(seen)
+    }
+
+    /// Adds what this process knows of a key itself.
+    pub(super) fn recall(&self, key: Key, facts: &mut Facts) {
+        facts.told_statuses = self.told(key);
+        facts.command = self.command(key);
+        facts.removal_confirmed = self.force_removal || self.was_held_before(key);
     }
 }
 
@@ -58,23 +61,17 @@ async fn look_at_orders(offering: &Offering, key: Key, first: bool) -> Result<Se
     look_with_orders(offering, key, orders, by_pass).await
 }
 
-/// The open orders where there are any, else the resource as it stands. A pass over resources in use names none that
-/// an order is changing; for those that it names no orders are asked for.
+/// The open orders where there are any, else the resource as it stands.
 async fn look_at_both(offering: &Offering, key: Key, first: bool) -> Result<Seen, ApiError> {
     let read = if first { offering.take_read(key.resource) } else { OrdersRead::No };
     let (orders, by_pass) = match read {
         OrdersRead::Good(orders) => (orders, true),
-        OrdersRead::No if first && offering.has_pass_read(key.resource) => {
-            return look_at_resource(offering, key, first).await;
-        }
         OrdersRead::No | OrdersRead::Old => {
             (offering.waldur.open_orders_of(offering.options.uuid, key.resource).await?, false)
         }
     };
-    // An order changes what a pass has read.
-    offering.take_pass_read(key.resource);
     if orders.is_empty() {
-        let mut seen = look_at_resource(offering, key, false).await?;
+        let mut seen = look_at_resource(offering, key).await?;
         // That no order is open is known here, and is what the deletion of a locked project rests on.
         seen.facts.orders_read = true;
         return Ok(seen);
@@ -107,7 +104,7 @@ async fn look_with_orders(
         }
     }
     let facts = Facts { resource, orders, orders_read: true, team, ..Facts::default() };
-    Ok(Seen { facts, by_pass, may_act: true, team_unknown: None })
+    Ok(Seen { facts, by_pass, team_unknown: None })
 }
 
 /// The team of a project that is being made. One that this token may not read holds up no order (contract §3.4):
@@ -133,20 +130,13 @@ fn is_making(kind: &str) -> bool {
 }
 
 /// The resource and its people, without orders: those are another mode's.
-async fn look_at_resource(offering: &Offering, key: Key, first: bool) -> Result<Seen, ApiError> {
-    let read = if first { offering.take_pass_read(key.resource) } else { None };
-    let by_pass = read.is_some();
-    let (resource, people) = match read {
-        Some((resource, people)) => (Some(resource), people),
-        None => {
-            let people = if offering.take_made(key.resource) {
-                offering.people(PEOPLE_AFTER_CREATE, Reading::AsNeeded).await?
-            } else {
-                offering.people_to_act_on(GOOD_TO_ACT_ON).await?
-            };
-            (offering.waldur.resource(offering.options.uuid, key.resource).await?, people)
-        }
+async fn look_at_resource(offering: &Offering, key: Key) -> Result<Seen, ApiError> {
+    let people = if offering.take_made(key.resource) {
+        offering.people(PEOPLE_AFTER_CREATE, Reading::AsNeeded).await?
+    } else {
+        offering.people_to_act_on(GOOD_TO_ACT_ON).await?
     };
+    let resource = offering.waldur.resource(offering.options.uuid, key.resource).await?;
     // The cluster may tell of the resource of another offering there.
     let resource = resource.filter(|resource| resource.is_of(offering.options.uuid));
     // Quota and flags are kept also where the team cannot be read.
@@ -158,5 +148,5 @@ async fn look_at_resource(offering: &Offering, key: Key, first: bool) -> Result<
     let resource = resource.map(|resource| resource.to_model(None));
     let removal_held = offering.removal_held();
     let facts = Facts { resource, team, removal_held, ..Facts::default() };
-    Ok(Seen { facts, by_pass, may_act: false, team_unknown })
+    Ok(Seen { facts, by_pass: false, team_unknown })
 }

@@ -127,22 +127,14 @@ pub struct Offering {
     pub(super) people: tokio::sync::Mutex<Option<Arc<People>>>,
     /// Lists of people that Waldur has given before.
     pub(super) given: Mutex<GivenLists>,
-    /// What the last pass over all resources has read; each is used once.
-    pub(super) pass: Mutex<Option<PassRead>>,
+    /// The last pass over all resources holds back all removals of access, until the next one.
+    pub(super) removal_held: AtomicBool,
     /// Messages that are said once per start.
     said_once: Mutex<HashSet<&'static str>>,
     /// When namespaces were listed for projects that are due for deletion.
     pub(super) listed: Mutex<Option<Instant>>,
     /// What the Python agent has left was looked for.
     pub(super) leftovers: tokio::sync::OnceCell<()>,
-}
-
-/// Resources and people as one pass has read them.
-#[derive(Debug)]
-pub(crate) struct PassRead {
-    pub(crate) resources: HashMap<Uuid, (dto::Resource, Arc<People>)>,
-    /// So much access would be removed at once that nobody's is.
-    pub(crate) removal_held: bool,
 }
 
 impl Offering {
@@ -164,7 +156,7 @@ impl Offering {
             subscribed: tokio::sync::watch::Sender::new(false),
             people: tokio::sync::Mutex::default(),
             given: Mutex::default(),
-            pass: Mutex::default(),
+            removal_held: AtomicBool::new(false),
             said_once: Mutex::default(),
             listed: Mutex::default(),
             leftovers: tokio::sync::OnceCell::new(),
@@ -213,7 +205,6 @@ impl Offering {
     pub(crate) fn note_woken(&self, resource: Uuid) {
         self.told().woken.insert(resource, Instant::now());
         self.read.lock().unwrap_or_else(PoisonError::into_inner).remove(&resource);
-        self.take_pass_read(resource);
     }
 
     /// Roles in a project have changed.
@@ -236,13 +227,18 @@ impl Offering {
         self.told().accounts.is_some_and(|changed| changed >= read)
     }
 
-    /// Resources that an event has asked for since a pass began to read; what came long before is forgotten.
+    /// Resources that an event has asked for since a pass began to read.
     pub(super) fn woken_since(&self, begun: Instant) -> HashSet<Uuid> {
+        let told = self.told();
+        told.woken.iter().filter(|(_, at)| **at >= begun).map(|(resource, _)| *resource).collect()
+    }
+
+    /// Forgets what events have told so long ago that nothing that was read before it is used any more.
+    pub(super) fn forget_old_news(&self) {
         let mut told = self.told();
-        let is_recent = |at: &Instant| begun.saturating_duration_since(*at) < LONGEST_READING;
+        let is_recent = |at: &Instant| at.elapsed() < LONGEST_READING;
         told.woken.retain(|_, at| is_recent(at));
         told.roles.retain(|_, at| is_recent(at));
-        told.woken.iter().filter(|(_, at)| **at >= begun).map(|(resource, _)| *resource).collect()
     }
 
     /// This process approves an order; Waldur will tell that it is being worked.
@@ -337,27 +333,9 @@ impl Offering {
         }
     }
 
-    /// A resource with the people as the pass has read them, once.
-    pub(crate) fn take_pass_read(&self, resource: Uuid) -> Option<(dto::Resource, Arc<People>)> {
-        let mut pass = self.pass.lock().unwrap_or_else(PoisonError::into_inner);
-        let pass = pass.as_mut()?;
-        let taken = pass.resources.remove(&resource)?;
-        if pass.resources.is_empty() {
-            pass.resources = HashMap::new();
-        }
-        Some(taken)
-    }
-
-    /// True if the last pass has read a resource and nobody has used that yet.
-    pub(crate) fn has_pass_read(&self, resource: Uuid) -> bool {
-        let pass = self.pass.lock().unwrap_or_else(PoisonError::into_inner);
-        pass.as_ref().is_some_and(|pass| pass.resources.contains_key(&resource))
-    }
-
     /// True if the last pass holds back all removals of access, until the next one.
     pub(crate) fn removal_held(&self) -> bool {
-        let pass = self.pass.lock().unwrap_or_else(PoisonError::into_inner);
-        pass.as_ref().is_some_and(|pass| pass.removal_held)
+        self.removal_held.load(Ordering::Relaxed)
     }
 
     /// The whole policy, with what the cluster and Waldur have told about themselves.

@@ -325,6 +325,7 @@ impl Engine {
         let keys: Vec<Uuid> = by_resource.keys().copied().collect();
         // What an event has asked for meanwhile is read anew.
         let woken = offering.woken_since(begun);
+        offering.forget_old_news();
         by_resource.retain(|resource, _| !woken.contains(resource));
         offering.read.lock().unwrap_or_else(PoisonError::into_inner).extend(by_resource);
         for resource in keys {

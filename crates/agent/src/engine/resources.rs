@@ -1,22 +1,26 @@
 //! Passes over all resources in use: membership, quota and flags as Waldur has them.
 //!
-//! A pass reads lists only. Keys at which nothing has changed are settled from what it has read; nobody's access is
-//! removed on an answer that is not complete.
+//! A pass reads lists only, and plans for each key from what it has read. Where nothing is to be done the key is left
+//! asleep; all others are woken and read anew, since what a pass has read at its start is good enough to see that nothing
+//! changed, not to act on: an order may have been done since. Nobody's access is removed on an answer that is not complete.
 
 use std::collections::HashSet;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use jiff::Timestamp;
 use planner::desired::{self, Facts, Goal};
-use planner::plan;
+use planner::plan::{self, Plan};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
+use uuid::Uuid;
 
-use super::offering::PassRead;
 use super::people::{People, Reading};
+use super::worker::resource_span;
 use super::{Engine, Key, Offering, Rhythm};
+use crate::cluster::connect::Surroundings;
 use crate::error::ApiError;
 use crate::waldur::dto;
 
@@ -24,6 +28,8 @@ use crate::waldur::dto;
 const SHOWN: usize = 20;
 /// Teams that are read at the same time.
 const TEAMS_AT_ONCE: usize = 16;
+/// After how many resources others have their turn: planning for a large offering takes a while.
+const BREATH: usize = 64;
 
 impl Engine {
     /// Keeps resources as Waldur has them, period after period, until `stop`.
@@ -55,7 +61,6 @@ impl Engine {
     }
 
     async fn wake_resources(&self, index: usize, offering: &Offering) -> Result<usize, ApiError> {
-        let begun = Instant::now();
         offering.register("membership_sync", "OfferingMembershipProcessor").await?;
         let surroundings = offering.cluster.surroundings().await?;
         let resources = async {
@@ -72,58 +77,90 @@ impl Engine {
             resources.iter().map(|resource| Key { offering: index, resource: resource.uuid }).collect();
         self.begin_pass(index, &keys);
         report_leftovers(offering, &resources).await;
-        let policy = offering.policy(&surroundings);
-        let removal_held = self.too_many_removals(index, offering, &policy, &resources, &people).await?;
-        let with_people = |resource: dto::Resource| (resource.uuid, (resource, Arc::clone(&people)));
-        // What an event has asked for meanwhile is read anew.
-        let woken = offering.woken_since(begun);
-        let resources = resources.into_iter().filter(|resource| !woken.contains(&resource.uuid));
-        let read = PassRead { resources: resources.map(with_people).collect(), removal_held };
-        *offering.pass.lock().unwrap_or_else(PoisonError::into_inner) = Some(read);
-        for key in &keys {
-            self.wake(*key);
+        let survey = self.survey(index, offering, &surroundings, &resources, &people).await?;
+        offering.forget_old_news();
+        offering.removal_held.store(survey.removal_held, Ordering::Relaxed);
+        for resource in survey.unsettled {
+            self.wake(Key { offering: index, resource });
         }
         Ok(keys.len())
     }
 
-    /// True if the pass as a whole would take access from so many that it looks like an accident. A team that
-    /// cannot be read removes nobody, and so does not count.
-    async fn too_many_removals(
+    /// Plans for each resource from what the pass has read. The pass as a whole may take access from so many that it
+    /// looks like an accident; a team that cannot be read removes nobody, and so does not count.
+    async fn survey(
         &self,
         index: usize,
         offering: &Offering,
-        policy: &planner::policy::Policy,
+        surroundings: &Surroundings,
         resources: &[dto::Resource],
         people: &People,
-    ) -> Result<bool, ApiError> {
-        if self.force_removal || !offering.options.membership {
-            return Ok(false);
-        }
+    ) -> Result<Survey, ApiError> {
+        let policy = offering.policy(surroundings);
         let model = offering.model().await?;
+        let membership = offering.options.membership;
+        let is_guarded = membership && !self.force_removal;
         let (mut losing, mut all) = (0, 0);
-        let read = async |resource| (resource, people.team(offering, resource).await);
-        let mut teams = futures::stream::iter(resources).map(read).buffered(TEAMS_AT_ONCE).boxed();
-        while let Some((resource, team)) = teams.next().await {
+        let mut unsettled = HashSet::new();
+        let read = async |resource| {
+            let team = if membership { people.team(offering, resource).await.map(Some) } else { Ok(None) };
+            (resource, team)
+        };
+        let mut teams =
+            futures::stream::iter(resources).map(read).buffered(TEAMS_AT_ONCE).enumerate().boxed();
+        while let Some((number, (resource, team))) = teams.next().await {
+            if number % BREATH == 0 {
+                tokio::task::yield_now().await;
+            }
+            let key = Key { offering: index, resource: resource.uuid };
             let Ok(team) = team else {
+                unsettled.insert(resource.uuid);
                 continue;
             };
-            let key = Key { offering: index, resource: resource.uuid };
-            let facts =
-                Facts { resource: Some(resource.to_model(None)), team: Some(team), ..Facts::default() };
-            let desired = desired::desired(policy, &model, &facts, Timestamp::now());
-            if let Goal::Project(project) = &desired.goal {
-                let observed = offering.cluster.observe(resource.uuid, &resource.backend_id, false).await?;
+            let mut facts = Facts { resource: Some(resource.to_model(None)), team, ..Facts::default() };
+            self.recall(key, &mut facts);
+            let desired = desired::desired(&policy, &model, &facts, Timestamp::now());
+            let Goal::Project(project) = &desired.goal else {
+                unsettled.insert(resource.uuid);
+                continue;
+            };
+            let observed = offering.cluster.observe(resource.uuid, &project.backend_id, false).await?;
+            if is_guarded {
                 let (lost, of) = plan::losses(project, &observed);
                 losing += if self.was_held_before(key) { 0 } else { lost };
                 all += of;
             }
+            let plan = plan::plan(&desired, &observed, Timestamp::now());
+            if plan.is_settled() {
+                self.settle(key, offering, &plan);
+            } else {
+                unsettled.insert(resource.uuid);
+            }
         }
-        let held = policy.access.guard.holds(losing, all);
-        if held {
+        let removal_held = is_guarded && policy.access.guard.holds(losing, all);
+        if removal_held {
             tracing::warn!(losing, of = all, "this pass would take access from too many at once; held back");
         }
-        Ok(held)
+        Ok(Survey { unsettled, removal_held })
     }
+
+    /// Notes of a key that nothing is to be done, as the work on it would.
+    fn settle(&self, key: Key, offering: &Offering, plan: &Plan) {
+        if plan.findings.is_empty() {
+            self.say(key, &[]);
+        } else {
+            resource_span(key, offering).in_scope(|| self.say(key, &plan.findings));
+        }
+        self.note_held(key, false, true);
+    }
+}
+
+/// What a pass has found out about all resources.
+struct Survey {
+    /// Resources at which something is to be done, or to be found out.
+    unsettled: HashSet<Uuid>,
+    /// So much access would be removed at once that nobody's is.
+    removal_held: bool,
 }
 
 /// Names the bindings that the Python agent has left in projects of these resources, once per start.

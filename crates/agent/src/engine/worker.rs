@@ -53,7 +53,7 @@ impl Engine {
 
     async fn work_to_the_end(&self, key: Key) -> Ended {
         let offering = &self.offerings[key.offering];
-        let span = tracing::info_span!("resource", offering = %offering.options.name, resource = %key.resource.simple());
+        let span = resource_span(key, offering);
         async {
             let mut names: Vec<String> = Vec::new();
             for round in 0..ROUNDS {
@@ -83,23 +83,11 @@ impl Engine {
         names: &[String],
     ) -> Result<Round, ApiError> {
         let prepared = self.prepare(key, offering, round == 0, names).await?;
-        let Prepared {
-            to_be_read_again,
-            team_unknown,
-            more_orders,
-            surroundings,
-            policy,
-            desired,
-            observed,
-            plan,
-            ..
-        } = prepared;
+        let Prepared { team_unknown, more_orders, surroundings, policy, desired, observed, plan, .. } =
+            prepared;
         self.say(key, &plan.findings);
         if self.dry_run {
             return Ok(printed(&plan));
-        }
-        if to_be_read_again && !plan.actions.is_empty() {
-            return Ok(Round::Again(None));
         }
         if !self.is_as_expected(key, &plan) {
             return Ok(Round::Failed(None));
@@ -153,28 +141,14 @@ impl Engine {
             observed.survey = offering.cluster.survey(backend_id).await?;
         }
         let plan = plan_with_lookups(offering, &desired, &mut observed).await?;
-        let Seen { facts, by_pass, may_act, team_unknown } = seen;
-        let to_be_read_again = by_pass && !may_act;
-        Ok(Prepared {
-            facts,
-            to_be_read_again,
-            team_unknown,
-            more_orders,
-            surroundings,
-            policy,
-            desired,
-            observed,
-            plan,
-        })
+        let Seen { facts, by_pass: _, team_unknown } = seen;
+        Ok(Prepared { facts, team_unknown, more_orders, surroundings, policy, desired, observed, plan })
     }
 }
 
 /// A key at one moment.
 pub(super) struct Prepared {
     pub(super) facts: Facts,
-    /// What a pass has read at its start is good enough to see that nothing changed, not to act on: an order may have been
-    /// done since.
-    to_be_read_again: bool,
     /// Why it is not known who is to have access.
     pub(super) team_unknown: Option<ApiError>,
     more_orders: bool,
@@ -183,6 +157,11 @@ pub(super) struct Prepared {
     pub(super) desired: Desired,
     pub(super) observed: Observed,
     pub(super) plan: Plan,
+}
+
+/// What is said about a key names its resource.
+pub(super) fn resource_span(key: Key, offering: &Offering) -> tracing::Span {
+    tracing::info_span!("resource", offering = %offering.options.name, resource = %key.resource.simple())
 }
 
 fn ended(look_again_at: Option<Timestamp>) -> Ended {

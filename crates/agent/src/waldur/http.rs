@@ -3,9 +3,11 @@
 //! Nothing here knows an endpoint.
 
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::{StreamExt as _, stream};
 use planner::outcome::Failure;
 use reqwest::{Method, Response, header};
 use secrecy::{ExposeSecret, SecretString};
@@ -23,6 +25,10 @@ use crate::{tls, wiped};
 const PAGE_SIZE: &str = "300";
 /// No list is longer than this many pages; a server that says otherwise goes round in circles.
 const MAX_PAGES: u32 = 10_000;
+
+/// Pages of one list that are asked for at the same time. A pass reads three lists at once, and the portal is to have
+/// its share of the server.
+const PAGES_AT_ONCE: usize = 4;
 
 /// How often a list is read that changes while it is read.
 const READINGS: usize = 4;
@@ -71,6 +77,15 @@ pub(crate) struct Http {
     credential: Arc<Credential>,
     timeout: Duration,
     metrics: Metrics,
+}
+
+/// A page of a list.
+struct Page<T> {
+    items: Vec<T>,
+    /// Number of the next one.
+    next: Option<u32>,
+    /// Length of the whole list.
+    total: Option<u64>,
 }
 
 /// A request before it is sent.
@@ -175,33 +190,50 @@ impl Http {
         Err(ApiError::unavailable(Peer::Waldur, &call.name(), "the list kept changing while it was read"))
     }
 
-    /// All pages; `None` if the list has changed between them. The next page's number is taken from the `Link`
-    /// header, and nothing else of it: a server behind a proxy may name the wrong host there.
+    /// All pages; `None` if the list has changed between them. The first page says how many there are; the others are
+    /// asked for a few at a time and taken in their order, since a long list would otherwise be mostly waiting, and would
+    /// change more while it is read. The number of a page after that is taken from the `Link` header, and nothing else of
+    /// it: a server behind a proxy may name the wrong host there.
     async fn pages<T: DeserializeOwned>(&self, call: &Call<'_>) -> Result<Option<Vec<T>>, ApiError> {
-        let name = call.name();
-        let (mut page, mut total) = (1, None);
-        let mut items = Vec::new();
-        loop {
-            let paged = call.clone().query("page_size", PAGE_SIZE).query("page", page.to_string());
-            let result = retrying(|| async {
-                let response = self.attempt(&paged).await?;
-                let count = result_count(response.headers());
-                read_json::<Vec<T>>(&name, response).await.map(|(next, more)| (next, count, more))
-            });
-            let (next, count, more) = match result.await {
-                Err(error) if page > 1 && error.is_not_found() => return Ok(None),
+        let Page { items: mut all, mut next, total } = self.page::<T>(call, 1).await?;
+        let expected = usize::try_from(total.unwrap_or_default()).unwrap_or_default();
+        let pages = if all.is_empty() { 1 } else { expected.div_ceil(all.len()) };
+        let pages = u32::try_from(pages).unwrap_or(MAX_PAGES).min(MAX_PAGES);
+        if next.is_some() {
+            all.reserve_exact((all.len() * pages as usize).min(expected).saturating_sub(all.len()));
+        }
+        let ahead = stream::iter(2..=pages).map(|number| self.page::<T>(call, number));
+        let mut ahead = pin!(ahead.buffered(PAGES_AT_ONCE));
+        let (mut page, mut first_ahead) = (1, 2);
+        while let Some(number) = next.filter(|next| *next > page && *next <= MAX_PAGES) {
+            let read = if number == first_ahead { ahead.next().await } else { None };
+            first_ahead += u32::from(read.is_some());
+            let read = match read {
+                Some(read) => read,
+                None => self.page(call, number).await,
+            };
+            let more = match read {
+                Err(error) if error.is_not_found() => return Ok(None),
                 other => other?,
             };
-            if page > 1 && count != total {
+            if more.total != total {
                 return Ok(None);
             }
-            total = count;
-            items.extend(more);
-            match next {
-                Some(next) if next > page && next <= MAX_PAGES => page = next,
-                _ => return Ok(Some(items)),
-            }
+            all.extend(more.items);
+            (page, next) = (number, more.next);
         }
+        Ok(Some(all))
+    }
+
+    async fn page<T: DeserializeOwned>(&self, call: &Call<'_>, number: u32) -> Result<Page<T>, ApiError> {
+        let name = call.name();
+        let paged = call.clone().query("page_size", PAGE_SIZE).query("page", number.to_string());
+        retrying(|| async {
+            let response = self.attempt(&paged).await?;
+            let total = result_count(response.headers());
+            read_json::<Vec<T>>(&name, response).await.map(|(next, items)| Page { items, next, total })
+        })
+        .await
     }
 
     /// The token that requests are sent with now.
@@ -328,6 +360,10 @@ async fn read_json<T: DeserializeOwned>(
     let bytes = bytes.map_err(|error| {
         ApiError::unavailable(Peer::Waldur, name, &format!("the answer broke off: {error}"))
     })?;
+    // Keeping the path of what is read takes longer than reading it, and is needed only to say what is wrong.
+    if let Ok(value) = serde_json::from_slice(&bytes) {
+        return Ok((next, value));
+    }
     let mut deserializer = serde_json::Deserializer::from_slice(&bytes);
     serde_path_to_error::deserialize(&mut deserializer).map(|value| (next, value)).map_err(|error| {
         let inner = error.inner();

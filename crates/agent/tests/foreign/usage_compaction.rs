@@ -101,6 +101,7 @@ async fn an_agent_that_dies_between_two_writes_leaves_nothing_lost_or_doubled() 
                 rules.push(faults.add(Rule {
                     method: Some(method),
                     path,
+                    spares: None,
                     when: When::Nth(nth),
                     fault: Fault::ResetAfter,
                 }));

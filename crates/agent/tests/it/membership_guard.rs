@@ -284,6 +284,29 @@ async fn a_second_page_that_fails_takes_nobodys_access() {
 }
 
 #[tokio::test]
+async fn the_pages_of_a_long_list_do_not_wait_for_one_another() {
+    let site = Site::start().await;
+    site.planted("shop");
+    site.crowd(site.project, 1250);
+    // Whichever comes second is never answered; five pages are asked for all the same.
+    let rule = Rule::path(PERMISSIONS, Fault::Stall).when(When::Nth(2));
+    site.sim.waldur_server.faults.add(rule);
+    let asked = site.sim.waldur_server.traffic.wait_for(|traffic| {
+        let requests = traffic.requests();
+        let pages = requests.iter().filter(|request| request.path.ends_with("/project_permissions/"));
+        pages.count() >= 5
+    });
+    let pass = async {
+        tokio::select! {
+            () = asked => {}
+            _ = site.pass() => panic!("the pass has ended without a page"),
+        }
+    };
+    within("all pages are asked for", pass).await;
+    assert!(site.access("shop").is_empty());
+}
+
+#[tokio::test]
 async fn a_list_that_shifts_while_it_is_read_loses_nobody() {
     let site = Arc::new(Site::start().await);
     site.planted("shop");

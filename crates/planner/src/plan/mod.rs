@@ -92,6 +92,15 @@ pub fn plan(desired: &Desired, observed: &Observed, now: Timestamp) -> Plan {
 }
 
 impl Plan {
+    /// True if nothing is to be done, nothing to be found out and nothing to be looked at again. What was found may be
+    /// worth saying all the same.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        let Self { actions, findings: _, look_again_at, look_up, look_into, removal_held } = self;
+        let knows_all = look_up.is_none() && look_into.is_none();
+        actions.is_empty() && look_again_at.is_none() && knows_all && !removal_held
+    }
+
     fn for_project(&mut self, desired: &Desired, project: &Project, observed: &Observed, now: Timestamp) {
         let places = match places::places(project, &desired.requester, observed, now, &mut self.findings) {
             Ok(places) => places,

@@ -11,6 +11,7 @@ use super::page::page;
 use super::render::View;
 use super::request::{Method, Request, parse_uuid};
 use super::state::State;
+use super::table::{Row, Table};
 
 pub(crate) struct Call<'a> {
     pub(crate) state: &'a mut State,
@@ -45,6 +46,18 @@ impl Call<'_> {
     pub(crate) fn page<T>(&self, rows: &[T], render: impl Fn(&View<'_>, &T, &Fields) -> Value) -> Outcome {
         let (view, fields) = (self.view(), self.fields());
         page(self.request, rows, |row| render(&view, row, &fields))
+    }
+
+    /// The requested page of these rows of a table.
+    pub(crate) fn page_of<T: Row>(
+        &self,
+        rows: &[Uuid],
+        table: &Table<T>,
+        render: impl Fn(&View<'_>, &T, &Fields) -> Value,
+    ) -> Outcome {
+        self.page(rows, |view, uuid, fields| {
+            table.get(*uuid).map_or(Value::Null, |row| render(view, row, fields))
+        })
     }
 
     /// 405 for a method that the route does not have.

@@ -21,6 +21,7 @@ mod fields;
 mod filter;
 mod imports;
 mod legacy;
+mod lists;
 mod model;
 mod offering_users;
 mod offerings;

@@ -7,6 +7,7 @@ use super::answer::{Answer, Outcome};
 use super::call::Call;
 use super::event::Event;
 use super::filter::{self, Span, among};
+use super::lists::{Basis, Rows};
 use super::model::OfferingUser;
 use super::request::{Method, parse_uuid};
 use super::wire::OfferingUserState as S;
@@ -44,16 +45,20 @@ impl Call<'_> {
         let modified = Span::of(query, "modified")?;
         let restricted = query.flag("is_restricted");
         let provided = self.state.provided_offerings(self.actor);
-        let rows: Vec<&OfferingUser> = self
-            .state
-            .offering_users
-            .select(&offerings, &states)
-            .into_iter()
-            .filter(|row| among(&users, row.user) && modified.holds(row.modified))
-            .filter(|row| restricted.is_none_or(|wanted| wanted == row.is_restricted))
-            .filter(|row| provided.contains(&row.offering) || row.user == self.actor.user)
-            .collect();
-        self.page(&rows, |view, row, fields| view.offering_user(row, fields))
+        let find = || {
+            let rows = self
+                .state
+                .offering_users
+                .select(&offerings, &states)
+                .into_iter()
+                .filter(|row| among(&users, row.user) && modified.holds(row.modified))
+                .filter(|row| restricted.is_none_or(|wanted| wanted == row.is_restricted))
+                .filter(|row| provided.contains(&row.offering) || row.user == self.actor.user);
+            Ok(Rows { uuids: rows.map(|row| row.uuid).collect(), until: None })
+        };
+        let seen = provided.iter().copied().chain([self.actor.user]).collect();
+        let rows = self.rows(Basis { changes: self.state.offering_users.changes(), seen }, find)?;
+        self.page_of(&rows, &self.state.offering_users, |view, row, fields| view.offering_user(row, fields))
     }
 
     fn offering_user(&self, id: &str) -> Result<&OfferingUser, Answer> {

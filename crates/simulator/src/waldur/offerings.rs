@@ -8,8 +8,10 @@ use super::answer::{Answer, Outcome};
 use super::call::Call;
 use super::event::Event;
 use super::filter::among;
+use super::lists::{Basis, Rows};
 use super::model::{Component, Grant, Offering, Project, Scope, ServiceProvider, User};
 use super::request::parse_uuid;
+use super::state::State;
 use super::wire::{OfferingState, OrderState};
 
 impl Call<'_> {
@@ -242,19 +244,33 @@ impl Call<'_> {
         let (users, scopes) = (query.uuids("user")?, query.uuids("scope_uuid")?);
         let roles: Vec<&str> = query.all("role_name").collect();
         let created = super::filter::Span::of(query, "modified")?;
-        let projects = self.projects_using(offerings);
-        let grants: Vec<&Grant> = projects
-            .iter()
-            .filter(|project| among(&scopes, project.uuid))
-            .flat_map(|project| self.state.grants_on(Scope::Project(project.uuid)))
-            .filter(|grant| among(&users, grant.user) && created.holds(grant.created))
-            .filter(|grant| roles.is_empty() || roles.contains(&grant.role.as_str()))
-            .filter(|grant| {
-                let user = self.state.users.get(grant.user);
-                query.get("username").is_none_or(|name| user.is_some_and(|user| user.username == name))
-            })
-            .collect();
-        self.page(&grants, |view, grant, fields| view.project_permission(grant, fields))
+        let find = || {
+            let projects = self.projects_using(offerings);
+            let grants = projects
+                .iter()
+                .filter(|project| among(&scopes, project.uuid))
+                .flat_map(|project| self.state.grants_on(Scope::Project(project.uuid)))
+                .filter(|grant| among(&users, grant.user) && created.holds(grant.created))
+                .filter(|grant| roles.is_empty() || roles.contains(&grant.role.as_str()))
+                .filter(|grant| {
+                    let user = self.state.users.get(grant.user);
+                    query.get("username").is_none_or(|name| user.is_some_and(|user| user.username == name))
+                });
+            let mut rows = Rows::default();
+            for grant in grants {
+                rows.uuids.push(grant.uuid);
+                rows.until = [rows.until, grant.expires].into_iter().flatten().min();
+            }
+            Ok(rows)
+        };
+        let State { grants, users, projects, resources, .. } = &*self.state;
+        // Which projects use the provider depends on which resources there are; none of them moves.
+        let changes =
+            grants.changes() + users.changes() + projects.changes() + resources.comings_and_goings();
+        let grants = self.rows(Basis { changes, seen: offerings.to_vec() }, find)?;
+        self.page_of(&grants, &self.state.grants, |view, grant, fields| {
+            view.project_permission(grant, fields)
+        })
     }
 
     /// Projects with a resource of these offerings, whatever its state (measurement 016).

@@ -6,16 +6,15 @@ use super::answer::{Answer, Outcome};
 use super::call::Call;
 use super::event::Event;
 use super::filter::{self, Span, among};
+use super::lists::{Basis, Rows};
 use super::model::Resource;
+use super::state::State;
 use super::wire::{OrderState, ResourceState};
 
 impl Call<'_> {
     pub(crate) fn provider_resources(&mut self, path: &[&str]) -> Outcome {
         match path {
-            [] if self.reads() => {
-                let provided = self.state.provided_offerings(self.actor);
-                self.list_resources(|_, resource| provided.contains(&resource.offering))
-            }
+            [] if self.reads() => self.list_provided(),
             [id] if self.reads() => self.show_resource(self.provider_resource(id)?),
             [id] if self.method() == super::request::Method::Patch => self.patch_resource(id),
             [id, "team"] if self.reads() => {
@@ -37,9 +36,7 @@ impl Call<'_> {
 
     pub(crate) fn consumer_resources(&mut self, path: &[&str]) -> Outcome {
         match path {
-            [] if self.reads() => {
-                self.list_resources(|call, resource| call.state.consumes(call.actor, resource))
-            }
+            [] if self.reads() => self.list_consumed(),
             [id] if self.reads() => self.show_resource(self.consumer_resource(id)?),
             [id, "team"] if self.reads() => {
                 let resource = self.consumer_resource(id)?;
@@ -58,7 +55,26 @@ impl Call<'_> {
         }
     }
 
-    fn list_resources(&self, visible: impl Fn(&Self, &Resource) -> bool) -> Outcome {
+    /// Those that a provider sees, by its offerings.
+    fn list_provided(&self) -> Outcome {
+        let provided = self.state.provided_offerings(self.actor);
+        let State { resources, projects, .. } = &*self.state;
+        let basis = Basis { changes: resources.changes() + projects.changes(), seen: provided.clone() };
+        let find = || {
+            let found = self.find_resources(|resource| provided.contains(&resource.offering))?;
+            Ok(Rows { uuids: found.iter().map(|row| row.uuid).collect(), until: None })
+        };
+        let rows = self.rows(basis, find)?;
+        self.page_of(&rows, resources, |view, resource, fields| view.listed_resource(resource, fields))
+    }
+
+    /// Those that a customer sees.
+    fn list_consumed(&self) -> Outcome {
+        let rows = self.find_resources(|resource| self.state.consumes(self.actor, resource))?;
+        self.page(&rows, |view, resource, fields| view.listed_resource(resource, fields))
+    }
+
+    fn find_resources(&self, visible: impl Fn(&Resource) -> bool) -> Result<Vec<&Resource>, Answer> {
         let query = &self.request.query;
         let offerings = query.uuids("offering_uuid")?;
         let states =
@@ -70,7 +86,7 @@ impl Call<'_> {
         let text_filter = |name: &str, value: &str| query.get(name).is_none_or(|wanted| wanted == value);
         let flag_filter = |name: &str, value: bool| query.flag(name).is_none_or(|wanted| wanted == value);
         let words = query.get("query").or(query.get("name")).map(str::to_lowercase);
-        let resources: Vec<&Resource> = self
+        let resources = self
             .state
             .resources
             .select(&offerings, &states)
@@ -91,9 +107,8 @@ impl Call<'_> {
                         .get(row.project)
                         .is_some_and(|row| customers.contains(&row.customer))
             })
-            .filter(|row| visible(self, row))
-            .collect();
-        self.page(&resources, |view, resource, fields| view.listed_resource(resource, fields))
+            .filter(|row| visible(row));
+        Ok(resources.collect())
     }
 
     fn show_resource(&self, resource: &Resource) -> Outcome {

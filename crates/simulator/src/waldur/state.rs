@@ -2,6 +2,7 @@
 //!
 //! No HTTP here: the same changes serve requests and direct test access.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 
 use fastrand::Rng;
@@ -12,6 +13,7 @@ use uuid::Uuid;
 use super::Generation;
 use super::event::Event;
 use super::feed::Feed;
+use super::lists::Lists;
 use super::model::{
     Account, AgentIdentity, AgentProcessor, AgentService, BackendResource, BackendResourceRequest,
     ComponentUsage, ComponentUserUsage, ComponentUserUsageLimit, CostPolicy, Customer, EventConsumer,
@@ -60,6 +62,8 @@ pub(crate) struct State {
     pub(crate) policies: Table<CostPolicy>,
     /// Log records received at `marketplace-site-agent-logs`.
     pub(crate) agent_logs: Vec<serde_json::Value>,
+    /// See [`super::lists`].
+    pub(crate) lists: RefCell<Lists>,
 }
 
 impl State {
@@ -104,6 +108,7 @@ impl State {
             backend_resource_requests: Table::default(),
             policies: Table::default(),
             agent_logs: Vec::new(),
+            lists: RefCell::default(),
         }
     }
 

@@ -25,17 +25,27 @@ pub(crate) struct Table<T> {
     by_uuid: HashMap<Uuid, u64>,
     by_group: HashMap<(Uuid, u8), BTreeSet<u64>>,
     next: u64,
+    changes: u64,
+    comings_and_goings: u64,
 }
 
 impl<T> Default for Table<T> {
     fn default() -> Self {
-        Self { rows: BTreeMap::new(), by_uuid: HashMap::new(), by_group: HashMap::new(), next: 0 }
+        Self {
+            rows: BTreeMap::new(),
+            by_uuid: HashMap::new(),
+            by_group: HashMap::new(),
+            next: 0,
+            changes: 0,
+            comings_and_goings: 0,
+        }
     }
 }
 
 impl<T: Row> Table<T> {
     /// Adds a row at the end; a row with the same UUID is replaced where it stands.
     pub(crate) fn insert(&mut self, row: T) -> Uuid {
+        self.comes_or_goes();
         let uuid = row.uuid();
         let number = match self.by_uuid.get(&uuid).copied() {
             Some(number) => {
@@ -61,6 +71,7 @@ impl<T: Row> Table<T> {
     pub(crate) fn update<R>(&mut self, uuid: Uuid, change: impl FnOnce(&mut T) -> R) -> Option<R> {
         let number = *self.by_uuid.get(&uuid)?;
         let row = self.rows.get_mut(&number)?;
+        self.changes += 1;
         let before = row.group();
         let result = change(row);
         let after = row.group();
@@ -75,6 +86,7 @@ impl<T: Row> Table<T> {
 
     pub(crate) fn remove(&mut self, uuid: Uuid) -> Option<T> {
         let number = *self.by_uuid.get(&uuid)?;
+        self.comes_or_goes();
         self.unindex(number);
         self.by_uuid.remove(&uuid);
         self.rows.remove(&number)
@@ -82,6 +94,16 @@ impl<T: Row> Table<T> {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         self.rows.values()
+    }
+
+    /// A number that grows whenever a row is added, changed or taken away.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// A number that grows whenever a row is added or taken away.
+    pub(crate) fn comings_and_goings(&self) -> u64 {
+        self.comings_and_goings
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -111,6 +133,11 @@ impl<T: Row> Table<T> {
         numbers.sort_unstable();
         numbers.dedup();
         numbers.iter().filter_map(|number| self.rows.get(number)).collect()
+    }
+
+    fn comes_or_goes(&mut self) {
+        self.changes += 1;
+        self.comings_and_goings += 1;
     }
 
     fn unindex(&mut self, number: u64) {

@@ -31,6 +31,7 @@ mod waldur_2024;
 mod waldur_conformance;
 mod waldur_current;
 mod waldur_direct;
+mod waldur_lists;
 mod waldur_orders;
 mod waldur_script;
 mod waldur_shapes;

@@ -18,20 +18,15 @@ use tokio::task::JoinSet;
 use tokio::time::interval;
 
 use self::figures::{Figures, Round, milliseconds};
-use super::membership::access;
 use super::membership::people::{self, People, Size};
-use super::stage::Stage;
+use super::membership::run::access;
+use super::stage::{Stage, messages};
 use crate::site::{self, Binaries, Mode, Profile, Server, text};
 
-/// How often the broker is asked.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// A round that takes longer is stuck.
 const PATIENCE: Duration = Duration::from_secs(300);
 /// Between two passes of the agent: none within a round, other than at its start and after a reconnect.
 const PERIOD: Duration = Duration::from_secs(3600);
-/// The quotas that the agent keeps, in pages.
-const OUR_QUOTAS: &str = "/api/v1/resourcequotas\
-    ?labelSelector=app.kubernetes.io%2Fmanaged-by%3Dwaldur-site-agent&limit=500";
 /// Name of the agent's session, in the broker's numbers.
 const SESSION: &str = "/connections/0/session";
 /// Orders that are not done.
@@ -94,7 +89,7 @@ async fn measure(binaries: &Binaries, arguments: &Arguments) -> Result<(Round, R
     let agent = start.agent()?;
     let pace = Duration::from_millis(arguments.pace_ms);
     let mut run = Run { stage, agent, start, people, cpu: 4, resources: arguments.resources as usize, pace };
-    run.listens().await?;
+    run.stage.listens(&mut run.agent).await?;
     run.stage.settle(&mut run.agent).await.context("the first pass")?;
 
     let calm = run.round(&[]).await.context("the calm round")?;
@@ -174,7 +169,7 @@ impl Run<'_> {
     async fn round(&mut self, faults: &[Fault]) -> Result<Round> {
         self.take_settled().await?;
         self.stage.forget_traffic().await?;
-        let before = self.broker().await?;
+        let before = self.stage.broker().await?;
         self.cpu += 1;
         let changes = self.changes();
         let every = changes.len() / (faults.len() + 1);
@@ -196,11 +191,11 @@ impl Run<'_> {
         while let Some(sent) = sending.join_next().await {
             sent.context("changing something broke down")??;
         }
-        self.is_drained().await?;
+        self.stage.is_drained(&mut self.agent).await?;
         let traffic = self.stage.settle(&mut self.agent).await?;
         let settled = self.take_settled().await?;
-        let after = self.broker().await?;
-        let more = |name: &str| count(&after, name) - count(&before, name);
+        let after = self.stage.broker().await?;
+        let more = |name: &str| messages(&after, name) - messages(&before, name);
         let vanished = more("published") - more("acknowledged");
         Ok(Round {
             changes: changes.len(),
@@ -227,8 +222,8 @@ impl Run<'_> {
 
     /// Strikes an agent that listens: one that does not would not notice.
     async fn strike(&mut self, fault: Fault) -> Result<()> {
-        self.listens().await?;
-        let session = text(&self.broker().await?, SESSION).to_owned();
+        self.stage.listens(&mut self.agent).await?;
+        let session = text(&self.stage.broker().await?, SESSION).to_owned();
         let what = match fault {
             Fault::Closed => "close",
             Fault::Reset => "reset",
@@ -236,37 +231,18 @@ impl Run<'_> {
                 self.agent.kill()?;
                 self.agent = self.start.agent()?;
                 let is_gone = |broker: &Value| text(broker, SESSION) != session;
-                return self.until(is_gone).await.context("the dead agent's connection does not end");
+                return self
+                    .stage
+                    .broker_until(&mut self.agent, is_gone)
+                    .await
+                    .context("the dead agent's connection does not end");
             }
         };
         let struck = self.stage.control.post(&format!("/broker/{what}"), &Value::Null).await?;
         ensure!(struck.as_u64() == Some(1), "{struck} connections were ended in place of one");
         // The next fault must not strike what is on its way out.
-        self.until(|broker| text(broker, SESSION) != session).await.context("the connection does not end")
-    }
-
-    /// Until the agent has subscribed.
-    async fn listens(&mut self) -> Result<()> {
-        let listens = |broker: &Value| broker.pointer("/connections/0/destinations/0").is_some();
-        self.until(listens).await.context("the agent does not listen")
-    }
-
-    /// Until every message has been acknowledged.
-    async fn is_drained(&mut self) -> Result<()> {
-        let none = |broker: &Value| count(broker, "ready") + count(broker, "unacked") == 0;
-        self.until(none).await.context("messages are left")
-    }
-
-    async fn until(&mut self, holds: impl Fn(&Value) -> bool) -> Result<()> {
-        let deadline = self.stage.deadline();
-        while !holds(&self.broker().await?) {
-            self.stage.pause(&mut self.agent, LOOK_EVERY, deadline).await?;
-        }
-        Ok(())
-    }
-
-    async fn broker(&self) -> Result<Value> {
-        self.stage.control.get("/broker").await
+        let is_another = |broker: &Value| text(broker, SESSION) != session;
+        self.stage.broker_until(&mut self.agent, is_another).await.context("the connection does not end")
     }
 
     async fn take_settled(&self) -> Result<Vec<Value>> {
@@ -280,33 +256,13 @@ impl Run<'_> {
         let open = open.as_array().context("no list of orders")?.len();
         let (wanted, found) = (self.people.access(), access(&self.stage.cluster).await?);
         let astray = wanted.iter().filter(|(namespace, roles)| found.get(*namespace) != Some(roles)).count();
-        let right = self.right_quotas().await?;
+        let right = self.stage.quotas_of(self.cpu).await?;
         let not_done = open + astray + (self.resources - right);
         if not_done > 0 {
             eprintln!("{open} orders open, {astray} teams and {} quotas wrong", self.resources - right);
         }
         Ok(not_done as u64)
     }
-
-    async fn right_quotas(&self) -> Result<usize> {
-        let cpu = self.cpu.to_string();
-        let mut right = 0;
-        let mut path = OUR_QUOTAS.to_owned();
-        loop {
-            let list = self.stage.cluster.get(&path).await?;
-            let quotas = list.get("items").and_then(Value::as_array).context("no list of quotas")?;
-            right += quotas.iter().filter(|quota| quota["spec"]["hard"]["requests.cpu"] == cpu).count();
-            match text(&list, "/metadata/continue") {
-                "" => return Ok(right),
-                next => path = format!("{OUR_QUOTAS}&continue={next}"),
-            }
-        }
-    }
-}
-
-/// A number of all queues together.
-fn count(broker: &Value, name: &str) -> u64 {
-    broker["total"][name].as_u64().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,10 +1,13 @@
 //! What is done in one situation each.
 
 use insta::assert_snapshot;
+use jiff::Timestamp;
 
 use super::world::*;
+use crate::finding::Finding;
 use crate::model::{OrderKind, OrderState, ResourceState};
 use crate::names;
+use crate::plan::{LookInto, Plan};
 use crate::policy::Flavour;
 
 const LIMITS: &str = "cpu=4 memory=16 storage=100 pods=50";
@@ -73,6 +76,25 @@ fn a_create_that_was_cut_short_after_any_action_is_finished_in_the_same_project(
         assert_eq!(world.resource().backend_id, NAME, "cut after {cut}");
         assert_eq!(world.resource().state, ResourceState::Ok, "cut after {cut}");
         assert!(world.cluster[NAME].quotas.contains_key(names::QUOTA), "cut after {cut}");
+    }
+}
+
+#[test]
+fn a_plan_is_settled_where_nothing_is_to_be_done_found_out_or_waited_for() {
+    let mut world = create();
+    assert!(!world.plan().is_settled());
+    world.run();
+    world.facts.orders.clear();
+    assert!(world.plan().is_settled());
+    let told = Plan { findings: vec![Finding::warning("look here")], ..Plan::default() };
+    assert!(told.is_settled(), "what is only said leaves nothing to do");
+    for unsettled in [
+        Plan { look_again_at: Some(Timestamp::UNIX_EPOCH), ..Plan::default() },
+        Plan { look_up: Some(NAME.to_owned()), ..Plan::default() },
+        Plan { look_into: Some(LookInto::Used(NAME.to_owned())), ..Plan::default() },
+        Plan { removal_held: true, ..Plan::default() },
+    ] {
+        assert!(!unsettled.is_settled(), "{unsettled:?}");
     }
 }
 

@@ -131,32 +131,33 @@ impl View<'_> {
     pub(crate) fn project_permission(&self, grant: &Grant, fields: &Fields) -> Value {
         render(fields, |out| {
             let creator = grant.created_by.and_then(|uuid| self.state.users.get(uuid));
-            out.put("created", time(grant.created));
-            out.put("expiration_time", optional_time(grant.expires));
-            out.put("created_by", creator.map(|user| self.url("users", user.uuid)));
-            out.put("created_by_full_name", creator.map(User::full_name));
-            out.put("created_by_username", creator.map(|user| user.username.clone()));
+            out.with("created", || time(grant.created));
+            out.with("expiration_time", || optional_time(grant.expires));
+            out.with("created_by", || creator.map(|user| self.url("users", user.uuid)));
+            out.with("created_by_full_name", || creator.map(User::full_name));
+            out.with("created_by_username", || creator.map(|user| user.username.clone()));
             if self.is_2024() {
                 out.put("role", short_role(&grant.role));
             } else {
-                out.put("role_name", grant.role.clone());
+                out.with("role_name", || grant.role.clone());
             }
             if let Some(project) = self.state.projects.get(grant.scope.uuid()) {
-                out.put("project", self.url("projects", project.uuid));
-                out.put("project_uuid", hex(project.uuid));
-                out.put("project_name", project.name.clone());
-                out.put("project_created", time(project.created));
-                out.put("project_end_date", project.end_date.clone());
-                out.put("customer_uuid", hex(project.customer));
-                let customer = self.state.customers.get(project.customer);
-                out.put("customer_name", customer.map(|row| row.name.clone()));
+                out.with("project", || self.url("projects", project.uuid));
+                out.with("project_uuid", || hex(project.uuid));
+                out.with("project_name", || project.name.clone());
+                out.with("project_created", || time(project.created));
+                out.with("project_end_date", || project.end_date.clone());
+                out.with("customer_uuid", || hex(project.customer));
+                out.with("customer_name", || {
+                    self.state.customers.get(project.customer).map(|row| row.name.clone())
+                });
             }
             if let Some(user) = self.state.users.get(grant.user) {
-                out.put("user", self.url("users", user.uuid));
-                out.put("user_uuid", hex(user.uuid));
-                out.put("user_username", user.username.clone());
-                out.put("user_full_name", user.full_name());
-                out.put("user_email", user.email.clone());
+                out.with("user", || self.url("users", user.uuid));
+                out.with("user_uuid", || hex(user.uuid));
+                out.with("user_username", || user.username.clone());
+                out.with("user_full_name", || user.full_name());
+                out.with("user_email", || user.email.clone());
                 out.blanks(&["user_native_name"]);
             }
         })
@@ -207,9 +208,9 @@ impl View<'_> {
             out.with("offering_uuid", || hex(row.offering));
             let offering = self.state.offerings.get(row.offering);
             out.with("offering_name", || offering.map(|offering| offering.name.clone()));
-            let provider = offering.and_then(|offering| self.state.provider_of(offering));
-            out.put("customer_uuid", provider.map(|provider| hex(provider.uuid)));
-            out.put("customer_name", provider.map(|provider| provider.name.clone()));
+            let provider = || offering.and_then(|offering| self.state.provider_of(offering));
+            out.with("customer_uuid", || provider().map(|provider| hex(provider.uuid)));
+            out.with("customer_name", || provider().map(|provider| provider.name.clone()));
             out.with("username", || row.username.clone());
             out.put("is_restricted", row.is_restricted);
             out.with("created", || time(row.created));
