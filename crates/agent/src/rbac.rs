@@ -8,12 +8,13 @@ use anyhow::{Context as _, bail};
 use planner::policy::Flavour;
 use url::Url;
 
-use crate::cluster::Needs;
-use crate::cluster::rights::{Feature, Right};
+use crate::cluster::rights::{Feature, Right, of_template};
+use crate::cluster::{Needs, known_kinds};
 use crate::settings::{
     ClusterToken, ComponentSettings, OAuthGrant, OfferingSettings, RefreshTokenStore, Settings,
 };
 use crate::setup;
+use crate::template::template;
 
 /// What the manifests are called.
 #[derive(Clone, Debug)]
@@ -38,8 +39,8 @@ pub fn manifests(
     let cluster = cluster(settings, offering)?;
     let offerings = settings.offerings.iter().filter(|offering| offering.cluster.api_url == *cluster);
     let offerings: Vec<&OfferingSettings> = offerings.collect();
-    let rights = rights(&offerings, flavour);
-    let mut text = render(cluster, &offerings, &rights, names);
+    let (rights, unknown) = rights(&offerings, flavour);
+    let mut text = render(cluster, &offerings, (&rights, &unknown), names);
     text.push_str(&local_roles(&offerings, names));
     text.push_str(&monitoring(settings, &offerings, flavour, names));
     Ok(text)
@@ -175,32 +176,66 @@ fn cluster<'a>(settings: &'a Settings, offering: Option<&str>) -> anyhow::Result
     Ok(&first.cluster.api_url)
 }
 
+/// Group and kind of objects of templates of which only the cluster knows how rules call them.
+type UnknownKinds = BTreeSet<(String, String)>;
+
 /// Everything that these offerings need together, each right once.
-fn rights(offerings: &[&OfferingSettings], flavour: Flavour) -> Vec<Right> {
+fn rights(offerings: &[&OfferingSettings], flavour: Flavour) -> (Vec<Right>, UnknownKinds) {
     let mut all: Vec<Right> = Vec::new();
+    let mut unknown = UnknownKinds::new();
     for offering in offerings {
         let needs: Needs = setup::needs(offering);
         // Without members to let in, no role is given.
         let roles = if needs.access { offering.roles.cluster_roles() } else { Vec::new() };
-        for right in needs.rights(flavour, &roles) {
-            let same = all.iter_mut().find(|known| {
-                (known.feature, known.group, known.resource) == (right.feature, right.group, right.resource)
-            });
-            match same {
-                Some(known) => {
-                    known.names.extend(right.names);
-                    known.names.sort();
-                    known.names.dedup();
-                }
-                None => all.push(right),
-            }
+        let mut rights = needs.rights(flavour, &roles);
+        let template = template(offering);
+        let mut kinds = BTreeSet::new();
+        for object in &template.objects {
+            let (group, kind) = (object.api.group().to_owned(), object.api.kind.clone());
+            match known_kinds::plural(&group, &kind) {
+                Some(plural) => kinds.insert((group, plural.to_owned())),
+                None => unknown.insert((group, kind)),
+            };
         }
+        rights.extend(of_template(&kinds, template.cluster_roles(), &rights));
+        rights.into_iter().for_each(|right| merge(&mut all, right));
     }
     all.sort_by_key(|right| right.feature);
-    all
+    (all, unknown)
 }
 
-fn render(cluster: &Url, offerings: &[&OfferingSettings], rights: &[Right], names: &Names) -> String {
+fn merge(all: &mut Vec<Right>, right: Right) {
+    let is_same = |known: &&mut Right| {
+        (known.feature, &known.group, &known.resource) == (right.feature, &right.group, &right.resource)
+    };
+    let Some(known) = all.iter_mut().find(is_same) else {
+        return all.push(right);
+    };
+    known.names.extend(right.names);
+    known.names.sort();
+    known.names.dedup();
+    let more = right.verbs.into_iter().filter(|verb| !known.verbs.contains(verb)).collect::<Vec<_>>();
+    known.verbs.extend(more);
+}
+
+/// What an administrator adds by hand.
+fn unknown_kind(text: &mut String, (group, kind): &(String, String)) {
+    let (group_text, kind) = (quoted(group), comment(kind));
+    let _ = write!(
+        text,
+        "  # `{kind}` of `project_template`: only the cluster knows how rules call it. Look at the NAME of this kind in\n  \
+         #   oc api-resources --api-group={}\n  # and add it here:\n  # - apiGroups: [{group_text}]\n  \
+         #   resources: [NAME]\n  #   verbs: [\"get\", \"list\", \"watch\", \"create\", \"patch\", \"delete\"]\n",
+        comment(group)
+    );
+}
+
+fn render(
+    cluster: &Url,
+    offerings: &[&OfferingSettings],
+    (rights, unknown): (&[Right], &UnknownKinds),
+    names: &Names,
+) -> String {
     let (namespace, account) = (quoted(&names.namespace), quoted(&names.account));
     let secret = quoted(&format!("{}-token", names.account));
     let served: Vec<String> = offerings.iter().map(|offering| comment(&offering.name)).collect();
@@ -237,6 +272,7 @@ fn render(cluster: &Url, offerings: &[&OfferingSettings], rights: &[Right], name
         }
         rule(&mut text, right);
     }
+    unknown.iter().for_each(|kind| unknown_kind(&mut text, kind));
     let _ = write!(
         text,
         "---\n\
@@ -258,12 +294,12 @@ fn render(cluster: &Url, offerings: &[&OfferingSettings], rights: &[Right], name
 fn rule(text: &mut String, right: &Right) {
     let list = |items: &[&str]| items.iter().map(|item| quoted(item)).collect::<Vec<_>>().join(", ");
     let names: Vec<&str> = right.names.iter().map(String::as_str).collect();
-    let _ = writeln!(text, "  - apiGroups: [{}]", list(&[right.group]));
-    let _ = writeln!(text, "    resources: [{}]", list(&[right.resource]));
+    let _ = writeln!(text, "  - apiGroups: [{}]", list(&[&right.group]));
+    let _ = writeln!(text, "    resources: [{}]", list(&[&right.resource]));
     if !names.is_empty() {
         let _ = writeln!(text, "    resourceNames: [{}]", list(&names));
     }
-    let _ = writeln!(text, "    verbs: [{}]", list(right.verbs));
+    let _ = writeln!(text, "    verbs: [{}]", list(&right.verbs));
 }
 
 /// A text as YAML, whatever is in it: a JSON string is one.

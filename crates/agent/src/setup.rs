@@ -11,7 +11,8 @@ use anyhow::{Context as _, bail};
 use planner::access::{Abilities, AccessPolicy, AccountRule, RemovalGuard, SubjectRule};
 use planner::amount::Amount;
 use planner::event;
-use planner::policy::{ComponentPolicy, Flavour, LimitRangePolicy, Policy, QuotaTarget};
+use planner::names;
+use planner::policy::{ComponentPolicy, Flavour, LimitRangePolicy, Policy, QuotaPolicy, QuotaTarget};
 
 use crate::cluster::{Cluster, ClusterOptions, Needs};
 use crate::credentials;
@@ -367,6 +368,7 @@ fn policy(offering: &OfferingSettings) -> anyhow::Result<Policy> {
     Ok(Policy {
         naming: offering.naming.clone(),
         components,
+        quotas: quotas(offering)?,
         limit_range: limit_range(&offering.limit_range)?,
         flavour: Flavour::OpenShift,
         requester: String::new(),
@@ -405,6 +407,7 @@ fn component_policy(
             Amount::of_suffix(&target.unit).with_context(|| format!("unknown unit `{}`", target.unit))?;
         let static_part = target.static_part.as_ref().map(|part| part.as_str().parse()).transpose()?;
         Ok(QuotaTarget {
+            quota: target.quota.clone(),
             key: target.key.to_string(),
             ratio: amount(target.ratio)?,
             unit,
@@ -417,6 +420,17 @@ fn component_policy(
         targets: targets.collect::<anyhow::Result<_>>()?,
         shrink: component.shrink,
     })
+}
+
+/// What quotas say beside what components set; each project has `waldur-quota`.
+fn quotas(offering: &OfferingSettings) -> anyhow::Result<BTreeMap<String, QuotaPolicy>> {
+    let mut quotas = BTreeMap::from([(names::QUOTA.to_owned(), QuotaPolicy::default())]);
+    for quota in &offering.project_template.resource_quotas {
+        let amounts = quota.hard.iter().map(|(key, amount)| Ok((key.to_string(), amount.as_str().parse()?)));
+        let hard = amounts.collect::<anyhow::Result<_>>()?;
+        quotas.insert(quota.name.clone(), QuotaPolicy { scopes: quota.scopes.clone(), hard });
+    }
+    Ok(quotas)
 }
 
 fn limit_range(settings: &LimitRangeSettings) -> anyhow::Result<Option<LimitRangePolicy>> {

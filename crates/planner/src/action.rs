@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::access::{GrantStatus, Subject};
 use crate::observed::PythonBinding;
 use crate::policy::LimitRangePolicy;
-use crate::quota::Hard;
+use crate::quota::{Hard, Quota};
 use crate::template::{Furnishing, ObjectApi};
 use crate::workloads::WorkloadChange;
 
@@ -152,7 +152,7 @@ pub enum Action {
         /// Only this one, not another of the same name.
         uid: String,
     },
-    /// Make or change our quota.
+    /// Make or change one of our quotas.
     ApplyQuota {
         /// Where.
         target: Target,
@@ -160,10 +160,23 @@ pub enum Action {
         resource: Uuid,
         /// Whose quota may be there.
         expect: Expect,
-        /// All values.
-        hard: Hard,
-        /// What it says now, for the dry run and the log.
+        /// Name of the object.
+        name: String,
+        /// What it says.
+        value: Quota,
+        /// The amounts that it says now, for the dry run and the log.
         before: Hard,
+    },
+    /// Delete one of our quotas.
+    DeleteQuota {
+        /// Where.
+        namespace: String,
+        /// The resource whose it must be.
+        resource: Uuid,
+        /// Name of the object.
+        name: String,
+        /// Only this one, not another of the same name.
+        uid: String,
     },
     /// Make or change our limit range.
     ApplyLimitRange {
@@ -388,7 +401,8 @@ impl Action {
             | Self::ApplyRoleBinding { target, .. }
             | Self::ApplyServiceAccount { target, .. }
             | Self::Furnish { target, .. } => Some(&target.name),
-            Self::DeleteRoleBinding { namespace, .. }
+            Self::DeleteQuota { namespace, .. }
+            | Self::DeleteRoleBinding { namespace, .. }
             | Self::DeletePythonBinding { namespace, .. }
             | Self::DeleteServiceAccount { namespace, .. }
             | Self::Unfurnish { namespace, .. } => Some(namespace),
@@ -473,6 +487,7 @@ impl Action {
             || matches!(
                 self,
                 Self::ApplyLimitRange { .. }
+                    | Self::DeleteQuota { .. }
                     | Self::ChangeWorkload { .. }
                     | Self::EnsureIdentity { .. }
                     | Self::ReportUsage { .. }

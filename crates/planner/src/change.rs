@@ -135,10 +135,19 @@ pub fn change(action: &Action, desired: &Desired, observed: &Observed) -> Change
                 Some(&after),
             )
         }
-        Action::ApplyQuota { target, hard, before, .. } => {
+        Action::ApplyQuota { target, name, value, before, .. } => {
             let sign = if before.is_empty() { Added } else { Changed };
-            let object = format!("quota {}/{}", target.name, names::QUOTA);
-            Change::new(sign, object).with(&quantities(before), &quantities(hard))
+            let change = Change::new(sign, format!("quota {}/{name}", target.name));
+            let change = change.with(&quantities(before), &quantities(&value.hard));
+            match value.scopes.is_empty() || sign == Changed {
+                true => change,
+                false => change.one("scopes", None, Some(&value.scopes.to_string())),
+            }
+        }
+        Action::DeleteQuota { namespace, name, .. } => {
+            let before = observed.quotas.get(name).map(|owned| quantities(&owned.value.hard));
+            Change::new(Removed, format!("quota {namespace}/{name}"))
+                .with(&before.unwrap_or_default(), &nothing)
         }
         Action::ApplyLimitRange { target, value, .. } => {
             let survey = observed.survey.as_ref().and_then(|survey| survey.limit_range.as_ref());

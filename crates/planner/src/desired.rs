@@ -12,7 +12,7 @@ use crate::lifecycle::{Hold, Shrink, Termination};
 use crate::model::{self, Limit, Limits, Offering, Order, OrderKind, OrderState, Resource, ResourceState};
 use crate::names::{self, Candidates};
 use crate::policy::{Flavour, LimitRangePolicy, Policy};
-use crate::quota::{self, DesiredQuota};
+use crate::quota::{self, DesiredQuotas, Hard};
 use crate::template::{Template, Values};
 
 /// Key of the metadata: what is in use beyond the quota.
@@ -141,16 +141,16 @@ pub struct Project {
     pub parent: Option<String>,
     /// How Waldur wants it held.
     pub hold: Option<Hold>,
-    /// The quota after it was held, where that is not what was bought.
-    pub restored: Option<DesiredQuota>,
+    /// The quotas after it was held, where that is not what was bought.
+    pub restored: Option<DesiredQuotas>,
     /// An order sets the limits anew.
     pub resets: bool,
     /// Its workloads are to be stopped.
     pub stop_workloads: bool,
-    /// Keys of the quota that the order must not set below what is in use, each with its component.
-    pub no_less_than_used: BTreeMap<String, String>,
-    /// See [`DesiredQuota`].
-    pub quota: DesiredQuota,
+    /// Keys of quotas that the order must not set below what is in use: quota and key, each with its component.
+    pub no_less_than_used: BTreeMap<(String, String), String>,
+    /// See [`DesiredQuotas`].
+    pub quotas: DesiredQuotas,
     /// `None`: no limit range is wanted.
     pub limit_range: Option<LimitRangePolicy>,
     /// What was bought, for Waldur's metadata.
@@ -194,8 +194,8 @@ pub struct Removal {
     pub stop_workloads: bool,
     /// Waldur is told of the usage first.
     pub reports_usage: bool,
-    /// Quota of a locked project.
-    pub quota: DesiredQuota,
+    /// Quotas of a locked project; those that are not among them stay as they are.
+    pub quotas: DesiredQuotas,
     /// Metadata that Waldur has.
     pub backend_metadata: Map<String, Value>,
 }
@@ -279,8 +279,7 @@ fn removal(policy: &Policy, offering: &Offering, resource: &Resource) -> Result<
     }
     let candidates = names::candidates(&policy.naming, base_name(resource), resource.uuid);
     // Limits that cannot be held are no reason to keep a project open: then its quota stays as it is.
-    let limits = quota::held_back(policy, Some(Hold::Paused), resource.limits.clone());
-    let quota = quota::desired(policy, offering, &limits).unwrap_or_default();
+    let quotas = quota::desired(policy, offering, Some(Hold::Paused), &resource.limits).unwrap_or_default();
     Ok(Removal {
         resource: resource.uuid,
         backend_id: resource.backend_id.clone(),
@@ -288,7 +287,7 @@ fn removal(policy: &Policy, offering: &Offering, resource: &Resource) -> Result<
         termination: policy.lifecycle.termination,
         stop_workloads: policy.lifecycle.stop_workloads,
         reports_usage: policy.reports_usage,
-        quota,
+        quotas,
         backend_metadata: resource.backend_metadata.clone(),
     })
 }
@@ -313,13 +312,13 @@ fn project(
         Candidates { regular: resource.backend_id.clone(), suffixed: resource.backend_id.clone() }
     };
     let bought = bought(resource, order);
-    let full = quota::desired(policy, offering, &bought).map_err(text)?;
+    let full = quota::desired(policy, offering, None, &bought).map_err(text)?;
+    let full = full.get(names::QUOTA).map_or_else(Hard::new, |quota| quota.hard.clone());
     let hold = Hold::of(resource);
-    let held = quota::held_back(policy, hold, bought.clone());
     let restored = policy.lifecycle.restored.as_ref().map(|fixed| {
         let mut limits = bought.clone();
         limits.extend(fixed.iter().map(|(component, amount)| (component.clone(), Limit::Amount(*amount))));
-        quota::desired(policy, offering, &limits).map_err(text)
+        quota::desired(policy, offering, None, &limits).map_err(text)
     });
     let naming = &policy.naming;
     let prefixed = |middle: &str, slug: &Option<String>| {
@@ -343,13 +342,13 @@ fn project(
         display_name: name,
         organization: prefixed(&naming.customer_prefix, &resource.customer_slug),
         parent: prefixed(&naming.project_prefix, &resource.project_slug),
-        quota: quota::desired(policy, offering, &held).map_err(text)?,
-        limit_range: policy.limit_range.as_ref().map(|range| quota::limit_range(range, &full.hard)),
+        quotas: quota::desired(policy, offering, hold, &bought).map_err(text)?,
+        limit_range: policy.limit_range.as_ref().map(|range| quota::limit_range(range, &full)),
         limits: limits_for_people(offering, &bought),
         backend_metadata: resource.backend_metadata.clone(),
         erred: resource.state == ResourceState::Erred,
         template: Arc::clone(&policy.template),
-        values: values(resource, &bought),
+        values: values(resource, &quota::with_fallbacks(policy, offering, &bought)),
         access: facts.team.as_ref().map(|team| access(policy, team, resource, now)),
         restricted: resource.restrict_member_access,
         guard: policy.access.guard.clone(),
@@ -360,8 +359,8 @@ fn project(
     })))
 }
 
-/// What placeholders stand for. The limits are what was bought, also while the resource is paused.
-fn values(resource: &Resource, bought: &Limits) -> Values {
+/// What placeholders stand for. The limits are those that hold while the resource is not held.
+fn values(resource: &Resource, limits: &Limits) -> Values {
     let id = resource.uuid.simple().to_string();
     let mut texts = vec![
         ("resource_uuid", id.as_str()),
@@ -375,7 +374,7 @@ fn values(resource: &Resource, bought: &Limits) -> Values {
         ("customer_slug", &resource.customer_slug),
     ];
     texts.extend(optional.iter().filter_map(|(name, text)| Some((*name, text.as_deref()?))));
-    let limits = bought.iter().filter_map(|(component, limit)| match limit {
+    let limits = limits.iter().filter_map(|(component, limit)| match limit {
         Limit::Amount(amount) => Some((component.clone(), *amount)),
         Limit::Unset | Limit::Invalid(_) => None,
     });
@@ -387,14 +386,14 @@ fn no_less_than_used(
     policy: &Policy,
     offering: &Offering,
     order: Option<&Order>,
-) -> BTreeMap<String, String> {
+) -> BTreeMap<(String, String), String> {
     let order = order.filter(|order| order.kind == OrderKind::Update);
     let named = order.into_iter().flat_map(|order| order.limits.keys().chain(order.plan_quotas.keys()));
     let mut keys = BTreeMap::new();
     for component in named.filter(|component| offering.components.contains(component)) {
         let settings = policy.components.get(component).filter(|known| known.shrink == Shrink::Refuse);
         let targets = settings.into_iter().flat_map(|settings| &settings.targets);
-        keys.extend(targets.map(|target| (target.key.clone(), component.clone())));
+        keys.extend(targets.map(|target| ((target.quota.clone(), target.key.clone()), component.clone())));
     }
     keys
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::access::Subject;
 use crate::names;
 use crate::policy::LimitRangePolicy;
-use crate::quota::Hard;
+use crate::quota::{Hards, Quota};
 use crate::template::ObjectApi;
 use crate::workloads::Workloads;
 
@@ -130,8 +130,8 @@ pub struct PythonBinding {
 pub struct Survey {
     /// The namespace's version (Kubernetes: resourceVersion): what follows was decided by this state of it.
     pub resource_version: String,
-    /// A quota of our name.
-    pub quota: Option<Owned<Hard>>,
+    /// Quotas of our names.
+    pub quotas: BTreeMap<String, Owned<Quota>>,
     /// A limit range of our name.
     pub limit_range: Option<Owned<LimitRangePolicy>>,
     /// Role bindings of our names, for the ClusterRole that the name tells.
@@ -162,8 +162,8 @@ pub struct Observed {
     pub owned: Vec<Namespace>,
     /// Namespaces looked up by name; a name that is missing here was not looked up.
     pub by_name: BTreeMap<String, Lookup>,
-    /// Our quota in the owned namespace.
-    pub quota: Option<Owned<Hard>>,
+    /// Our quotas in the owned namespace, by name.
+    pub quotas: BTreeMap<String, Owned<Quota>>,
     /// Our limit range in the owned namespace.
     pub limit_range: Option<Owned<LimitRangePolicy>>,
     /// Our role bindings in the owned namespace, by name.
@@ -175,14 +175,16 @@ pub struct Observed {
     /// Names of identities that are mapped to their user, or of which it is known that there is nothing to do. They
     /// are all of the cluster, hence shared.
     pub identities: Arc<BTreeSet<String>>,
+    /// Identities that are mapped to a user of another name, with that user. They are all of the cluster, hence shared.
+    pub mapped_elsewhere: Arc<BTreeMap<String, String>>,
     /// Groups and service accounts that cannot be kept, with the reason: somebody else has the name, say.
     pub refused: BTreeMap<Subject, String>,
     /// True where the cluster refused limit ranges to this agent: they are then left out.
     pub limit_range_refused: bool,
     /// Objects of the project template in the owned namespace, by kind ([`ObjectApi::token`]) and name.
     pub furnished: BTreeMap<(String, String), Furnished>,
-    /// What is in use by our quota's keys (Kubernetes: `status.used`); `None` if nobody looked.
-    pub used: Option<Hard>,
+    /// What is in use by the keys of our quotas (Kubernetes: `status.used`); `None` if nobody looked.
+    pub used: Option<Hards>,
     /// What runs in the owned namespace; `None` if nobody looked.
     pub workloads: Option<Workloads>,
     /// The cluster's clock, if it has told the time.

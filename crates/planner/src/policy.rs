@@ -6,6 +6,8 @@ use std::sync::Arc;
 use crate::access::AccessPolicy;
 use crate::amount::Amount;
 use crate::lifecycle::{LifecyclePolicy, Shrink};
+use crate::quota::Hard;
+use crate::quota::scopes::Scopes;
 use crate::template::Template;
 
 /// Prefixes of names and of annotation values (design: Namespace name, Metadata).
@@ -32,9 +34,11 @@ impl Default for Naming {
     }
 }
 
-/// One key of the quota that a component sets: `static_part + ratio × limit × unit_factor × unit`.
+/// One key of a quota that a component sets: `static_part + ratio × limit × unit_factor × unit`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QuotaTarget {
+    /// Name of the quota, for example `waldur-quota`.
+    pub quota: String,
     /// Kubernetes quota key, for example `requests.cpu`.
     pub key: String,
     /// Factor on top of the component's limit, for example 2 for `limits.cpu`.
@@ -56,6 +60,15 @@ pub struct ComponentPolicy {
     pub targets: Vec<QuotaTarget>,
     /// What becomes of an Update order that goes below what is in use.
     pub shrink: Shrink,
+}
+
+/// What a quota says beside what components set.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QuotaPolicy {
+    /// What it counts.
+    pub scopes: Scopes,
+    /// Keys whose values do not depend on what was bought.
+    pub hard: Hard,
 }
 
 /// Defaults for containers that name no requests or limits: under a quota on these a pod without them is
@@ -88,6 +101,8 @@ pub struct Policy {
     pub naming: Naming,
     /// Components by their type.
     pub components: BTreeMap<String, ComponentPolicy>,
+    /// The quotas of a project by the name of the object: `waldur-quota`, and further ones.
+    pub quotas: BTreeMap<String, QuotaPolicy>,
     /// `None`: no limit range is made.
     pub limit_range: Option<LimitRangePolicy>,
     /// See [`Flavour`].

@@ -1,7 +1,10 @@
-//! From Waldur's limits to the hard values of a quota (design: Quota).
+//! From Waldur's limits to the hard values of a project's quotas (design: Quota): `waldur-quota`, and further ones where the
+//! operator wants them.
 //!
 //! A component for which nobody says anything keeps the value that the cluster has: an order that names some
 //! components must not lift the limits of the others.
+
+pub mod scopes;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,12 +13,31 @@ use crate::lifecycle::Hold;
 use crate::model::{Limit, Limits, Offering};
 use crate::policy::{ComponentPolicy, LimitRangePolicy, Policy, QuotaTarget};
 
+use scopes::Scopes;
+
 /// Values of a quota by key (Kubernetes: `spec.hard`).
 pub type Hard = BTreeMap<String, Amount>;
 
-/// What the quota should say.
+/// Values of several quotas, by the name of the object.
+pub type Hards = BTreeMap<String, Hard>;
+
+/// What a quota says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Quota {
+    /// What it counts.
+    pub scopes: Scopes,
+    /// How much of it there may be.
+    pub hard: Hard,
+}
+
+/// The quotas of a project, by the name of the object; mostly `waldur-quota` alone.
+pub type DesiredQuotas = BTreeMap<String, DesiredQuota>;
+
+/// What a quota should say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DesiredQuota {
+    /// What it counts.
+    pub scopes: Scopes,
     /// Keys with a known value.
     pub hard: Hard,
     /// Keys that a component of the offering owns but for which no limit is known: they stay as they are.
@@ -23,6 +45,12 @@ pub struct DesiredQuota {
 }
 
 impl DesiredQuota {
+    /// The quota to write, given what is there now.
+    #[must_use]
+    pub fn resolved(&self, observed: Option<&Hard>) -> Quota {
+        Quota { scopes: self.scopes.clone(), hard: self.resolve(observed) }
+    }
+
     /// The whole of `spec.hard` to write, given what is there now.
     #[must_use]
     pub fn resolve(&self, observed: Option<&Hard>) -> Hard {
@@ -114,12 +142,27 @@ pub fn check_components(offering: &Offering, ordered: &Limits) -> Result<(), Lim
     }
 }
 
-/// The quota for these limits.
+/// The quotas for these limits, which are held back as the operator wants it. A paused resource gets nothing of what is
+/// fixed either.
 ///
 /// # Errors
 /// [`LimitError`] for the first limit that cannot be held.
-pub fn desired(policy: &Policy, offering: &Offering, limits: &Limits) -> Result<DesiredQuota, LimitError> {
-    let mut quota = DesiredQuota::default();
+pub fn desired(
+    policy: &Policy,
+    offering: &Offering,
+    hold: Option<Hold>,
+    limits: &Limits,
+) -> Result<DesiredQuotas, LimitError> {
+    let limits = &held_back(policy, hold, with_fallbacks(policy, offering, limits));
+    let fixed = |hard: &Hard| match hold {
+        Some(Hold::Paused) => hard.keys().map(|key| (key.clone(), Amount::ZERO)).collect(),
+        Some(Hold::Downscaled) | None => hard.clone(),
+    };
+    let without_components = policy.quotas.iter().map(|(name, quota)| {
+        let (scopes, hard) = (quota.scopes.clone(), fixed(&quota.hard));
+        (name.clone(), DesiredQuota { scopes, hard, keep: BTreeSet::new() })
+    });
+    let mut quotas: DesiredQuotas = without_components.collect();
     for (component, settings) in &policy.components {
         if !offering.components.contains(component) {
             continue;
@@ -129,9 +172,10 @@ pub fn desired(policy: &Policy, offering: &Offering, limits: &Limits) -> Result<
             Some(Limit::Invalid(reason)) => {
                 return Err(LimitError::Invalid { component: component.clone(), reason: reason.clone() });
             }
-            Some(Limit::Unset) | None => settings.fallback_limit,
+            Some(Limit::Unset) | None => None,
         };
         for target in &settings.targets {
+            let quota = quotas.entry(target.quota.clone()).or_default();
             match amount {
                 Some(amount) => {
                     let value = target_value(component, settings, target, amount)?;
@@ -143,18 +187,29 @@ pub fn desired(policy: &Policy, offering: &Offering, limits: &Limits) -> Result<
             }
         }
     }
-    Ok(quota)
+    Ok(quotas)
 }
 
-/// The limits of which a quota is made, one for each component of the offering that owns a key of it: what
+/// Limits with those of the configuration for components of which nothing is said.
+#[must_use]
+pub fn with_fallbacks(policy: &Policy, offering: &Offering, limits: &Limits) -> Limits {
+    let sold = policy.components.iter().filter(|(component, _)| offering.components.contains(component));
+    let fallbacks = sold.filter_map(|(component, settings)| {
+        Some((component.clone(), Limit::Amount(settings.fallback_limit?)))
+    });
+    merged([&fallbacks.collect(), limits])
+}
+
+/// The limits of which quotas are made, one for each component of the offering that owns a key of it: what
 /// [`desired`] is the reverse of. `Limit::Invalid` where no limit gives exactly this value.
 #[must_use]
-pub fn exact_limits_of(policy: &Policy, offering: &Offering, hard: &Hard) -> Limits {
+pub fn exact_limits_of(policy: &Policy, offering: &Offering, hards: &Hards) -> Limits {
     let mut limits = Limits::new();
+    let value_of = |target: &QuotaTarget| hards.get(&target.quota)?.get(&target.key).copied();
     let sold = policy.components.iter().filter(|(component, _)| offering.components.contains(component));
     for (component, settings) in sold {
-        let target = settings.targets.iter().find(|target| hard.contains_key(&target.key));
-        let Some((target, value)) = target.and_then(|target| Some((target, *hard.get(&target.key)?))) else {
+        let mut values = settings.targets.iter().filter_map(|target| Some((target, value_of(target)?)));
+        let Some((target, value)) = values.next() else {
             continue;
         };
         let limit = target
@@ -225,8 +280,7 @@ pub fn quantity(key: &str, value: Amount) -> String {
 }
 
 /// Limits that hold now: those of a paused or downscaled resource are fixed by policy.
-#[must_use]
-pub fn held_back(policy: &Policy, hold: Option<Hold>, limits: Limits) -> Limits {
+fn held_back(policy: &Policy, hold: Option<Hold>, limits: Limits) -> Limits {
     let whole = |component: &str| {
         let targets = policy.components.get(component).map_or(&[][..], |settings| &settings.targets);
         targets.iter().any(|target| counts_objects(&target.key))
@@ -238,37 +292,47 @@ pub fn held_back(policy: &Policy, hold: Option<Hold>, limits: Limits) -> Limits 
 }
 
 /// The limit range that fits under what was bought: a default larger than the whole quota would keep every pod
-/// without limits from starting.
+/// without limits from starting. What the API server would fill in is filled in here, so that what it shows is what was
+/// written (Kubernetes: defaults of LimitRangeItem).
 #[must_use]
 pub fn limit_range(policy: &LimitRangePolicy, bought: &Hard) -> LimitRangePolicy {
-    let capped = |prefix: &str, defaults: &BTreeMap<String, Amount>| {
-        let capped = defaults.iter().map(|(resource, value)| {
+    let LimitRangePolicy { max, min, .. } = policy;
+    let mut default = with_missing(&policy.default, max);
+    let mut default_request = with_missing(&with_missing(&policy.default_request, &default), min);
+    for (prefix, defaults) in [("limits", &mut default), ("requests", &mut default_request)] {
+        for (resource, value) in defaults.iter_mut() {
             let ceiling = bought.get(&format!("{prefix}.{resource}")).filter(|hard| **hard > Amount::ZERO);
-            (resource.clone(), ceiling.map_or(*value, |ceiling| (*value).min(*ceiling)))
-        });
-        capped.collect::<BTreeMap<_, _>>()
-    };
-    let default = capped("limits", &policy.default);
-    let mut default_request = capped("requests", &policy.default_request);
+            let floor = min.get(resource).copied().unwrap_or(Amount::ZERO);
+            *value = ceiling.map_or(*value, |ceiling| (*value).min(*ceiling)).max(floor);
+        }
+    }
     for (resource, request) in &mut default_request {
         if let Some(limit) = default.get(resource) {
             *request = (*request).min(*limit);
         }
     }
-    LimitRangePolicy { default, default_request, max: policy.max.clone(), min: policy.min.clone() }
+    LimitRangePolicy { default, default_request, max: max.clone(), min: min.clone() }
+}
+
+/// Amounts with those of `others` for what has none.
+fn with_missing(
+    amounts: &BTreeMap<String, Amount>,
+    others: &BTreeMap<String, Amount>,
+) -> BTreeMap<String, Amount> {
+    others.iter().chain(amounts).map(|(resource, amount)| (resource.clone(), *amount)).collect()
 }
 
 /// Largest limit that is looked for.
 const LARGEST: i64 = 1 << 40;
 
-/// The limits that a quota comes to: for each component of the offering the largest whole number that its first quota
+/// The limits that quotas come to: for each component of the offering the largest whole number that its first quota
 /// key has room for. A component whose key is not there has none.
 #[must_use]
-pub fn whole_limits_of(policy: &Policy, offering: &Offering, hard: &Hard) -> BTreeMap<String, i64> {
+pub fn whole_limits_of(policy: &Policy, offering: &Offering, hards: &Hards) -> BTreeMap<String, i64> {
     let limits = offering.components.iter().filter_map(|component| {
         let rule = policy.components.get(component)?;
         let target = rule.targets.first()?;
-        let room = *hard.get(&target.key)?;
+        let room = *hards.get(&target.quota)?.get(&target.key)?;
         let fits = |units: i64| {
             let amount =
                 Amount::whole(units).times(rule.unit_factor)?.times(target.ratio)?.times(target.unit)?;

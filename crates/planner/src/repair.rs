@@ -99,16 +99,17 @@ fn names_of(limits: &Limits) -> String {
 
 fn quota_damage(project: &Project, observed: &Observed) -> Option<Finding> {
     let survey = observed.survey.as_ref()?;
-    let quota = observed.quota.as_ref().or(survey.quota.as_ref());
-    let Some(quota) = quota else {
+    let quota = observed.quotas.get(names::QUOTA).or(survey.quotas.get(names::QUOTA));
+    let Some(quota) = quota.map(|quota| &quota.value.hard) else {
         return Some(Finding::warning("the project has no quota: whatever was bought, it is unlimited"));
     };
-    if quota.value.is_empty() {
+    if quota.is_empty() {
         return Some(Finding::warning("the project's quota is empty: whatever was bought, it is unlimited"));
     }
-    let is = |key: &str, value: &str| quota.value.get(key).copied() == value.parse::<Amount>().ok();
+    let is = |key: &str, value: &str| quota.get(key).copied() == value.parse::<Amount>().ok();
     let fixed = is("requests.cpu", "10") && is("requests.memory", "32Gi") && is("pods", "50");
-    let right = project.quota.hard.iter().all(|(key, value)| quota.value.get(key) == Some(value));
+    let mut wanted = project.quotas.get(names::QUOTA).into_iter().flat_map(|wanted| &wanted.hard);
+    let right = wanted.all(|(key, value)| quota.get(key) == Some(value));
     (fixed && !right).then(|| {
         Finding::warning("the quota has the fixed numbers of the Python agent (10 cores, 32 Gi, 50 pods), not what was bought")
     })

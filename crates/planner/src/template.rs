@@ -24,6 +24,12 @@ pub struct ObjectApi {
 }
 
 impl ObjectApi {
+    /// API group; empty for the core group.
+    #[must_use]
+    pub fn group(&self) -> &str {
+        self.version.rsplit_once('/').map_or("", |(group, _)| group)
+    }
+
     /// `v1/configmaps`: how a kind is noted on a namespace.
     #[must_use]
     pub fn token(&self) -> String {
@@ -117,6 +123,19 @@ impl Template {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.objects.is_empty() && self.labels.is_empty() && self.annotations.is_empty()
+    }
+
+    /// ClusterRoles that role bindings among the objects give, by name.
+    #[must_use]
+    pub fn cluster_roles(&self) -> Vec<String> {
+        let roles =
+            self.objects.iter().filter(|object| object.api.kind == "RoleBinding").filter_map(|object| {
+                let role = object.body.get("roleRef")?;
+                let name = role.get("name")?.as_str()?;
+                (role.get("kind")?.as_str()? == "ClusterRole" && !name.contains("{{"))
+                    .then(|| name.to_owned())
+            });
+        roles.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// The objects of one project.

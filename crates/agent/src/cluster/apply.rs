@@ -104,11 +104,15 @@ impl<'a> Writes<'a> {
             Action::Release { kind, namespace, resource, name, uid } => {
                 self.release(*kind, namespace, (*resource, name, uid)).await?;
             }
-            Action::ApplyQuota { target, resource, expect, hard, .. } => {
-                let path = Kind::Quota.object_path(&target.name, names::QUOTA);
+            Action::ApplyQuota { target, resource, expect, name, value, .. } => {
+                let path = Kind::Quota.object_path(&target.name, name);
                 let uid = self.checked(&path, *resource, expect).await?;
-                let body = kinds::quota(&target.name, uid.as_deref(), *resource, hard);
+                let body = kinds::quota((&target.name, name), uid.as_deref(), *resource, value);
                 self.write(Kind::Quota, &path, &body).await?;
+            }
+            Action::DeleteQuota { namespace, resource, name, uid } => {
+                let path = Kind::Quota.object_path(namespace, name);
+                self.delete_object(Kind::Quota, &path, namespace, (*resource, name, uid)).await?;
             }
             Action::ApplyLimitRange { target, resource, expect, value } => {
                 let path = Kind::LimitRange.object_path(&target.name, names::LIMIT_RANGE);
@@ -242,7 +246,7 @@ impl<'a> Writes<'a> {
             true => error.with_hint("`recreate: true` lets the agent delete the object and make it anew"),
             false => error,
         })?;
-        self.cluster.furnished.wrote(&object.api, &target.name, &answer);
+        self.cluster.furnished.wrote(&object.api, &answer);
         Ok(())
     }
 

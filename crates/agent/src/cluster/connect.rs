@@ -8,7 +8,7 @@ use kube::Client;
 use planner::access::Abilities;
 use planner::outcome::Failure;
 use planner::policy::Flavour;
-use planner::template::Template;
+use planner::template::{ObjectApi, Template};
 use planner::workloads::WorkloadKind;
 use serde_json::{Value, json};
 use url::Url;
@@ -17,7 +17,7 @@ use super::authorize::authorized;
 use super::connection::Connection;
 use super::http::Http;
 use super::kinds::Kind;
-use super::rights::{Feature, Right};
+use super::rights::{self, Feature, Right};
 use super::store::Store;
 use super::subjects::Needs;
 use super::template::TemplateStore;
@@ -62,6 +62,8 @@ pub(crate) struct Surroundings {
     pub(crate) user: String,
     /// Kinds that may be watched; the others are listed.
     pub(crate) watchable: Vec<Kind>,
+    /// The same of the kinds of the project template.
+    pub(crate) watchable_template: Vec<ObjectApi>,
     /// False where limit ranges may be neither read nor written.
     pub(crate) limit_ranges: bool,
     /// Events may be left in namespaces.
@@ -86,11 +88,11 @@ pub(crate) struct Missing {
 
 impl Surroundings {
     /// Whether a kind may be watched.
-    fn can_watch(&self, kind: Kind) -> bool {
+    fn can_watch(&self, (group, plural): (&str, &str)) -> bool {
         let of_kind = |missing: &&Missing| {
-            missing.feature == Feature::Watch
-                && missing.rule["resources"][0] == kind.plural()
-                && missing.rule["apiGroups"][0] == kind.group()
+            missing.rule["verbs"].as_array().is_some_and(|verbs| verbs.iter().any(|verb| verb == "watch"))
+                && missing.rule["resources"][0] == plural
+                && missing.rule["apiGroups"][0] == group
         };
         !self.missing.iter().any(|missing| of_kind(&missing))
     }
@@ -155,8 +157,10 @@ impl Cluster {
     /// Finds out what kind of cluster it is, who the agent is there, and what it may do.
     pub(crate) async fn explore(&self) -> Result<Surroundings, ApiError> {
         let flavour = self.flavour().await?;
+        let template = Arc::new(self.resolved_template().await?);
         let optional = |feature: Feature| feature != Feature::Diagnostics && feature.without().is_some();
-        let (user, missing) = futures::try_join!(self.user_name(flavour), self.missing(flavour, optional))?;
+        let rights = self.rights(flavour, &template);
+        let (user, missing) = futures::try_join!(self.user_name(flavour), self.missing(&rights, optional))?;
         let has = |feature: Feature| !missing.iter().any(|missing| missing.feature == feature);
         let openshift = flavour == Flavour::OpenShift;
         let Needs { limit_ranges, groups, service_accounts, identities, .. } = self.needs;
@@ -167,12 +171,12 @@ impl Cluster {
         };
         let limit_ranges = limit_ranges && has(Feature::LimitRanges);
         let events = has(Feature::Events);
-        let template = Arc::new(self.resolved_template(flavour).await?);
         let workloads = self.stoppable(flavour, &missing);
         let found = Surroundings {
             flavour,
             user,
             watchable: Vec::new(),
+            watchable_template: Vec::new(),
             limit_ranges,
             events,
             abilities,
@@ -180,9 +184,15 @@ impl Cluster {
             workloads,
             missing,
         };
-        let watchable =
-            self.needs.kinds().into_iter().filter(|kind| found.can_read(*kind) && found.can_watch(*kind));
-        Ok(Surroundings { watchable: watchable.collect(), ..found })
+        let watchable = self.needs.kinds().into_iter();
+        let watchable = watchable
+            .filter(|kind| found.can_read(*kind) && found.can_watch((kind.group(), kind.plural())))
+            .collect();
+        let apis: BTreeSet<ObjectApi> =
+            found.template.objects.iter().map(|object| object.api.clone()).collect();
+        let watchable_template =
+            apis.into_iter().filter(|api| found.can_watch((api.group(), &api.plural))).collect();
+        Ok(Surroundings { watchable, watchable_template, ..found })
     }
 
     /// Whether the cluster has OpenShift's projects.
@@ -194,15 +204,23 @@ impl Cluster {
         }
     }
 
+    /// Everything that the agent has to be allowed; see [`super::rights`].
+    pub(crate) fn rights(&self, flavour: Flavour, template: &Template) -> Vec<Right> {
+        let mut rights = self.needs.rights(flavour, &self.roles);
+        let kinds = template.objects.iter().map(|object| &object.api);
+        let kinds = kinds.map(|api| (api.group().to_owned(), api.plural.clone())).collect();
+        rights.extend(rights::of_template(&kinds, template.cluster_roles(), &rights));
+        rights
+    }
+
     /// What of these features is not allowed, by the server's own answer for each verb and name.
     pub(crate) async fn missing(
         &self,
-        flavour: Flavour,
+        rights: &[Right],
         of: impl Fn(Feature) -> bool,
     ) -> Result<Vec<Missing>, ApiError> {
-        let rights = self.needs.rights(flavour, &self.roles);
-        let rights = rights.into_iter().filter(|right| of(right.feature));
-        let asked = rights.map(|right| async move { self.lacking(&right).await });
+        let rights = rights.iter().filter(|right| of(right.feature));
+        let asked = rights.map(|right| async move { self.lacking(right).await });
         Ok(futures::future::try_join_all(asked).await?.into_iter().flatten().collect())
     }
 
@@ -212,7 +230,7 @@ impl Cluster {
         let names = if right.names.is_empty() { &unnamed[..] } else { &right.names[..] };
         let asked = right.verbs.iter().flat_map(|verb| names.iter().map(move |name| (*verb, name)));
         let asked = asked.map(|(verb, name)| async move {
-            Ok::<_, ApiError>((verb, name, self.may(verb, (right.group, right.resource), name).await?))
+            Ok::<_, ApiError>((verb, name, self.may(verb, (&right.group, &right.resource), name).await?))
         });
         let answers = futures::future::try_join_all(asked).await?;
         let refused: Vec<_> = answers.into_iter().filter(|(_, _, allowed)| !allowed).collect();

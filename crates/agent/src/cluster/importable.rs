@@ -1,12 +1,11 @@
 //! Namespaces that belong to a project of Waldur and to no resource. Reads only.
 
-use planner::amount::Amount;
 use planner::names;
-use planner::quota::Hard;
+use planner::quota::Hards;
 use serde_json::Value;
 
 use super::connect::Cluster;
-use super::kinds::Kind;
+use super::kinds::{self, Kind};
 use crate::error::ApiError;
 
 /// A namespace that could become a resource.
@@ -25,19 +24,14 @@ impl Cluster {
         Ok(items.iter().filter_map(|item| importable(item, parent_prefix)).collect())
     }
 
-    /// What the quota in a namespace says; nothing where there is none.
-    pub(crate) async fn hard_of(&self, namespace: &str) -> Result<Hard, ApiError> {
-        let path = format!("/api/v1/namespaces/{namespace}/resourcequotas/{}", names::QUOTA);
-        let quota = match self.http.get(&path).await {
-            Err(error) if error.is_not_found() => return Ok(Hard::new()),
-            other => other?,
+    /// What the quotas in a namespace say, whoever made them.
+    pub(crate) async fn hards_of(&self, namespace: &str) -> Result<Hards, ApiError> {
+        let items = self.http.list_some(&Kind::Quota.in_namespace(namespace), "", |_| true).await?;
+        let hard = |quota: &Value| {
+            let name = quota.pointer("/metadata/name").and_then(Value::as_str)?;
+            Some((name.to_owned(), kinds::amounts(quota.pointer("/spec/hard"))))
         };
-        let hard = quota.pointer("/spec/hard").and_then(Value::as_object).into_iter().flatten();
-        let amounts = hard.filter_map(|(key, value)| {
-            let amount: Amount = value.as_str()?.parse().ok()?;
-            Some((key.clone(), amount))
-        });
-        Ok(amounts.collect())
+        Ok(items.iter().filter_map(hard).collect())
     }
 
     /// Whether the cluster answers.

@@ -10,7 +10,8 @@ use planner::lifecycle;
 use planner::names;
 use planner::observed::{Namespace, Owned, RoleBinding};
 use planner::policy::LimitRangePolicy;
-use planner::quota::{self, Hard};
+use planner::quota::scopes::{Requirement, Scopes};
+use planner::quota::{self, Hard, Quota};
 use planner::template::Furnishing;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -186,18 +187,55 @@ pub(crate) fn namespace(
     body
 }
 
-/// Our quota.
-pub(crate) fn quota(namespace: &str, uid: Option<&str>, resource: Uuid, hard: &Hard) -> Value {
+/// One of our quotas.
+pub(crate) fn quota(
+    (namespace, name): (&str, &str),
+    uid: Option<&str>,
+    resource: Uuid,
+    value: &Quota,
+) -> Value {
+    let Quota { scopes, hard } = value;
     let hard: Map<String, Value> =
         hard.iter().map(|(key, value)| (key.clone(), json!(quota::quantity(key, *value)))).collect();
     let mut body = json!({
         "apiVersion": "v1",
         "kind": "ResourceQuota",
-        "metadata": {"name": names::QUOTA, "namespace": namespace, "labels": labels(resource)},
+        "metadata": {"name": name, "namespace": namespace, "labels": labels(resource)},
         "spec": {"hard": hard},
     });
+    if !scopes.names.is_empty() {
+        body["spec"]["scopes"] = json!(scopes.names);
+    }
+    if !scopes.selector.is_empty() {
+        let expressions = scopes.selector.iter().map(expression).collect::<Vec<_>>();
+        body["spec"]["scopeSelector"] = json!({"matchExpressions": expressions});
+    }
     set_uid(&mut body, uid);
     body
+}
+
+/// Kubernetes: ScopedResourceSelectorRequirement.
+fn expression(requirement: &Requirement) -> Value {
+    let Requirement { scope, operator, values } = requirement;
+    let mut expression = json!({"scopeName": scope, "operator": operator});
+    if !values.is_empty() {
+        expression["values"] = json!(values);
+    }
+    expression
+}
+
+fn read_scopes(spec: Option<&Value>) -> Scopes {
+    let texts = |value: Option<&Value>| -> BTreeSet<String> {
+        let texts = value.and_then(Value::as_array).into_iter().flatten();
+        texts.filter_map(|text| text.as_str().map(str::to_owned)).collect()
+    };
+    let list = spec.and_then(|spec| spec.pointer("/scopeSelector/matchExpressions"));
+    let selector = list.and_then(Value::as_array).into_iter().flatten().map(|expression| Requirement {
+        scope: expression["scopeName"].as_str().unwrap_or_default().to_owned(),
+        operator: expression["operator"].as_str().unwrap_or_default().to_owned(),
+        values: texts(expression.get("values")),
+    });
+    Scopes { names: texts(spec.and_then(|spec| spec.get("scopes"))), selector: selector.collect() }
 }
 
 /// Our limit range.
@@ -451,11 +489,14 @@ fn blocked_by(data: &Value) -> Vec<String> {
     messages.map(names::one_line).collect()
 }
 
-/// Hard values of a quota. A value that cannot be read is left out, so that it is written anew.
-pub(crate) fn read_quota(object: &DynamicObject) -> Owned<Hard> {
+/// What a quota says. A value that cannot be read is left out, so that it is written anew.
+pub(crate) fn read_quota(object: &DynamicObject) -> Owned<Quota> {
     Owned {
         uid: object.metadata.uid.clone().unwrap_or_default(),
-        value: amounts(object.data.pointer("/spec/hard")),
+        value: Quota {
+            scopes: read_scopes(object.data.get("spec")),
+            hard: amounts(object.data.pointer("/spec/hard")),
+        },
         edited_by: editors(object, "/f:spec/f:hard", &[]),
     }
 }

@@ -58,7 +58,9 @@ impl Cluster {
         };
         let limit_ranges =
             self.read_state(|state| state.surroundings.as_ref().is_none_or(|known| known.limit_ranges));
-        let quota = self.unlabelled(Kind::Quota, namespace, names::QUOTA);
+        // Others' have other names, and are none of the agent's business.
+        let path = Kind::Quota.in_namespace(namespace);
+        let quotas = self.http.list_some(&path, "", is_unlabelled);
         let range = async {
             match limit_ranges {
                 true => self.unlabelled(Kind::LimitRange, namespace, names::LIMIT_RANGE).await,
@@ -67,7 +69,11 @@ impl Cluster {
         };
         let path = Kind::RoleBinding.in_namespace(namespace);
         let bindings = self.http.list_some(&path, "", is_unlabelled);
-        let (quota, range, bindings) = futures::try_join!(quota, range, bindings)?;
+        let (quotas, range, bindings) = futures::try_join!(quotas, range, bindings)?;
+        let quotas = quotas.into_iter().filter_map(object).filter_map(|object| {
+            let owned = kinds::read_quota(&object);
+            Some((object.metadata.name?, owned))
+        });
         let ours = bindings.iter().cloned().filter_map(object).filter_map(|object| {
             let owned = kinds::read_role_binding(&object);
             let name = object.metadata.name?;
@@ -77,7 +83,7 @@ impl Cluster {
         python.sort();
         Ok(Some(Survey {
             resource_version: text(&place, "/metadata/resourceVersion").unwrap_or_default().to_owned(),
-            quota: quota.and_then(object).map(|object| kinds::read_quota(&object)),
+            quotas: quotas.collect(),
             limit_range: range.and_then(object).map(|object| kinds::read_limit_range(&object)),
             bindings: ours.collect::<BTreeMap<_, _>>(),
             python,

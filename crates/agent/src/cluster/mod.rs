@@ -10,6 +10,7 @@ mod connection;
 pub(crate) mod http;
 pub(crate) mod importable;
 pub(crate) mod kinds;
+pub(crate) mod known_kinds;
 pub(crate) mod leftovers;
 mod missing_rule;
 pub(crate) mod observe;

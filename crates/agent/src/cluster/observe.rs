@@ -241,6 +241,6 @@ pub(crate) fn object(value: Value) -> Option<DynamicObject> {
     serde_json::from_value(value).ok()
 }
 
-fn encoded(selector: &str) -> String {
+pub(super) fn encoded(selector: &str) -> String {
     url::form_urlencoded::byte_serialize(selector.as_bytes()).collect()
 }

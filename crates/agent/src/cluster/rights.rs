@@ -2,6 +2,8 @@
 //! the agent's own questions, the manifests of `waldur_site_agent rbac` and the checks of the diagnostics are made.
 //! Plain values, no I/O.
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
 
 use planner::policy::Flavour;
@@ -42,6 +44,8 @@ pub(crate) enum Feature {
     Identities,
     /// Workloads of tenants are stopped and started.
     Workloads,
+    /// Objects of the project template, in projects that the agent has not requested itself.
+    Template,
     /// What was done with a project is told in its events.
     Events,
     /// Changes are seen when they happen.
@@ -55,7 +59,7 @@ impl Feature {
     pub(crate) const fn purpose(self) -> &'static str {
         match self {
             Self::Projects => "projects: make, label and delete them",
-            Self::Quotas => "the quota of each project",
+            Self::Quotas => "the quotas of each project",
             Self::LimitRanges => "the limit range of each project",
             Self::Sight => "role bindings: see them",
             Self::Access => "access of members: make, change and remove role bindings",
@@ -68,6 +72,7 @@ impl Feature {
             Self::Workloads => {
                 "workloads: stop them by a pause, start them again (`lifecycle.stop_workloads`)"
             }
+            Self::Template => "objects of `project_template`: make, keep and remove them",
             Self::Events => "say in a project's events what is done with it",
             Self::Watch => "see changes when they happen",
             Self::Diagnostics => "what the diagnostics look at; read only",
@@ -84,6 +89,7 @@ impl Feature {
             Self::ServiceAccounts => Some("Waldur's service accounts get no access"),
             Self::Identities => Some("users and identities are not made; somebody else has to"),
             Self::Workloads => Some("these workloads are not stopped by a pause"),
+            Self::Template => Some("only projects that the agent requested itself are furnished"),
             Self::Events => Some("projects have no events about what the agent did"),
             Self::Watch => Some("lists are read instead; changes made by hand are healed by the next pass"),
             Self::Diagnostics => Some("the diagnostics cannot tell"),
@@ -96,9 +102,9 @@ impl Feature {
 pub(crate) struct Right {
     pub(crate) feature: Feature,
     /// API group; empty for the core group.
-    pub(crate) group: &'static str,
-    pub(crate) resource: &'static str,
-    pub(crate) verbs: &'static [&'static str],
+    pub(crate) group: Cow<'static, str>,
+    pub(crate) resource: Cow<'static, str>,
+    pub(crate) verbs: Vec<&'static str>,
     /// Names that it is limited to; none for all.
     pub(crate) names: Vec<String>,
 }
@@ -127,8 +133,8 @@ impl Right {
 /// `resource` or `resource (group)`.
 impl fmt::Display for Right {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.group {
-            "" => f.write_str(self.resource),
+        match self.group.as_ref() {
+            "" => f.write_str(&self.resource),
             group => write!(f, "{} ({group})", self.resource),
         }
     }
@@ -167,7 +173,7 @@ const ROWS: [Row; 28] = [
     row(Feature::Projects, OPENSHIFT, ("", "namespaces"), &["get", "list", "patch"]),
     row(Feature::Projects, Some(Flavour::Kubernetes), ("", "namespaces"), KEEP),
     row(Feature::Watch, None, ("", "namespaces"), &["watch"]),
-    row(Feature::Quotas, None, ("", "resourcequotas"), MAKE),
+    row(Feature::Quotas, None, ("", "resourcequotas"), KEEP),
     row(Feature::Watch, None, ("", "resourcequotas"), &["watch"]),
     row(Feature::LimitRanges, None, ("", "limitranges"), MAKE),
     row(Feature::Sight, None, (RBAC, "rolebindings"), &["list"]),
@@ -205,7 +211,7 @@ impl Needs {
     fn uses(self, feature: Feature) -> bool {
         match feature {
             Feature::Projects | Feature::Quotas | Feature::Sight => true,
-            Feature::Events | Feature::Watch | Feature::Diagnostics => true,
+            Feature::Events | Feature::Watch | Feature::Diagnostics | Feature::Template => true,
             Feature::LimitRanges => self.limit_ranges,
             Feature::Access | Feature::Bind => self.access,
             Feature::Groups => self.groups,
@@ -221,9 +227,9 @@ impl Needs {
         let rows = ROWS.iter().filter(|row| self.uses(row.feature) && row.on.is_none_or(|on| on == flavour));
         let table = rows.map(|row| Right {
             feature: row.feature,
-            group: row.group,
-            resource: row.resource,
-            verbs: row.verbs,
+            group: row.group.into(),
+            resource: row.resource.into(),
+            verbs: row.verbs.to_vec(),
             names: names(row, roles),
         });
         let watched = WATCHED_WITH.iter().filter(|(feature, group, _)| {
@@ -231,14 +237,46 @@ impl Needs {
         });
         let watched = watched.map(|(_, group, resource)| Right {
             feature: Feature::Watch,
-            group,
-            resource,
-            verbs: &["watch"],
+            group: (*group).into(),
+            resource: (*resource).into(),
+            verbs: vec!["watch"],
             names: Vec::new(),
         });
         let is_empty = |right: &Right| right.resource == "clusterroles" && right.names.is_empty();
         table.chain(watched).filter(|right| !is_empty(right)).collect()
     }
+}
+
+/// What the objects of a project template need beside `rights`: each of their kinds once, as group and plural, and the
+/// ClusterRoles that role bindings among them give.
+pub(crate) fn of_template(
+    kinds: &BTreeSet<(String, String)>,
+    roles: Vec<String>,
+    rights: &[Right],
+) -> Vec<Right> {
+    let mut more = Vec::new();
+    for (group, resource) in kinds {
+        let is_granted = |verb: &&str| {
+            let mut same = rights.iter().filter(|right| right.group == *group && right.resource == *resource);
+            same.any(|right| right.names.is_empty() && right.verbs.contains(verb))
+        };
+        for (feature, verbs) in [(Feature::Template, KEEP), (Feature::Watch, &["watch"][..])] {
+            let verbs: Vec<&str> = verbs.iter().copied().filter(|verb| !is_granted(verb)).collect();
+            if !verbs.is_empty() {
+                let (group, resource) = (group.clone().into(), resource.clone().into());
+                more.push(Right { feature, group, resource, verbs, names: Vec::new() });
+            }
+        }
+    }
+    let bound = |role: &String| {
+        rights.iter().any(|right| right.feature == Feature::Bind && right.names.contains(role))
+    };
+    let names: Vec<String> = roles.into_iter().filter(|role| !bound(role)).collect();
+    if !names.is_empty() {
+        let (group, resource) = (RBAC.into(), "clusterroles".into());
+        more.push(Right { feature: Feature::Template, group, resource, verbs: vec!["bind"], names });
+    }
+    more
 }
 
 fn names(row: &Row, roles: &[String]) -> Vec<String> {
@@ -328,8 +366,26 @@ mod tests {
             };
             let kept = rights.iter().filter(|right| right.feature != Feature::Workloads);
             for right in kept.filter(|right| right.verbs.contains(&"list")) {
-                assert!(may("watch", right.resource), "{right}");
+                assert!(may("watch", &right.resource), "{right}");
             }
         }
+    }
+
+    #[test]
+    fn a_template_needs_what_the_rest_does_not_have_already() {
+        let kind = |group: &str, plural: &str| (group.to_owned(), plural.to_owned());
+        let kinds = [kind("", "limitranges"), kind("", "configmaps"), kind(RBAC, "rolebindings")].into();
+        let rights = ALL.rights(Flavour::OpenShift, &["edit".to_owned()]);
+        let more = of_template(&kinds, vec!["edit".to_owned(), "registry-viewer".to_owned()], &rights);
+        let more: Vec<String> = more.iter().map(|right| rule_text(&right.rule())).collect();
+        assert_eq!(
+            more,
+            [
+                "{apiGroups: [\"\"], resources: [\"configmaps\"], verbs: [\"get\", \"list\", \"create\", \"patch\", \"delete\"]}",
+                "{apiGroups: [\"\"], resources: [\"configmaps\"], verbs: [\"watch\"]}",
+                "{apiGroups: [\"\"], resources: [\"limitranges\"], verbs: [\"delete\"]}",
+                "{apiGroups: [\"rbac.authorization.k8s.io\"], resources: [\"clusterroles\"], verbs: [\"bind\"], resourceNames: [\"registry-viewer\"]}",
+            ]
+        );
     }
 }

@@ -1,6 +1,8 @@
 //! What was last seen of our objects, as a plain value: watches, lists and our own writes feed it, workers read
 //! it. No I/O, no waiting.
 
+mod quota_use;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -11,11 +13,12 @@ use planner::lifecycle;
 use planner::names;
 use planner::observed::{Namespace, Observed, Owned, RoleBinding};
 use planner::policy::LimitRangePolicy;
-use planner::quota::Hard;
+use planner::quota::{Hard, Quota};
 use uuid::Uuid;
 
 use super::kinds::{self, Kind};
 use super::subjects;
+pub(crate) use quota_use::QuotaUse;
 
 /// An object with the version in which it was seen. Versions of one cluster grow; an older sight never replaces
 /// a newer one.
@@ -98,6 +101,8 @@ impl<T: PartialEq + Clone> Shelf<T> {
 pub(crate) struct Listing {
     /// Place and name of each object so far.
     named: BTreeSet<(String, String)>,
+    /// Identities that are mapped to a user of another name, and to whom.
+    elsewhere: BTreeMap<String, String>,
     /// Resources whose view has changed by it.
     changed: BTreeSet<Uuid>,
 }
@@ -136,23 +141,11 @@ impl KeptNamespace {
     }
 }
 
-/// What a resource has of the cluster at this moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct QuotaUse {
-    pub(crate) namespace: String,
-    pub(crate) uid: String,
-    pub(crate) created: Option<Timestamp>,
-    /// `None` without a quota.
-    pub(crate) hard: Option<Hard>,
-    /// `None` if the quota has no status yet.
-    pub(crate) used: Option<Hard>,
-}
-
 /// Our objects.
 #[derive(Debug, Default)]
 pub(crate) struct Store {
     namespaces: Shelf<KeptNamespace>,
-    quotas: Shelf<Owned<Hard>>,
+    quotas: Shelf<Owned<Quota>>,
     /// What those show as used; only where usage is reported. A change of it changes nobody's view.
     used: Option<Shelf<Option<Hard>>>,
     limit_ranges: Shelf<Owned<Arc<LimitRangePolicy>>>,
@@ -171,6 +164,8 @@ pub(crate) struct Store {
     identities: Arc<BTreeSet<String>>,
     /// Names of identities at which nothing is left to do, whoever made them.
     settled: BTreeSet<String>,
+    /// Identities that are mapped to a user of another name, and to whom.
+    mapped_elsewhere: Arc<BTreeMap<String, String>>,
     /// Groups and service accounts that cannot be kept, by resource.
     refused: HashMap<Uuid, BTreeMap<Subject, String>>,
 }
@@ -252,6 +247,9 @@ impl Store {
         let (name, version) = (object.metadata.name.as_deref()?, version(object));
         if kind == Kind::Identity {
             Arc::make_mut(&mut self.identities).remove(name);
+            if self.mapped_elsewhere.contains_key(name) {
+                Arc::make_mut(&mut self.mapped_elsewhere).remove(name);
+            }
             return None;
         }
         let place =
@@ -322,6 +320,13 @@ impl Store {
         let Some(name) = object.metadata.name.clone() else {
             return;
         };
+        match subjects::mapped_elsewhere(object) {
+            Some(user) => drop(Arc::make_mut(&mut self.mapped_elsewhere).insert(name.clone(), user)),
+            None if self.mapped_elsewhere.contains_key(&name) => {
+                Arc::make_mut(&mut self.mapped_elsewhere).remove(&name);
+            }
+            None => {}
+        }
         let identities = Arc::make_mut(&mut self.identities);
         if subjects::is_mapped(object) {
             identities.insert(name);
@@ -352,7 +357,9 @@ impl Store {
             return;
         };
         if kind == Kind::Identity {
-            if subjects::is_mapped(object) {
+            if let Some(user) = subjects::mapped_elsewhere(object) {
+                listing.elsewhere.insert(name, user);
+            } else if subjects::is_mapped(object) {
                 listing.named.insert((String::new(), name));
             }
             return;
@@ -376,6 +383,7 @@ impl Store {
             Kind::Identity => {
                 let mapped = listing.named.iter().map(|(_, name)| name.clone());
                 self.identities = Arc::new(self.settled.iter().cloned().chain(mapped).collect());
+                self.mapped_elsewhere = Arc::new(listing.elsewhere.clone());
                 Vec::new()
             }
         };
@@ -425,29 +433,6 @@ impl Store {
         namespaces.filter(is_due).map(|seen| seen.resource).collect()
     }
 
-    /// From now on, what quotas show as used is kept as well.
-    pub(crate) fn keep_used(&mut self) {
-        self.used.get_or_insert_default();
-    }
-
-    /// Where a resource is, and what its quota allows and shows as used; `None` for what is not known.
-    pub(crate) fn use_of(&self, resource: Uuid, backend_id: &str) -> Option<QuotaUse> {
-        let names = self.by_resource.get(&resource).into_iter().flatten();
-        let namespaces = names.filter_map(|name| self.namespaces.get(name, name));
-        let mut namespaces = namespaces.filter(|seen| seen.resource == resource).map(|seen| &seen.value.bare);
-        let namespace =
-            namespaces.clone().find(|namespace| namespace.name == backend_id).or(namespaces.next())?;
-        let name = namespace.name.as_str();
-        let used = self.used.as_ref().and_then(|used| used.of(name, resource).next()?.1.clone());
-        Some(QuotaUse {
-            namespace: namespace.name.clone(),
-            uid: namespace.uid.clone(),
-            created: namespace.created,
-            hard: self.quotas.of(name, resource).next().map(|(_, quota)| quota.value.clone()),
-            used,
-        })
-    }
-
     /// What is known about a resource. `backend_id` decides between several namespaces.
     pub(crate) fn observed(&self, resource: Uuid, backend_id: &str) -> Observed {
         let names = self.by_resource.get(&resource).into_iter().flatten();
@@ -458,13 +443,14 @@ impl Store {
             owned: namespaces.map(|seen| seen.value.namespace()).collect(),
             groups: cloned(self.groups.of(&resource.simple().to_string(), resource)),
             identities: Arc::clone(&self.identities),
+            mapped_elsewhere: Arc::clone(&self.mapped_elsewhere),
             refused: self.refused.get(&resource).cloned().unwrap_or_default(),
             ..Observed::default()
         };
         let Some(name) = observed.primary(backend_id).map(|namespace| namespace.name.clone()) else {
             return observed;
         };
-        observed.quota = self.quotas.of(&name, resource).next().map(|(_, quota)| quota.clone());
+        observed.quotas = cloned(self.quotas.of(&name, resource));
         observed.limit_range = self.limit_ranges.of(&name, resource).next().map(|(_, range)| Owned {
             uid: range.uid.clone(),
             value: LimitRangePolicy::clone(&range.value),
@@ -480,16 +466,15 @@ fn cloned<'a, T: Clone + 'a>(objects: impl Iterator<Item = (&'a String, &'a T)>)
     objects.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-/// Where an object is kept; `None` for objects that do not matter, such as other quotas.
+/// Where an object is kept; `None` for objects that do not matter, such as other limit ranges.
 fn place(kind: Kind, object: &DynamicObject) -> Option<String> {
     let name = object.metadata.name.as_deref()?;
     match kind {
         Kind::Namespace => Some(name.to_owned()),
-        Kind::Quota if name == names::QUOTA => object.metadata.namespace.clone(),
         Kind::LimitRange if name == names::LIMIT_RANGE => object.metadata.namespace.clone(),
-        Kind::RoleBinding | Kind::ServiceAccount => object.metadata.namespace.clone(),
+        Kind::Quota | Kind::RoleBinding | Kind::ServiceAccount => object.metadata.namespace.clone(),
         Kind::Group => kinds::resource_of(object).map(|resource| resource.simple().to_string()),
-        Kind::Quota | Kind::LimitRange | Kind::Identity => None,
+        Kind::LimitRange | Kind::Identity => None,
     }
 }
 

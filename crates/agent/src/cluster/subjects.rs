@@ -120,6 +120,12 @@ pub(crate) fn is_mapped(object: &DynamicObject) -> bool {
     user.is_some() && object.data["providerUserName"].as_str() == user
 }
 
+/// The user of another name to whom an identity is mapped.
+pub(crate) fn mapped_elsewhere(object: &DynamicObject) -> Option<String> {
+    let user = object.data.pointer("/user/name").and_then(Value::as_str)?;
+    (object.data["providerUserName"].as_str() != Some(user)).then(|| user.to_owned())
+}
+
 /// A name as part of a path.
 pub(crate) fn path_segment(name: &str) -> String {
     let name: String = url::form_urlencoded::byte_serialize(name.as_bytes()).collect();

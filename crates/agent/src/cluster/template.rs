@@ -6,18 +6,19 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use kube::api::ApiResource;
+use kube::core::GroupVersionKind;
 use planner::names;
 use planner::observed::Furnished;
 use planner::outcome::Failure;
 use planner::plan::recorded_kinds;
-use planner::policy::Flavour;
 use planner::template::{ObjectApi, Template};
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::connect::Cluster;
 use super::kinds::{self, path_segment};
-use super::observe::object;
+use super::observe::{encoded, object};
 use crate::error::{ApiError, Peer};
 
 /// By kind and name.
@@ -29,13 +30,25 @@ pub(crate) struct TemplateStore(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// By namespace.
-    seen: HashMap<String, Furnishings>,
+    /// By namespace, then by kind and name.
+    seen: HashMap<String, BTreeMap<(String, String), Seen>>,
     /// Kinds that the last pass has listed over the whole cluster.
     listed: HashSet<String>,
+    /// Kinds whose watch has listed everything and is running.
+    live: HashSet<String>,
     /// Versions of objects as the server has made them of what was wanted, by uid.
     settled: HashMap<String, String>,
 }
+
+/// An object with the version in which it was seen; an older sight never replaces a newer one.
+#[derive(Debug)]
+struct Seen {
+    version: u64,
+    furnished: Furnished,
+}
+
+/// Objects of a kind that a list or a watch names: namespace and name.
+type Named = HashSet<(String, String)>;
 
 impl TemplateStore {
     fn state(&self) -> MutexGuard<'_, State> {
@@ -43,48 +56,128 @@ impl TemplateStore {
     }
 
     /// Takes in what the server has answered to a write of ours.
-    pub(super) fn wrote(&self, api: &ObjectApi, namespace: &str, answer: &Value) {
+    pub(super) fn wrote(&self, api: &ObjectApi, answer: &Value) {
         let mut state = self.state();
         if let (Some(uid), Some(version)) = (text(answer, "uid"), text(answer, "resourceVersion")) {
             state.settled.insert(uid.to_owned(), version.to_owned());
         }
-        if let Some((name, seen)) = state.furnished(api, answer) {
-            let place = state.seen.entry(namespace.to_owned()).or_default();
-            place.insert((api.token(), name), seen);
-        }
+        state.take(api, answer);
     }
 
     /// Takes in that an object is gone.
     pub(super) fn gone(&self, api: &ObjectApi, namespace: &str, name: &str) {
-        if let Some(place) = self.state().seen.get_mut(namespace) {
-            place.remove(&(api.token(), name.to_owned()));
-        }
+        self.state().forget(&api.token(), namespace, name);
+    }
+
+    /// Takes in an object that exists; returns the resource whose view has changed.
+    pub(super) fn saw(&self, api: &ObjectApi, object: &Value) -> Option<Uuid> {
+        self.state().take(api, object)
+    }
+
+    /// Takes in that an object is gone, or is not ours any more; returns the resource whose view has changed.
+    pub(super) fn lost(&self, api: &ObjectApi, object: &Value) -> Option<Uuid> {
+        self.state().forget(&api.token(), text(object, "namespace")?, text(object, "name")?)
+    }
+
+    /// A kind's watch begins anew.
+    pub(super) fn watch_begins(&self, api: &ObjectApi) {
+        self.state().live.remove(&api.token());
+    }
+
+    /// A kind's watch has named all objects: the others are gone. Returns the resources whose view has changed.
+    pub(super) fn watch_runs(&self, api: &ObjectApi, named: &Named) -> BTreeSet<Uuid> {
+        let mut state = self.state();
+        state.live.insert(api.token());
+        state.forget_unnamed(&api.token(), None, named)
     }
 }
 
 impl State {
-    fn furnished(&self, api: &ObjectApi, item: &Value) -> Option<(String, Furnished)> {
-        let (name, uid) = (text(item, "name")?.to_owned(), text(item, "uid")?.to_owned());
+    fn take(&mut self, api: &ObjectApi, item: &Value) -> Option<Uuid> {
+        let (place, name) = (text(item, "namespace")?.to_owned(), text(item, "name")?.to_owned());
+        let (id, version) = ((api.token(), name), version(item));
+        let known = self.seen.get(&place).and_then(|objects| objects.get(&id));
+        if known.is_some_and(|known| known.version > version) {
+            return None;
+        }
+        let mut furnished = self.furnished(api, item)?;
+        let is_same = known.is_some_and(|Seen { furnished: known, .. }| {
+            (&known.uid, &known.body, &known.taken) == (&furnished.uid, &furnished.body, &furnished.taken)
+        });
+        // A controller that writes a status makes a new version of what is as it was.
+        if is_same && known.is_some_and(|known| known.furnished.settled) {
+            furnished.settled = true;
+            let version = text(item, "resourceVersion").unwrap_or_default().to_owned();
+            self.settled.insert(furnished.uid.clone(), version);
+        }
+        let resource = resource_of(&furnished);
+        self.seen.entry(place).or_default().insert(id, Seen { version, furnished });
+        resource.filter(|_| !is_same)
+    }
+
+    fn forget(&mut self, token: &str, namespace: &str, name: &str) -> Option<Uuid> {
+        let objects = self.seen.get_mut(namespace)?;
+        let Seen { furnished, .. } = objects.remove(&(token.to_owned(), name.to_owned()))?;
+        if objects.is_empty() {
+            self.seen.remove(namespace);
+        }
+        self.settled.remove(&furnished.uid);
+        resource_of(&furnished)
+    }
+
+    /// Forgets what is kept of a kind, in one namespace or in all, and was not named.
+    fn forget_unnamed(&mut self, token: &str, within: Option<&str>, named: &Named) -> BTreeSet<Uuid> {
+        let of_kind = self.seen.iter().filter(|(place, _)| within.is_none_or(|within| within == *place));
+        let of_kind = of_kind.flat_map(|(place, objects)| objects.keys().map(move |id| (place, id)));
+        let gone: Vec<(String, String)> = of_kind
+            .filter(|(_, (known, _))| known == token)
+            .map(|(place, (_, name))| (place.clone(), name.clone()))
+            .filter(|place| !named.contains(place))
+            .collect();
+        gone.iter().filter_map(|(place, name)| self.forget(token, place, name)).collect()
+    }
+
+    fn furnished(&self, api: &ObjectApi, item: &Value) -> Option<Furnished> {
+        let uid = text(item, "uid")?.to_owned();
         let settled = text(item, "resourceVersion")
             .is_some_and(|version| self.settled.get(&uid).is_some_and(|known| known == version));
         let taken = object(item.clone()).map(|object| kinds::taken_fields(&object)).unwrap_or_default();
         let mut body = item.clone();
         if let Some(members) = body.as_object_mut() {
-            members.remove("status");
+            // Lists leave kind and version out.
+            members.retain(|key, _| !["apiVersion", "kind", "status"].contains(&key.as_str()));
             // What the server notes is not what was wanted, and takes most of the room.
             if let Some(Value::Object(metadata)) = members.get_mut("metadata") {
                 metadata.retain(|key, _| ["name", "labels", "annotations"].contains(&key.as_str()));
             }
         }
-        Some((name, Furnished { api: api.clone(), uid, body, taken, settled }))
+        Some(Furnished { api: api.clone(), uid, body, taken, settled })
     }
 }
 
-/// Labels of an object of the template, besides those that say whose it is.
+fn version(item: &Value) -> u64 {
+    text(item, "resourceVersion").and_then(|version| version.parse().ok()).unwrap_or(0)
+}
+
+fn resource_of(furnished: &Furnished) -> Option<Uuid> {
+    let label =
+        furnished.body.pointer("/metadata/labels").and_then(|labels| labels.get(names::RESOURCE_UUID))?;
+    Uuid::parse_str(label.as_str()?).ok()
+}
+
+/// Namespaces and names of objects.
+fn named(items: &[Value]) -> Named {
+    let place = |item: &Value| Some((text(item, "namespace")?.to_owned(), text(item, "name")?.to_owned()));
+    items.iter().filter_map(place).collect()
+}
+
+/// Labels of objects of templates.
+pub(super) fn labels() -> String {
+    format!("{},{}", names::TEMPLATE, kinds::our_labels())
+}
+
 fn selector() -> String {
-    format!("&labelSelector={},{}", names::TEMPLATE, kinds::our_labels())
-        .replace('/', "%2F")
-        .replace(',', "%2C")
+    format!("&labelSelector={}", encoded(&labels()))
 }
 
 fn text<'a>(item: &'a Value, field: &str) -> Option<&'a str> {
@@ -94,6 +187,13 @@ fn text<'a>(item: &'a Value, field: &str) -> Option<&'a str> {
 /// Path of an API group's version, from `v1` or `group/version`.
 fn root(version: &str) -> String {
     if version.contains('/') { format!("/apis/{version}") } else { format!("/api/{version}") }
+}
+
+/// A kind as kube's watches want it.
+pub(super) fn api_resource(api: &ObjectApi) -> ApiResource {
+    let version = api.version.rsplit_once('/').map_or(api.version.as_str(), |(_, version)| version);
+    let kind = GroupVersionKind::gvk(api.group(), version, &api.kind);
+    ApiResource::from_gvk_with_plural(&kind, &api.plural)
 }
 
 /// Path of an object of the template.
@@ -109,7 +209,7 @@ fn api_of(token: &str) -> Option<ObjectApi> {
 
 impl Cluster {
     /// The template with the paths of its kinds, as the cluster serves them.
-    pub(super) async fn resolved_template(&self, flavour: Flavour) -> Result<Template, ApiError> {
+    pub(crate) async fn resolved_template(&self) -> Result<Template, ApiError> {
         let mut template = self.template.clone();
         let mut known: BTreeMap<String, Value> = BTreeMap::new();
         for object in &mut template.objects {
@@ -127,42 +227,7 @@ impl Cluster {
                 ..ApiError::unexpected(Peer::Cluster, &format!("GET {path}"), &why)
             })?;
         }
-        self.say_what_may_not_be_written(&template, flavour).await?;
         Ok(template)
-    }
-
-    /// Said before anything is written. In projects that the agent requested itself it may more than elsewhere.
-    async fn say_what_may_not_be_written(
-        &self,
-        template: &Template,
-        flavour: Flavour,
-    ) -> Result<(), ApiError> {
-        let apis: BTreeSet<&ObjectApi> = template.objects.iter().map(|object| &object.api).collect();
-        for api in apis {
-            let group = api.version.rsplit_once('/').map_or("", |(group, _)| group);
-            let mut missing = Vec::new();
-            for verb in ["get", "list", "create", "patch", "delete"] {
-                if !self.may(verb, (group, &api.plural), "").await? {
-                    missing.push(verb);
-                }
-            }
-            if !missing.is_empty() {
-                let place = match flavour {
-                    Flavour::OpenShift => {
-                        "only in projects that the agent requested itself can the template be used"
-                    }
-                    Flavour::Kubernetes => "the template cannot be used",
-                };
-                tracing::warn!(
-                    "`project_template` has {} objects, but the agent lacks {} on {} ({}); {place}",
-                    api.kind,
-                    missing.join(", "),
-                    api.plural,
-                    if group.is_empty() { "core group" } else { group },
-                );
-            }
-        }
-        Ok(())
     }
 
     /// Lists the template's kinds for a pass.
@@ -174,6 +239,9 @@ impl Cluster {
         };
         let apis: BTreeSet<&ObjectApi> = template.objects.iter().map(|object| &object.api).collect();
         for api in apis {
+            if self.furnished.state().live.contains(&api.token()) {
+                continue;
+            }
             let path = format!("{}/{}", root(&api.version), api.plural);
             let items = match self.http.list_some(&path, &selector(), |_| true).await {
                 Ok(items) => items,
@@ -184,13 +252,9 @@ impl Cluster {
                 Err(error) => return Err(error),
             };
             let mut state = self.furnished.state();
-            state.seen.values_mut().for_each(|place| place.retain(|(token, _), _| *token != api.token()));
+            state.forget_unnamed(&api.token(), None, &named(&items));
             for item in &items {
-                if let (Some(place), Some((name, seen))) =
-                    (text(item, "namespace"), state.furnished(api, item))
-                {
-                    state.seen.entry(place.to_owned()).or_default().insert((api.token(), name), seen);
-                }
+                state.take(api, item);
             }
             state.listed.insert(api.token());
         }
@@ -219,7 +283,9 @@ impl Cluster {
         let place = &namespace.name;
         let unread: Vec<(String, ObjectApi)> = {
             let state = self.furnished.state();
-            apis.into_iter().filter(|(token, _)| fresh || !state.listed.contains(token)).collect()
+            let is_known =
+                |token: &String| state.listed.contains(token) && !fresh || state.live.contains(token);
+            apis.into_iter().filter(|(token, _)| !is_known(token)).collect()
         };
         for (token, api) in unread {
             let path = format!("{}/namespaces/{place}/{}", root(&api.version), api.plural);
@@ -229,15 +295,15 @@ impl Cluster {
                 items => items?,
             };
             let mut state = self.furnished.state();
-            let seen: Vec<_> = items.iter().filter_map(|item| state.furnished(&api, item)).collect();
-            let known = state.seen.entry(place.clone()).or_default();
-            known.retain(|(kind, _), _| *kind != token);
-            known.extend(seen.into_iter().map(|(name, seen)| ((token.clone(), name), seen)));
+            state.forget_unnamed(&token, Some(place), &named(&items));
+            for item in &items {
+                state.take(&api, item);
+            }
         }
-        let mut seen = self.furnished.state().seen.get(place).cloned().unwrap_or_default();
-        let id = resource.simple().to_string();
-        seen.retain(|_, seen| seen.body["metadata"]["labels"][names::RESOURCE_UUID] == id.as_str());
-        Ok(seen)
+        let state = self.furnished.state();
+        let seen = state.seen.get(place).into_iter().flatten();
+        let seen = seen.map(|(id, seen)| (id.clone(), seen.furnished.clone()));
+        Ok(seen.filter(|(_, furnished)| resource_of(furnished) == Some(resource)).collect())
     }
 }
 
@@ -259,4 +325,32 @@ fn plural(list: &Value, api: &ObjectApi) -> Result<String, String> {
         ));
     }
     Ok(found["name"].as_str().unwrap_or_default().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_kind_is_one_that_the_cluster_serves_in_namespaces() {
+        let list = json!({"resources": [
+            {"name": "widgets/status", "kind": "Widget", "namespaced": true},
+            {"name": "widgets", "kind": "Widget", "namespaced": true},
+            {"name": "planets", "kind": "Planet", "namespaced": false},
+        ]});
+        for (kind, expected) in [
+            ("Widget", Ok("widgets")),
+            ("Planet", Err("is in no namespace")),
+            ("Moon", Err("does not serve")),
+        ] {
+            let version = "example.com/v1".to_owned();
+            let found = plural(&list, &ObjectApi { version, kind: kind.to_owned(), plural: String::new() });
+            match expected {
+                Ok(name) => assert_eq!(found.as_deref(), Ok(name)),
+                Err(part) => assert!(found.as_ref().is_err_and(|why| why.contains(part)), "{found:?}"),
+            }
+        }
+    }
 }

@@ -3,13 +3,15 @@
 //! Reads only. A watch that ends or fails is started again for ever by kube's watcher, with growing pauses; while
 //! it lists anew, the kind counts as not live and is read by lists.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use kube::Api;
-use kube::api::DynamicObject;
+use kube::api::{ApiResource, DynamicObject};
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt as _, watcher as watch};
+use planner::template::ObjectApi;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -17,6 +19,7 @@ use uuid::Uuid;
 use super::connect::Cluster;
 use super::kinds::{self, Kind};
 use super::store::Listing;
+use super::template;
 
 /// Objects on a page of the list that a watch begins with. All kinds begin at the same time, and a page of objects with
 /// their managed fields takes a few megabytes.
@@ -34,7 +37,7 @@ pub(crate) enum Change {
 /// Called with the resource whose objects on the cluster changed.
 pub(crate) type Wake = Arc<dyn Fn(Uuid, Change) + Send + Sync>;
 
-/// Starts a watch for each kind that may be watched.
+/// Starts a watch for each of these kinds.
 pub(crate) fn start(
     cluster: &Arc<Cluster>,
     kinds: &[Kind],
@@ -42,43 +45,104 @@ pub(crate) fn start(
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) {
-    for kind in kinds {
-        let run = run(Arc::clone(cluster), *kind, Arc::clone(wake));
-        let stop = stop.clone();
-        tasks.spawn(async move {
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = run => {}
-            }
-        });
+    for kind in kinds.iter().copied() {
+        let (of, wake) = (Arc::clone(cluster), Arc::clone(wake));
+        let mut listing = Listing::default();
+        let take = move |event| take(&of, kind, event, &mut listing, &wake);
+        let run = run(Arc::clone(cluster), kind.api_resource(), kinds::our_labels(), take);
+        spawn(run, tasks, stop);
     }
 }
 
-async fn run(cluster: Arc<Cluster>, kind: Kind, wake: Wake) {
-    let api: Api<DynamicObject> = Api::all_with(cluster.watch_client.clone(), &kind.api_resource());
-    let config = watcher::Config::default().labels(&kinds::our_labels()).page_size(PAGE_SIZE);
+/// Starts a watch for each of these kinds of the project template.
+pub(crate) fn start_template(
+    cluster: &Arc<Cluster>,
+    apis: &[ObjectApi],
+    wake: &Wake,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) {
+    for api in apis {
+        let (of, api, wake) = (Arc::clone(cluster), api.clone(), Arc::clone(wake));
+        let resource = template::api_resource(&api);
+        let mut named = HashSet::new();
+        let take = move |event| take_furnishing(&of, &api, event, &mut named, &wake);
+        spawn(run(Arc::clone(cluster), resource, template::labels(), take), tasks, stop);
+    }
+}
+
+fn spawn(run: impl Future<Output = ()> + Send + 'static, tasks: &TaskTracker, stop: &CancellationToken) {
+    let stop = stop.clone();
+    tasks.spawn(async move {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = run => {}
+        }
+    });
+}
+
+async fn run(
+    cluster: Arc<Cluster>,
+    resource: ApiResource,
+    labels: String,
+    mut take: impl FnMut(Event<DynamicObject>),
+) {
+    let api: Api<DynamicObject> = Api::all_with(cluster.watch_client.clone(), &resource);
+    let config = watcher::Config::default().labels(&labels).page_size(PAGE_SIZE);
     let mut events = watch(api, config).default_backoff().into_stream().boxed();
-    let mut listing = Listing::default();
-    cluster.http.metrics.watches(kind.plural());
+    cluster.http.metrics.watches(&resource.plural);
     loop {
         match events.try_next().await {
-            Ok(Some(event)) => take(&cluster, kind, event, &mut listing, &wake),
+            Ok(Some(event)) => take(event),
             Ok(None) => return,
             // The watcher goes on from where it was, and lists anew if the server has forgotten that: what is kept is
             // a moment old at most, unless it has to begin again.
             Err(error) => {
-                cluster.http.metrics.watch_broke(kind.plural());
-                tracing::warn!(kind = kind.plural(), error = %error, "the watch broke off; starting again")
+                cluster.http.metrics.watch_broke(&resource.plural);
+                tracing::warn!(kind = resource.plural, error = %error, "the watch broke off; starting again")
             }
         }
     }
 }
 
-fn take(cluster: &Cluster, kind: Kind, event: Event<DynamicObject>, listing: &mut Listing, wake: &Wake) {
-    let change = match &event {
+fn change_of(event: &Event<DynamicObject>) -> Change {
+    match event {
         Event::Apply(object) if kinds::is_written_by_us(object) => Change::Ours,
         _ => Change::SomebodyElses,
+    }
+}
+
+fn take_furnishing(
+    cluster: &Cluster,
+    api: &ObjectApi,
+    event: Event<DynamicObject>,
+    named: &mut HashSet<(String, String)>,
+    wake: &Wake,
+) {
+    let change = change_of(&event);
+    let store = &cluster.furnished;
+    let value = |object: &DynamicObject| serde_json::to_value(object).unwrap_or_default();
+    let changed: Vec<Uuid> = match event {
+        Event::Init => {
+            store.watch_begins(api);
+            named.clear();
+            Vec::new()
+        }
+        Event::InitApply(object) => {
+            named.extend(object.metadata.namespace.clone().zip(object.metadata.name.clone()));
+            store.saw(api, &value(&object)).into_iter().collect()
+        }
+        Event::InitDone => store.watch_runs(api, named).into_iter().collect(),
+        Event::Apply(object) => store.saw(api, &value(&object)).into_iter().collect(),
+        Event::Delete(object) => store.lost(api, &value(&object)).into_iter().collect(),
     };
+    for resource in changed {
+        wake(resource, change);
+    }
+}
+
+fn take(cluster: &Cluster, kind: Kind, event: Event<DynamicObject>, listing: &mut Listing, wake: &Wake) {
+    let change = change_of(&event);
     let changed: Vec<Uuid> = match event {
         Event::Init => {
             cluster.write_state(|state| state.live.remove(&kind));

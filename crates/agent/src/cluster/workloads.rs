@@ -5,14 +5,13 @@
 use futures::future::join_all;
 use kube::api::DynamicObject;
 use planner::lifecycle::BEFORE_STOP;
-use planner::names;
-use planner::quota::Hard;
+use planner::quota::Hards;
 use planner::workloads::{Controller, Pod, Workload, WorkloadChange, WorkloadKind, WorkloadState, Workloads};
 use serde_json::{Map, Value, json};
 
 use super::connect::Cluster;
 use super::kinds::{self, Kind};
-use super::observe::object;
+use super::observe::{encoded, object};
 use super::subjects::path_segment;
 use crate::error::ApiError;
 
@@ -82,13 +81,19 @@ impl Cluster {
         Ok(found)
     }
 
-    /// What is in use by our quota's keys, as the cluster counts it now.
-    pub(crate) async fn used(&self, namespace: &str) -> Result<Hard, ApiError> {
-        match self.http.get(&Kind::Quota.object_path(namespace, names::QUOTA)).await {
-            Ok(quota) => Ok(kinds::amounts(quota.pointer("/status/used"))),
-            Err(error) if error.is_not_found() => Ok(Hard::new()),
-            Err(error) => Err(error),
-        }
+    /// What is in use by the keys of our quotas, as the cluster counts it now.
+    pub(crate) async fn used(&self, namespace: &str) -> Result<Hards, ApiError> {
+        let query = format!("&labelSelector={}", encoded(&kinds::our_labels()));
+        let mut found = Hards::new();
+        let take = |page: Vec<Value>| {
+            let used = |quota: &Value| {
+                let name = quota.pointer("/metadata/name").and_then(Value::as_str)?;
+                Some((name.to_owned(), kinds::amounts(quota.pointer("/status/used"))))
+            };
+            found.extend(page.iter().filter_map(used));
+        };
+        self.http.list_pages(&Kind::Quota.in_namespace(namespace), &query, take).await?;
+        Ok(found)
     }
 }
 

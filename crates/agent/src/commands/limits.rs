@@ -55,11 +55,12 @@ async fn of_offering(
             continue;
         }
         let observed = built.cluster.observe(resource.uuid, &told.backend_id, false).await?;
-        let Some(quota) = observed.quota.as_ref() else {
+        if observed.quotas.is_empty() {
             say(&configured.name, &format!("{}: left as it is: the cluster has no quota of it", told.name));
             continue;
-        };
-        let held = quota::exact_limits_of(&policy, &model, &quota.value);
+        }
+        let hards = observed.quotas.into_iter().map(|(name, quota)| (name, quota.value.hard)).collect();
+        let held = quota::exact_limits_of(&policy, &model, &hards);
         let Some(limits) = different(&told.limits, &held) else {
             say(&configured.name, &format!("{}: the same here and there", told.name));
             continue;

@@ -10,6 +10,7 @@ use super::broker;
 use super::connection::{self, Way};
 use super::facts::{ClusterFacts, Configured, Facts, NamespaceFacts, WaldurFacts};
 use crate::cluster::Cluster;
+use crate::cluster::connect::Missing;
 use crate::cluster::rights::SELF_PROVISIONERS;
 use crate::error::ApiError;
 use crate::settings::{OfferingSettings, Settings};
@@ -125,14 +126,17 @@ async fn cluster_facts(offering: &OfferingSettings, cluster: &Cluster) -> Cluste
         let (kubernetes, user, missing, namespaces) = tokio::join!(
             text_at(cluster, "/version", "/gitVersion"),
             cluster.user_name(flavour),
-            cluster.missing(flavour, |_| true),
+            missing(cluster, flavour),
             namespaces(cluster)
         );
         facts.kubernetes = Some(kubernetes);
         facts.user = Some(user);
+        let missing = missing.map(|(missing, asked)| {
+            facts.rights = asked;
+            missing
+        });
         facts.missing = Some(missing);
         facts.namespaces = Some(namespaces);
-        facts.rights = cluster.needs.rights(flavour, &cluster.roles).len();
         facts.roles = roles(cluster).await;
         if flavour == Flavour::OpenShift {
             let path = "/apis/config.openshift.io/v1/clusterversions/version";
@@ -142,6 +146,12 @@ async fn cluster_facts(offering: &OfferingSettings, cluster: &Cluster) -> Cluste
     }
     facts.flavour = Some(flavour);
     facts
+}
+
+/// Rights that the agent lacks, and how many were asked for.
+async fn missing(cluster: &Cluster, flavour: Flavour) -> Result<(Vec<Missing>, usize), ApiError> {
+    let rights = cluster.rights(flavour, &cluster.resolved_template().await?);
+    Ok((cluster.missing(&rights, |_| true).await?, rights.len()))
 }
 
 async fn text_at(cluster: &Cluster, path: &str, pointer: &str) -> Result<String, ApiError> {

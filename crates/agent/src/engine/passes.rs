@@ -282,6 +282,7 @@ impl Engine {
             }
         });
         watch::start(cluster, &surroundings.watchable, &wake, tasks, stop);
+        watch::start_template(cluster, &surroundings.watchable_template, &wake, tasks, stop);
         true
     }
 

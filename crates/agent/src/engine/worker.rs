@@ -400,6 +400,7 @@ impl<'a> Execution<'a> {
             | Action::Furnish { .. }
             | Action::Unfurnish { .. }
             | Action::ApplyQuota { .. }
+            | Action::DeleteQuota { .. }
             | Action::ApplyLimitRange { .. }
             | Action::ApplyRoleBinding { .. }
             | Action::DeleteRoleBinding { .. }

@@ -63,8 +63,8 @@ async fn offer_all(offering: &Offering, parent_prefix: &str) -> Result<usize, Ap
             tracing::info!(namespace = %name, "not offered for import: Waldur shows no project `{project}`");
             continue;
         };
-        let hard = offering.cluster.hard_of(&namespace.name).await?;
-        let limits = quota::whole_limits_of(&offering.options.policy, &components, &hard);
+        let hards = offering.cluster.hards_of(&namespace.name).await?;
+        let limits = quota::whole_limits_of(&offering.options.policy, &components, &hards);
         let limits: Map<String, Value> =
             limits.into_iter().map(|(name, limit)| (name, limit.into())).collect();
         match waldur.offer_import(uuid, project, &namespace.name, &limits).await {

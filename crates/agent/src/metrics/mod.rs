@@ -273,12 +273,12 @@ impl Metrics {
     }
 
     /// A kind is watched: what breaks off later is to be seen as an increase.
-    pub(crate) fn watches(&self, kind: &'static str) {
+    pub(crate) fn watches(&self, kind: &str) {
         self.0.watch_failures.with_label_values(&[kind]);
     }
 
     /// A watch broke off.
-    pub(crate) fn watch_broke(&self, kind: &'static str) {
+    pub(crate) fn watch_broke(&self, kind: &str) {
         self.0.watch_failures.with_label_values(&[kind]).inc();
     }
 

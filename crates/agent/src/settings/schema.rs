@@ -7,13 +7,13 @@ use serde_json::{Map, Value as Json, json};
 use super::keys::{
     Absent, BACKEND_SETTINGS, Bound, COMPONENT, EVENT_PROCESSING, GLOBAL, Key, Kind, LIFECYCLE, LIMIT_RANGE,
     LIMIT_RANGE_ITEM, LIMIT_RANGE_TEMPLATE, LOG_SHIPPING, MANIFEST, MONITORING, OAUTH, OFFERING,
-    PERIODIC_LIMITS, POD_SECURITY, PROJECT_TEMPLATE, QUOTA_TARGET, SERVICE_ACCOUNT, SUBJECTS, Stage,
-    TOKEN_CONFIG, flat,
+    PERIODIC_LIMITS, POD_SECURITY, PROJECT_TEMPLATE, QUOTA_TARGET, RESOURCE_QUOTA, SCOPE_EXPRESSION,
+    SCOPE_SELECTOR, SERVICE_ACCOUNT, SUBJECTS, Stage, TOKEN_CONFIG, flat,
 };
 use super::yaml::{self, Node, Value};
 
 /// Sections by the name they have in `$defs`.
-const SECTIONS: [(&str, &[Key]); 19] = [
+const SECTIONS: [(&str, &[Key]); 22] = [
     ("offering", OFFERING),
     ("backend_settings", BACKEND_SETTINGS),
     ("token_config", TOKEN_CONFIG),
@@ -29,6 +29,9 @@ const SECTIONS: [(&str, &[Key]); 19] = [
     ("service_account", SERVICE_ACCOUNT),
     ("manifest", MANIFEST),
     ("pod_security", POD_SECURITY),
+    ("resource_quota", RESOURCE_QUOTA),
+    ("scope_selector", SCOPE_SELECTOR),
+    ("scope_expression", SCOPE_EXPRESSION),
     ("limit_range_template", LIMIT_RANGE_TEMPLATE),
     ("limit_range_item", LIMIT_RANGE_ITEM),
     ("log_shipping", LOG_SHIPPING),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use planner::amount::Amount;
+use planner::names;
 use planner::usage::rule::Rule;
 
 use super::{Service, amount};
@@ -107,6 +108,7 @@ fn usage_rule(component: &ComponentSettings) -> anyhow::Result<Option<Rule>> {
         component: component.name.clone(),
         measure: usage.measure,
         thing: usage.thing.clone(),
+        quota: target.map_or_else(|| names::QUOTA.to_owned(), |target| target.quota.clone()),
         quota_key: target.map(|target| target.key.to_string()),
         ratio: target.map_or(Ok(Amount::ONE), |target| amount(target.ratio))?,
         unit: Amount::of_suffix(&usage.unit).with_context(|| format!("unknown unit `{}`", usage.unit))?,

@@ -169,7 +169,7 @@ fn count(rule: &Rule, answers: &Answers, lived: &Lived, window: Window, begin: T
         }
         _ => {
             let asked = questions.iter().find(|question| {
-                matches!(question, Question::Requests(_) | Question::Allows(_))
+                matches!(question, Question::Requests(_) | Question::Allows { .. })
                     || (**question == Question::Running && rule.thing == Some(Thing::Pods))
             });
             asked.map(|question| answer(question, "").clone()).unwrap_or_default()

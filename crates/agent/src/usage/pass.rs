@@ -285,7 +285,7 @@ fn readings(
 ) -> Vec<Reading> {
     let is_now = month == Month::of(now, &reports.options.zone);
     let seen = offering.cluster.use_of(resource.uuid, resource.backend_id.trim());
-    let used = seen.and_then(|seen| seen.used).filter(|_| is_now);
+    let used = seen.map(|seen| seen.used).filter(|_| is_now);
     let gauges = rules.iter().filter(|rule| rule.measure == Measure::QuotaUsed).filter_map(|rule| {
         let value = rule.gauge(used.as_ref()?)?;
         Some(Reading { component: rule.component.clone(), value, is_hours: false })

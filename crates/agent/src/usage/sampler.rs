@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use planner::quota::Hard;
+use planner::quota::Hards;
 use planner::usage::ledger::{self, Closed, Day, Entry, Life, Source};
 use planner::usage::month::Window;
 use planner::usage::rule::{Measure, Rule};
@@ -108,7 +108,7 @@ pub(super) async fn sample(reports: &Reports, reported: &Reported, now: Timestam
         let closed = closed.or_insert_with(|| Closed { source: Source::Sampled, counted: BTreeMap::new() });
         for rule in reported.rules.iter().filter(|rule| rule.measure.is_hours()) {
             let counted = closed.counted.entry(rule.component.clone()).or_default();
-            if let Some(value) = value(rule, seen.hard.as_ref(), seen.used.as_ref()) {
+            if let Some(value) = value(rule, &seen.hard, &seen.used) {
                 counted.total += value * i128::from(STEP);
                 counted.minutes += 1;
             }
@@ -118,13 +118,13 @@ pub(super) async fn sample(reports: &Reports, reported: &Reported, now: Timestam
 }
 
 /// What the quota says of a rule. Of what containers really use it says nothing.
-fn value(rule: &Rule, hard: Option<&Hard>, used: Option<&Hard>) -> Option<i128> {
+fn value(rule: &Rule, hard: &Hards, used: &Hards) -> Option<i128> {
     let amounts = match rule.measure {
         Measure::Requests => used,
         Measure::Allocation => hard,
-        Measure::QuotaUsed | Measure::Usage | Measure::MaxRequestsUsage => None,
+        Measure::QuotaUsed | Measure::Usage | Measure::MaxRequestsUsage => return None,
     };
-    rule.integer_allowed(*amounts?.get(rule.quota_key.as_ref()?)?)
+    rule.integer_allowed(rule.of(amounts)?)
 }
 
 /// Moves hours that are closed into the ledger, and adds them to the sums. Without a ledger (in a dry run) they stay.

@@ -37,6 +37,7 @@ mod process;
 mod protected;
 mod python_site;
 mod quotas;
+mod quotas_scoped;
 #[cfg(feature = "foreign-clients")]
 mod rabbitmq;
 mod rbac;

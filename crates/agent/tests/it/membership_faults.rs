@@ -65,9 +65,18 @@ async fn a_project_that_is_being_deleted_is_not_waited_for() {
     site.member("nina", "PROJECT.MANAGER");
     let log = Log::start();
     assert!(site.pass().await);
-    log.has("namespace `gone` is still being deleted");
+    log.has("namespace `gone` is being deleted, and no order of this resource asks for that");
+    log.has("example.org/held");
     assert_eq!(site.access("shop")["edit"], ["max.manager", "nina"]);
-    assert_eq!(site.resource_state(resource), ResourceState::Ok);
+    // Waldur says so as well, once, also of one whose flags cannot be followed any more.
+    assert_eq!(site.resource_state(resource), ResourceState::Erred);
+    let message = site.resource(resource)["error_message"].as_str().unwrap().to_owned();
+    assert!(message.starts_with("namespace `gone` is being deleted"), "{message}");
+    site.sim.waldur.set_flags(resource, true, false, false);
+    site.sim.reset_traffic();
+    assert!(site.pass().await);
+    assert_eq!(site.cluster_writes(), [] as [String; 0]);
+    assert!(!site.waldur_requests().iter().any(|request| request.contains("set_as_erred")));
 }
 
 #[tokio::test]

@@ -112,6 +112,22 @@ async fn the_limit_range_is_configurable_and_can_be_switched_off() {
     assert_eq!(item["default"], json!({"cpu": "300m", "memory": "1Gi"}));
     assert_eq!(item["defaultRequest"]["cpu"], "100m");
     assert_eq!(item["max"], json!({"cpu": "2"}));
+    // What the server fills in is no difference.
+    let site = Site::start().await;
+    let config = site.config().with_backend(
+        "limit_range: {default: {}, default_request: {}, max: {cpu: '2', memory: 4Gi}, min: {cpu: 10m}}\n",
+    );
+    hard(&site, &config, json!({"cpu": 8, "memory": 32})).await;
+    let range = site.sim.okd.get("limitranges", "waldur-alloc-shop-1", "waldur-limits").unwrap();
+    let item = &range["spec"]["limits"][0];
+    assert_eq!(
+        (&item["default"], &item["defaultRequest"]["cpu"]),
+        (&json!({"cpu": "2", "memory": "4Gi"}), &json!("2"))
+    );
+    assert!(crate::lifecycle::kept(&config).await);
+    site.sim.reset_traffic();
+    assert!(crate::lifecycle::kept(&config).await);
+    assert_eq!(site.cluster_writes(), Vec::<String>::new());
     let site = Site::start().await;
     let config = site.config().with_backend("limit_range: {enabled: false}\n");
     hard(&site, &config, json!({"cpu": 8, "memory": 32})).await;

@@ -20,6 +20,22 @@ subjects: {kind: group, identity_provider: sso}
 service_accounts: service_account
 ";
 
+/// What projects are furnished with.
+const TEMPLATE: &str = "\
+project_template:
+  enable_network_isolation: true
+  limit_ranges: [{name: pods, limits: [{type: Pod, max: {cpu: '4'}}]}]
+  resource_quotas: [{name: batch, scopes: [Terminating], hard: {pods: 2}}]
+  manifests:
+    - object: {apiVersion: v1, kind: ConfigMap, metadata: {name: about}, data: {text: '{{resource_name}}'}}
+    - object:
+        apiVersion: rbac.authorization.k8s.io/v1
+        kind: RoleBinding
+        metadata: {name: tools}
+        roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: tool-user}
+        subjects: [{apiGroup: rbac.authorization.k8s.io, kind: Group, name: tools}]
+";
+
 async fn rbac(site: &Site, config: &Config, more: &[&str]) -> Ended {
     let mut command = Command::new(env!("CARGO_BIN_EXE_waldur_site_agent"));
     command.env_clear().args(["rbac", "-c"]).arg(site.config_file(&config.text())).args(more);
@@ -31,9 +47,9 @@ fn documents(text: &str) -> Vec<Value> {
 }
 
 /// A site whose agent is allowed nothing but what the manifests for `backend` say.
-async fn under_printed_role(backend: &str) -> (Site, Config, Value) {
+async fn under_printed_role(backend: &str, template: &str) -> (Site, Config, Value) {
     let site = Site::with(SimulationOptions { agent_rules: json!([]), ..options() }).await;
-    let mut config = site.config().with_members().with_backend(backend);
+    let mut config = site.config().with_members().with_backend(backend).with_global(template);
     let names = ["--namespace", "marketplace", "--service-account", "projects-agent"];
     let printed = rbac(&site, &config, &names).await;
     assert_eq!(printed.code(), Some(0), "{}", printed.all());
@@ -51,10 +67,12 @@ async fn under_printed_role(backend: &str) -> (Site, Config, Value) {
     (site, config, documents[2]["rules"].clone())
 }
 
-/// A custom role that somebody made, which the agent itself does not have.
-fn project_lead(site: &Site) {
-    let rule = json!({"apiGroups": ["example.org"], "resources": ["sites"], "verbs": ["create"]});
-    site.sim.okd.put_cluster_role("project-lead", json!([rule]));
+/// Custom roles that somebody made, which the agent itself does not have.
+fn custom_roles(site: &Site) {
+    for (name, resource) in [("project-lead", "sites"), ("tool-user", "tools")] {
+        let rule = json!({"apiGroups": ["example.org"], "resources": [resource], "verbs": ["create"]});
+        site.sim.okd.put_cluster_role(name, json!([rule]));
+    }
 }
 
 async fn pass(config: &Config) -> bool {
@@ -68,7 +86,10 @@ async fn everything(site: &Site, config: &Config) {
     let agent = Agent::start(config.engine());
     let watching = site.sim.okd_server.traffic.wait_for(|traffic| {
         let watches = traffic.requests().into_iter().filter(|request| request.query.contains("watch="));
-        watches.map(|request| request.path).collect::<BTreeSet<_>>().len() >= 4
+        let watched = watches.map(|request| request.path).collect::<BTreeSet<_>>();
+        ["namespaces", "rolebindings", "configmaps", "networkpolicies"]
+            .iter()
+            .all(|kind| watched.iter().any(|path| path.ends_with(kind)))
     });
     within("the watches run", watching).await;
     let (create, resource) = site.order("Shop", limits());
@@ -77,7 +98,13 @@ async fn everything(site: &Site, config: &Config) {
     agent.stop().await;
     assert!(pass(config).await);
     assert!(site.sim.okd.get("rolebindings", "waldur-alloc-shop-1", "waldur-users-project-lead").is_some());
-    for (plural, name) in [("resourcequotas", "waldur-quota"), ("limitranges", "waldur-limits")] {
+    for (plural, name) in [
+        ("resourcequotas", "waldur-quota"),
+        ("limitranges", "waldur-limits"),
+        ("limitranges", "pods"),
+        ("configmaps", "about"),
+        ("networkpolicies", "waldur-allow-same-project"),
+    ] {
         assert!(site.sim.okd.delete(plural, "waldur-alloc-shop-1", name));
     }
     let max = site.sim.waldur.user("max.manager").unwrap();
@@ -85,6 +112,18 @@ async fn everything(site: &Site, config: &Config) {
     site.sim.waldur.close_service_account(account);
     assert!(pass(config).await);
     assert!(site.sim.okd.get("rolebindings", "waldur-alloc-shop-1", "waldur-users-project-lead").is_none());
+    assert!(site.sim.okd.get("configmaps", "waldur-alloc-shop-1", "about").is_some());
+    // What leaves the configuration is taken away.
+    let bare = Config { global: config.global.replace(TEMPLATE, ""), ..config.clone() };
+    assert!(pass(&bare).await);
+    for (plural, kept) in
+        [("configmaps", 0), ("networkpolicies", 0), ("limitranges", 1), ("resourcequotas", 1)]
+    {
+        let left = site.sim.okd.list(plural, Some("waldur-alloc-shop-1"));
+        let ours =
+            left.iter().filter(|object| object["metadata"]["labels"]["waldur/resource-uuid"].is_string());
+        assert_eq!(ours.count(), kept, "{plural}");
+    }
     for order in [site.terminate(resource), site.restore(resource), site.terminate(resource)] {
         assert!(site.once_with(config).await);
         assert_eq!(site.order_state(order), OrderState::Done);
@@ -137,8 +176,8 @@ fn granted(rules: &Value) -> BTreeSet<String> {
 
 #[tokio::test]
 async fn under_the_printed_role_everything_works_and_every_right_is_used() {
-    let (site, config, rules) = under_printed_role(EVERYTHING).await;
-    project_lead(&site);
+    let (site, config, rules) = under_printed_role(EVERYTHING, TEMPLATE).await;
+    custom_roles(&site);
     everything(&site, &config).await;
     let requests = site.sim.okd_server.traffic.requests();
     let refused = requests.iter().filter(|request| request.status == Some(403));
@@ -150,10 +189,12 @@ async fn under_the_printed_role_everything_works_and_every_right_is_used() {
 
 #[tokio::test]
 async fn bind_is_given_for_exactly_the_mapped_roles() {
-    let (_, _, rules) = under_printed_role(EVERYTHING).await;
-    let bind = rules.as_array().unwrap().iter().find(|rule| rule["verbs"] == json!(["bind"])).unwrap();
-    assert_eq!(bind["resources"], json!(["clusterroles"]));
-    assert_eq!(bind["resourceNames"], json!(["admin", "edit", "project-lead", "view"]));
+    let (_, _, rules) = under_printed_role(EVERYTHING, TEMPLATE).await;
+    let bind = rules.as_array().unwrap().iter().filter(|rule| rule["verbs"] == json!(["bind"]));
+    let bind: Vec<&Value> = bind.collect();
+    assert!(bind.iter().all(|rule| rule["resources"] == json!(["clusterroles"])));
+    let names: Vec<&Value> = bind.iter().map(|rule| &rule["resourceNames"]).collect();
+    assert_eq!(names, [&json!(["admin", "edit", "project-lead", "view"]), &json!(["tool-user"])]);
     let all = rules.to_string();
     for word in ["\"*\"", "escalate", "impersonate", "secrets", "deletecollection"] {
         assert!(!all.contains(word), "{word}: {all}");
@@ -171,6 +212,22 @@ async fn an_agent_without_members_is_given_nothing_about_them() {
     assert!(granted.contains("list rolebindings") && !granted.contains("create rolebindings"), "{granted:?}");
     assert!(!rules.to_string().contains("bind\""), "{rules:#}");
     assert!(!granted.iter().any(|right| right.contains("limitranges")), "{granted:?}");
+}
+
+#[tokio::test]
+async fn of_kinds_that_only_the_cluster_knows_it_is_said_what_to_add() {
+    let site = Site::start().await;
+    let widget = "project_template: {manifests: [{object: {apiVersion: example.com/v1, kind: Widget, metadata: {name: w}}}, \
+                  {object: {apiVersion: route.openshift.io/v1, kind: Route, metadata: {name: r}}}]}\n";
+    let printed = rbac(&site, &site.config().with_global(widget), &[]).await;
+    assert_eq!(printed.code(), Some(0), "{}", printed.all());
+    let said = "  # `Widget` of `project_template`: only the cluster knows how rules call it. Look at the NAME of this kind in\n  \
+                #   oc api-resources --api-group=example.com\n  # and add it here:\n  # - apiGroups: [\"example.com\"]\n";
+    assert!(printed.stdout.contains(said), "{}", printed.stdout);
+    let granted = granted(&documents(&printed.stdout)[2]["rules"]);
+    for verb in ["get", "list", "watch", "create", "patch", "delete"] {
+        assert!(granted.contains(&format!("{verb} routes")), "{granted:?}");
+    }
 }
 
 #[tokio::test]

@@ -288,6 +288,33 @@ async fn an_identity_of_somebody_else_is_used_as_it_is() {
 }
 
 #[tokio::test]
+async fn an_identity_that_is_somebody_elses_user_is_named_and_left() {
+    let site = Site::with(able()).await;
+    let okd = &site.sim.okd;
+    let theirs = json!({
+        "apiVersion": "user.openshift.io/v1", "kind": "Identity",
+        "metadata": {"name": "sso:max.manager", "labels": {"app.kubernetes.io/managed-by": "waldur-site-agent"}},
+        "providerName": "sso", "providerUserName": "max.manager", "user": {"name": "maximilian", "uid": "1"},
+    });
+    let theirs = okd.put(theirs).unwrap();
+    let log = crate::members::Log::start();
+    furnished(&site, &with(&site, "subjects: {identity_provider: sso}\n")).await;
+    log.has("who logs in at `sso` as `max.manager` is user `maximilian` on the cluster");
+    assert_eq!(okd.get("identities", "", "sso:max.manager").unwrap(), theirs);
+    assert!(okd.get("users", "", "max.manager").is_none());
+}
+
+#[tokio::test]
+async fn groups_that_nobody_looks_after_any_more_are_named() {
+    let site = Site::with(able()).await;
+    furnished(&site, &grouped(&site)).await;
+    let log = crate::members::Log::start();
+    keep(&site.with_members()).await;
+    assert_eq!(subjects(&site, "edit"), ["User max.manager"]);
+    log.has("oc delete group waldur-");
+}
+
+#[tokio::test]
 async fn service_accounts_of_waldur_become_objects_in_the_project_and_go_when_they_are_closed() {
     let site = Site::with(able()).await;
     let waldur = &site.sim.waldur;

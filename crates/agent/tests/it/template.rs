@@ -1,14 +1,16 @@
 //! What projects are furnished with: network isolation, service accounts, limit ranges, manifests.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use simulator::okd::extended_agent_rules;
 use simulator::simulation::SimulationOptions;
 use simulator::waldur::{OrderState, ResourceState};
 use uuid::Uuid;
 
-use crate::members::{Log, access, keeper, pass};
+use crate::members::{Keeping, Log, access, keeper, pass};
 use crate::process::Process;
-use crate::site::{Config, Site, limits, options};
+use crate::site::{Config, Site, limits, options, within};
 
 /// A role that may write what templates hold, everywhere.
 fn able() -> SimulationOptions {
@@ -144,6 +146,56 @@ async fn what_the_tenant_changes_is_put_back_and_what_was_made_once_is_left() {
 }
 
 #[tokio::test]
+async fn where_the_role_allows_a_watch_it_is_put_back_when_it_happens() {
+    let mut able = able();
+    let watch = json!({
+        "apiGroups": ["", "networking.k8s.io"], "resources": ["configmaps", "networkpolicies", "serviceaccounts"],
+        "verbs": ["watch"],
+    });
+    able.agent_rules.as_array_mut().unwrap().push(watch);
+    let site = Site::with(able).await;
+    site.furnished(EVERYTHING).await;
+    let traffic = &site.sim.okd_server.traffic;
+    let keeping = Keeping::start(keeper(&site.with_template(EVERYTHING)), Duration::from_secs(600));
+    let first = traffic.wait_for(|traffic| {
+        let requests = traffic.requests();
+        let watches = |kind: &str| {
+            let mut all = requests.iter();
+            all.any(|request| request.query.contains("watch=") && request.path.ends_with(kind))
+        };
+        ["configmaps", "networkpolicies", "limitranges"].iter().all(|kind| watches(kind))
+    });
+    within("the watches run", first).await;
+    site.sim.reset_traffic();
+    let mut about = site.sim.okd.get("configmaps", "shop", "about").unwrap();
+    (about["apiVersion"], about["kind"], about["data"]["text"]) =
+        (json!("v1"), json!("ConfigMap"), json!("mine"));
+    about["metadata"].as_object_mut().unwrap().remove("resourceVersion");
+    site.sim.okd.put(about).unwrap();
+    site.sim.okd.delete("networkpolicies", "shop", "waldur-deny-from-other-projects");
+    site.sim.okd.delete("configmaps", "shop", "motd");
+    let healed = traffic.wait_for(|traffic| {
+        let requests = traffic.requests();
+        let wrote = |name: &str| {
+            let mut all = requests.iter();
+            all.any(|request| {
+                request.method == "PATCH" && request.path.ends_with(name) && request.status.is_some()
+            })
+        };
+        wrote("configmaps/about") && wrote("networkpolicies/waldur-deny-from-other-projects")
+    });
+    within("it is put back", healed).await;
+    keeping.stop().await;
+    assert_eq!((site.text("about"), site.text("motd")), (json!("ACME: shop"), Value::Null));
+    assert_eq!(site.named("networkpolicies", "shop").len(), 6);
+    // One look told it all: no kind was listed again.
+    let lists = traffic.requests().into_iter().filter(|request| {
+        request.method == "GET" && request.path.ends_with("configmaps") && !request.query.contains("watch=")
+    });
+    assert_eq!(lists.count(), 0);
+}
+
+#[tokio::test]
 async fn what_leaves_the_template_leaves_the_project_and_only_that() {
     let site = Site::with(able()).await;
     site.furnished(EVERYTHING).await;
@@ -199,7 +251,8 @@ async fn under_the_documented_role_own_projects_are_furnished_and_what_is_missin
     let log = Log::start();
     let template = "project_template: {enable_network_isolation: true}\n";
     assert!(site.once_with(&site.with_template(template)).await);
-    log.has("`project_template` has NetworkPolicy objects, but the agent lacks get, list, create, patch, delete on networkpolicies");
+    log.has("reduced: only projects that the agent requested itself are furnished");
+    log.has("{apiGroups: [\"networking.k8s.io\"], resources: [\"networkpolicies\"], verbs: [\"get\", \"list\", \"create\", \"patch\", \"delete\"]}");
     assert_eq!(site.order_state(order), OrderState::Done);
     assert_eq!(site.named("networkpolicies", &site.backend_id(resource)).len(), 6);
     assert_eq!(site.look(template).await, Vec::<String>::new());

@@ -41,10 +41,13 @@ impl fmt::Display for Action {
                 let slash = if namespace.is_empty() { "" } else { "/" };
                 write!(f, "~ {} {namespace}{slash}{name}: labels removed", kind.label())
             }
-            Self::ApplyQuota { target, hard, before, .. } => {
+            Self::ApplyQuota { target, name, value, before, .. } => {
                 let sign = if before.is_empty() { '+' } else { '~' };
-                write!(f, "{sign} quota {}/{}:{}", target.name, names::QUOTA, quota_changes(before, hard))
+                let of =
+                    if value.scopes.is_empty() { String::new() } else { format!(" of {}", value.scopes) };
+                write!(f, "{sign} quota {}/{name}{of}:{}", target.name, quota_changes(before, &value.hard))
             }
+            Self::DeleteQuota { namespace, name, .. } => write!(f, "- quota {namespace}/{name}"),
             Self::ApplyLimitRange { target, expect, .. } => {
                 let sign = if matches!(expect, Expect::Uid(_)) { '~' } else { '+' };
                 write!(f, "{sign} limit range {}/{}", target.name, names::LIMIT_RANGE)

@@ -42,7 +42,18 @@ impl Plan {
         };
         let users: BTreeSet<&String> = access.bindings.values().flatten().filter_map(user).collect();
         let known = |user: &&String| observed.identities.contains(&identity_name(provider, user));
-        for username in users.into_iter().filter(|user| !known(user)) {
+        for username in users.into_iter() {
+            if let Some(other) = observed.mapped_elsewhere.get(&identity_name(provider, username)) {
+                self.findings.push(Finding::warning(format!(
+                    "who logs in at `{provider}` as `{username}` is user `{other}` on the cluster, since identity \
+                     `{provider}:{username}` is mapped to that one: what user `{username}` is given does not reach them; \
+                     correct the mapping"
+                )));
+                continue;
+            }
+            if known(&username) {
+                continue;
+            }
             if fits_user_object(username) {
                 let (provider, username) = (provider.clone(), username.clone());
                 self.actions.push(Action::EnsureIdentity { provider, username });

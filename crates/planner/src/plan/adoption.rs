@@ -118,8 +118,8 @@ impl Plan {
             let (namespace, name, uid) = (namespace.to_owned(), name.to_owned(), uid.to_owned());
             self.actions.push(Action::Release { kind, namespace, resource, name, uid });
         };
-        if let Some(quota) = &observed.quota {
-            release(OwnedKind::Quota, &place, names::QUOTA, &quota.uid);
+        for (name, quota) in &observed.quotas {
+            release(OwnedKind::Quota, &place, name, &quota.uid);
         }
         if let Some(range) = &observed.limit_range {
             release(OwnedKind::LimitRange, &place, names::LIMIT_RANGE, &range.uid);

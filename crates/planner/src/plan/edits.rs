@@ -20,10 +20,10 @@ impl Plan {
 
 fn edit_undone(action: &Action, observed: &Observed) -> Option<Finding> {
     match action {
-        Action::ApplyQuota { target, hard, before, expect: Expect::Uid(_), .. } => {
-            let edited = &observed.quota.as_ref()?.edited_by;
-            let differs = |key: &&String| hard.get(*key) != before.get(*key);
-            finding(&format!("quota {}/{}", target.name, names::QUOTA), edited, differs)
+        Action::ApplyQuota { target, name, value, before, expect: Expect::Uid(_), .. } => {
+            let edited = &observed.quotas.get(name)?.edited_by;
+            let differs = |key: &&String| value.hard.get(*key) != before.get(*key);
+            finding(&format!("quota {}/{name}", target.name), edited, differs)
         }
         Action::ApplyRoleBinding { target, name, .. } => {
             let edited = &observed.bindings.get(name)?.edited_by;
@@ -65,6 +65,7 @@ mod tests {
     use crate::action::Target;
     use crate::amount::Amount;
     use crate::observed::Owned;
+    use crate::quota::Quota;
 
     #[test]
     fn only_keys_that_somebody_else_has_written_are_an_edit() {
@@ -76,12 +77,15 @@ mod tests {
         };
         let seen = quota(99, 50);
         let editors = BTreeMap::from([("requests.cpu".to_owned(), "kubectl-edit".to_owned())]);
-        let owned = Owned { edited_by: editors, ..Owned::new("uid".to_owned(), seen.clone()) };
-        let observed = Observed { quota: Some(owned), ..Observed::default() };
+        let value = |hard| Quota { hard, ..Quota::default() };
+        let owned = Owned { edited_by: editors, ..Owned::new("uid".to_owned(), value(seen.clone())) };
+        let name = || names::QUOTA.to_owned();
+        let observed = Observed { quotas: [(name(), owned)].into(), ..Observed::default() };
         let found = |hard| {
             let target = Target { name: "shop".to_owned(), uid: None };
             let (expect, before) = (Expect::Uid("uid".to_owned()), seen.clone());
-            let action = Action::ApplyQuota { target, resource: Uuid::nil(), expect, hard, before };
+            let (name, value) = (name(), value(hard));
+            let action = Action::ApplyQuota { target, resource: Uuid::nil(), expect, name, value, before };
             let mut plan = Plan { actions: vec![action], ..Plan::default() };
             plan.name_editors(&observed);
             plan.findings

@@ -9,7 +9,7 @@ use crate::action::{Action, Target};
 use crate::desired::Project;
 use crate::lifecycle::{HELD, Hold, MARKS, RESTORED, STOPPED, STOPPING, WORKLOADS, mark};
 use crate::observed::Namespace;
-use crate::quota::DesiredQuota;
+use crate::quota::DesiredQuotas;
 
 /// The marks that a namespace is to have; those that are not among them are taken off.
 pub(super) type Marks = BTreeMap<&'static str, String>;
@@ -93,11 +93,11 @@ impl Held {
         Self { mark, running, is_held: project.hold.is_some() }
     }
 
-    /// The quota that holds.
-    pub(super) fn quota<'a>(&self, project: &'a Project) -> &'a DesiredQuota {
+    /// The quotas that hold.
+    pub(super) fn quotas<'a>(&self, project: &'a Project) -> &'a DesiredQuotas {
         match &project.restored {
             Some(restored) if self.mark == Some(RESTORED) => restored,
-            _ => &project.quota,
+            _ => &project.quotas,
         }
     }
 

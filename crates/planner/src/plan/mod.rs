@@ -7,6 +7,7 @@ mod adoption;
 mod edits;
 mod marks;
 mod namespace;
+mod quotas;
 mod removal;
 mod shrink;
 mod subjects;
@@ -19,18 +20,16 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
-use uuid::Uuid;
 
 use crate::access::DesiredAccess;
 use crate::action::{Action, Expect, Target};
-use crate::amount::Amount;
 use crate::desired::{Desired, Goal, OpenOrder, Project};
 use crate::finding::Finding;
 use crate::model::OrderKind;
 use crate::names;
-use crate::observed::{Namespace, Observed, Owned, Ownership};
+use crate::observed::{Namespace, Observed, Ownership};
 use crate::policy::Flavour;
-use crate::quota::{DesiredQuota, Hard};
+use crate::quota::DesiredQuotas;
 use marks::Held;
 use namespace::Site;
 use shrink::Unfit;
@@ -92,6 +91,7 @@ impl Plan {
         let site = namespace::site(project, &desired.requester, observed, now, &mut self.findings);
         match site {
             Site::LookUp(name) => self.look_up = Some(name),
+            Site::Leaving(namespace) => self.for_leaving(desired, namespace, now),
             Site::Wait { until, why } => {
                 self.findings.push(Finding::info(why));
                 // Without an order nobody waits, and the next pass is soon enough.
@@ -107,11 +107,12 @@ impl Plan {
                 self.create(desired, project, &name);
                 let target = Target { name: name.clone(), uid: None };
                 self.mark((&target, project.resource), None, held.marks());
-                self.fill(project, &target, None, observed, &project.quota);
+                self.fill(project, &target, None, observed, &project.quotas);
                 // Nobody is let in before the project is kept apart from others.
-                self.furnish(project, &target, None, observed);
+                // That it can be was looked at above.
+                drop(self.furnish(project, &target, None, observed));
                 self.bind(project, &target, true, observed);
-                self.write_back(desired, project, &name, None);
+                self.write_back(desired, project, &name, None, None);
                 self.done(desired);
                 self.look_for_usernames(project, now);
             }
@@ -131,20 +132,42 @@ impl Plan {
                     self.label(project, &target, Some(namespace), &desired.requester);
                 }
                 self.mark((&target, project.resource), Some(namespace), held.marks());
-                self.fill(project, &target, Some(namespace), observed, held.quota(project));
+                self.fill(project, &target, Some(namespace), observed, held.quotas(project));
                 self.change_workloads(held.running, (&target, project.resource), observed);
                 self.bind(project, &target, false, observed);
                 self.replace_python_bindings(project, &target, observed);
-                self.furnish(project, &target, Some(namespace), observed);
+                let unfurnished = self.furnish(project, &target, Some(namespace), observed).err();
                 self.name_editors(observed);
                 self.tell_overuse(&namespace.name, overuse.as_ref());
-                self.write_back(desired, project, &namespace.name, overuse);
+                self.write_back(desired, project, &namespace.name, overuse, unfurnished);
                 self.done(desired);
                 if desired.order.is_some() {
                     self.look_for_usernames(project, now);
                 }
             }
         }
+    }
+
+    /// An order waits until the namespace is gone. Without one nobody has asked for that, and the customer is to know.
+    fn for_leaving(&mut self, desired: &Desired, namespace: &Namespace, now: Timestamp) {
+        let name = &namespace.name;
+        if desired.order.is_some() {
+            self.findings.push(Finding::info(format!("namespace `{name}` is still being deleted")));
+            self.look_again_at = now.checked_add(removal::pause_while_terminating(namespace, now)).ok();
+            return;
+        }
+        if !namespace.blocked_by.is_empty() {
+            let blocked = namespace.blocked_by.join("; ");
+            self.findings
+                .push(Finding::warning(format!("namespace `{name}` is being deleted, but {blocked}")));
+        }
+        self.refuse(
+            desired,
+            &format!(
+                "namespace `{name}` is being deleted, and no order of this resource asks for that; nothing was changed in \
+                 it. When it is gone, terminate the resource, or restore it"
+            ),
+        );
     }
 
     /// Waldur gives members their usernames in an offering when a resource has become OK, which it does when the
@@ -256,22 +279,23 @@ impl Plan {
         self.actions.push(Action::ApplyNamespace { target, resource, annotations, labels });
     }
 
-    /// Quota and limit range.
+    /// Quotas and limit range.
     fn fill(
         &mut self,
         project: &Project,
         target: &Target,
         namespace: Option<&Namespace>,
         observed: &Observed,
-        wanted: &DesiredQuota,
+        wanted: &DesiredQuotas,
     ) {
         let resource = project.resource;
         let none = if namespace.is_some() { Expect::Absent } else { Expect::Fresh };
         let survey = observed.survey.as_ref().filter(|_| project.adopt);
-        let quota = observed.quota.as_ref().filter(|_| namespace.is_some());
-        let taken_quota = survey.and_then(|survey| survey.quota.as_ref()).filter(|_| quota.is_none());
-        let quota = quota.or(taken_quota);
-        self.apply_quota((target, resource), quota, none.clone(), wanted, taken_quota.is_some());
+        let nothing = BTreeMap::new();
+        let present = if namespace.is_some() { &observed.quotas } else { &nothing };
+        let unlabelled = survey.map_or(&nothing, |survey| &survey.quotas);
+        self.apply_quotas((target, resource), (present, unlabelled), &none, wanted);
+        self.prune_quotas((target, resource), present, wanted);
         let Some(wanted) = project.limit_range.as_ref().filter(|_| !observed.limit_range_refused) else {
             return;
         };
@@ -285,34 +309,13 @@ impl Plan {
         }
     }
 
-    fn apply_quota(
-        &mut self,
-        (target, resource): (&Target, Uuid),
-        quota: Option<&Owned<Hard>>,
-        none: Expect,
-        wanted: &DesiredQuota,
-        taken_over: bool,
-    ) {
-        let hard = wanted.resolve(quota.map(|quota| &quota.value));
-        // A key that only somebody else has put there is theirs: our apply neither changes nor removes it.
-        let ours = |(key, _): &(&String, &Amount)| {
-            hard.contains_key(*key) || quota.is_none_or(|quota| !quota.edited_by.contains_key(*key))
-        };
-        let before: Option<Hard> = quota
-            .map(|quota| quota.value.iter().filter(ours).map(|(key, value)| (key.clone(), *value)).collect());
-        if before.as_ref() != Some(&hard) || taken_over {
-            let expect = quota.map_or(none, |quota| Expect::Uid(quota.uid.clone()));
-            let before = before.unwrap_or_default();
-            self.actions.push(Action::ApplyQuota { target: target.clone(), resource, expect, hard, before });
-        }
-    }
-
     fn write_back(
         &mut self,
         desired: &Desired,
         project: &Project,
         name: &str,
         overuse: Option<Map<String, Value>>,
+        trouble: Option<String>,
     ) {
         let resource = project.resource;
         if project.backend_id != name {
@@ -327,6 +330,9 @@ impl Plan {
         }
         if desired.order.is_some() || desired.legacy_waldur {
             return;
+        }
+        if let Some(trouble) = trouble {
+            return self.resource_erred(desired, &trouble);
         }
         if project.erred {
             self.actions.push(Action::SetResourceOk { resource });

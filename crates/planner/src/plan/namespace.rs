@@ -2,7 +2,6 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::removal::pause_while_terminating;
 use crate::desired::Project;
 use crate::finding::Finding;
 use crate::observed::{Lookup, Namespace, Observed, Ownership};
@@ -22,6 +21,8 @@ pub(super) enum Site<'a> {
     Create(String),
     /// Not known before this name was looked up.
     LookUp(String),
+    /// In this namespace, which is going away.
+    Leaving(&'a Namespace),
     /// Not decided before something else has happened.
     Wait {
         /// When to look again.
@@ -50,7 +51,7 @@ pub(super) fn site<'a>(
                 namespace.name
             )));
         }
-        return usable(namespace, now);
+        return usable(namespace);
     }
     let search = Search { project, requester, observed, now };
     if project.backend_id.is_empty() { search.new_name() } else { search.stored_name() }
@@ -75,10 +76,10 @@ impl<'a> Search<'a, '_> {
             )),
             Some(Lookup::Present(namespace)) => {
                 match namespace.ownership(self.project.resource, self.requester) {
-                    Ownership::Ours | Ownership::CutShort => usable(namespace, self.now),
+                    Ownership::Ours | Ownership::CutShort => usable(namespace),
                     Ownership::OtherResource => Site::Fail(other_resource(namespace)),
                     Ownership::Claimed | Ownership::Foreign if self.is_adoptable(namespace) => {
-                        usable(namespace, self.now)
+                        usable(namespace)
                     }
                     Ownership::Claimed | Ownership::Foreign => Site::Fail(not_ours(namespace)),
                 }
@@ -139,7 +140,7 @@ impl<'a> Search<'a, '_> {
     /// What to do about a namespace that has the wanted name; `None` if it is somebody else's.
     fn taken(&self, namespace: &'a Namespace) -> Option<Site<'a>> {
         match namespace.ownership(self.project.resource, self.requester) {
-            Ownership::Ours | Ownership::CutShort => Some(usable(namespace, self.now)),
+            Ownership::Ours | Ownership::CutShort => Some(usable(namespace)),
             Ownership::Claimed => self.claimed(namespace),
             Ownership::OtherResource | Ownership::Foreign => None,
         }
@@ -157,12 +158,8 @@ impl<'a> Search<'a, '_> {
 }
 
 /// A namespace of ours that is on its way out cannot be used; what comes next depends on what is there then.
-fn usable(namespace: &Namespace, now: Timestamp) -> Site<'_> {
-    if !namespace.terminating {
-        return Site::Use(namespace);
-    }
-    let until = now.checked_add(pause_while_terminating(namespace, now)).unwrap_or(now);
-    Site::Wait { until, why: format!("namespace `{}` is still being deleted", namespace.name) }
+const fn usable(namespace: &Namespace) -> Site<'_> {
+    if namespace.terminating { Site::Leaving(namespace) } else { Site::Use(namespace) }
 }
 
 /// Why a namespace without our labels is left alone.

@@ -3,6 +3,8 @@
 //! A project is only taken away if it carries this resource's labels, or was made for it in a create that was cut
 //! short. All deletions of namespaces begin in [`Plan::delete_namespace`].
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
@@ -204,13 +206,8 @@ impl Plan {
         let marks = locked(running, namespace, now, until);
         let target = Target { name: namespace.name.clone(), uid: Some(namespace.uid.clone()) };
         self.mark((&target, removal.resource), Some(namespace), marks);
-        self.apply_quota(
-            (&target, removal.resource),
-            observed.quota.as_ref(),
-            Expect::Absent,
-            &removal.quota,
-            false,
-        );
+        let place = (&target, removal.resource);
+        self.apply_quotas(place, (&observed.quotas, &BTreeMap::new()), &Expect::Absent, &removal.quotas);
         for (name, binding) in &observed.bindings {
             self.actions.push(Action::DeleteRoleBinding {
                 namespace: namespace.name.clone(),

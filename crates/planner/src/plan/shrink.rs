@@ -9,6 +9,7 @@ use super::marks::Held;
 use crate::amount::Amount;
 use crate::desired::{OVERUSE, Project};
 use crate::finding::Finding;
+use crate::names;
 use crate::observed::{Namespace, Observed};
 use crate::quota::{self, Hard};
 
@@ -35,9 +36,17 @@ pub(super) fn check(
         return Ok(None);
     }
     let nothing = Hard::new();
-    let before = observed.quota.as_ref().map_or(&nothing, |quota| &quota.value);
-    let after = held.quota(project).resolve(observed.quota.as_ref().map(|quota| &quota.value));
-    let lowered = |key: &String| before.get(key).is_some_and(|old| after.get(key) < Some(old));
+    let hard_of = |name: &str| observed.quotas.get(name).map_or(&nothing, |quota| &quota.value.hard);
+    let before = |(name, key): &Place| hard_of(name).get(key).copied();
+    let after: BTreeMap<Place, Amount> = held
+        .quotas(project)
+        .iter()
+        .flat_map(|(name, wanted)| {
+            let hard = wanted.resolve(Some(hard_of(name)));
+            hard.into_iter().map(|(key, value)| ((name.clone(), key), value))
+        })
+        .collect();
+    let lowered = |place: &Place| before(place).is_some_and(|old| after.get(place) < Some(&old));
     let told = project.backend_metadata.contains_key(OVERUSE);
     if !told && !after.keys().any(lowered) {
         return Ok(None);
@@ -45,15 +54,16 @@ pub(super) fn check(
     let Some(used) = &observed.used else {
         return Err(Unfit::Unknown);
     };
-    let over: BTreeMap<&String, (Amount, Amount)> = after
+    let used = |(name, key): &Place| used.get(name)?.get(key).copied();
+    let over: BTreeMap<&Place, (Amount, Amount)> = after
         .iter()
-        .filter_map(|(key, hard)| Some((key, (*used.get(key)?, *hard))))
+        .filter_map(|(place, hard)| Some((place, (used(place)?, *hard))))
         .filter(|(_, (used, hard))| used > hard)
         .collect();
-    let refused = over.iter().filter_map(|(key, (used, hard))| {
-        let component = project.no_less_than_used.get(*key).filter(|_| lowered(key))?;
-        let (used, hard) = (quota::quantity(key, *used), quota::quantity(key, *hard));
-        Some(format!("`{component}`: {key} would be {hard}, {used} is in use"))
+    let refused = over.iter().filter_map(|(place, (used, hard))| {
+        let component = project.no_less_than_used.get(*place).filter(|_| lowered(place))?;
+        let (used, hard) = (quota::quantity(&place.1, *used), quota::quantity(&place.1, *hard));
+        Some(format!("`{component}`: {} would be {hard}, {used} is in use", label(place)))
     });
     let refused: Vec<String> = refused.collect();
     if !refused.is_empty() {
@@ -63,12 +73,20 @@ pub(super) fn check(
             refused.join("; ")
         )));
     }
-    let told = over.into_iter().map(|(key, (used, hard))| {
-        let amounts = json!({"used": quota::quantity(key, used), "limit": quota::quantity(key, hard)});
-        (key.clone(), amounts)
+    let told = over.into_iter().map(|(place, (used, hard))| {
+        let (used, hard) = (quota::quantity(&place.1, used), quota::quantity(&place.1, hard));
+        (label(place), json!({"used": used, "limit": hard}))
     });
     let told: Map<String, Value> = told.collect();
     Ok(Some(told).filter(|told| !told.is_empty()))
+}
+
+/// Name of a quota, and key.
+type Place = (String, String);
+
+/// What a person calls a key: of `waldur-quota` the key alone.
+fn label((name, key): &Place) -> String {
+    if name == names::QUOTA { key.clone() } else { format!("{name}/{key}") }
 }
 
 impl Plan {

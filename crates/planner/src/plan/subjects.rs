@@ -141,6 +141,7 @@ impl Plan {
             .into_iter()
             .map(|(role, subjects)| Change::binding(role, subjects, &inside.bindings, taken));
         let changes: Vec<Change<'_>> = groups.chain(bindings).collect();
+        self.name_left_groups(place, &changes, observed);
         self.write_changes(place, &changes);
 
         let (groups, bindings): (Vec<_>, Vec<_>) =
@@ -157,6 +158,21 @@ impl Plan {
             name: name.clone(),
             uid: uid.clone(),
         }));
+    }
+
+    /// Groups that this agent has made, and does not look after any more: their rights went with `subjects.kind`.
+    fn name_left_groups(&mut self, place: Place<'_>, changes: &[Change<'_>], observed: &Observed) {
+        for change in changes {
+            let Holder::Binding { role, .. } = change.holder else { continue };
+            let name = group_name(&place.target.name, role);
+            let is_left = change.removed().any(|subject| *subject == Subject::Group(name.clone()));
+            if is_left && !observed.groups.contains_key(&name) {
+                self.findings.push(Finding::warning(format!(
+                    "group `{name}` is bound no more; if `subjects.kind` was `group` before, this agent made it and may not \
+                     remove it now: oc delete group {name}"
+                )));
+            }
+        }
     }
 
     /// Service accounts come before the bindings that name them; one that cannot be ours is not bound.

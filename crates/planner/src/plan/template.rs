@@ -55,13 +55,16 @@ fn id(object: &Furnishing) -> (String, String) {
 
 impl Plan {
     /// Plans the objects of the template.
+    ///
+    /// # Errors
+    /// Why it cannot be filled in for this project: then nothing of it is changed.
     pub(super) fn furnish(
         &mut self,
         project: &Project,
         target: &Target,
         namespace: Option<&Namespace>,
         observed: &Observed,
-    ) {
+    ) -> Result<(), String> {
         let none = BTreeMap::new();
         let present = namespace.map_or(&none, |namespace| &namespace.annotations);
         let record = Record::read(present);
@@ -70,8 +73,9 @@ impl Plan {
         let wanted = match wanted {
             Ok(wanted) => wanted,
             Err(reason) => {
-                self.findings.push(Finding::error(format!("{reason}; nothing of the template was changed")));
-                return;
+                let reason = format!("{reason}; nothing of the template was changed");
+                self.findings.push(Finding::error(&reason));
+                return Err(reason);
             }
         };
         let furnished = if namespace.is_some() { &observed.furnished } else { &BTreeMap::new() };
@@ -111,6 +115,7 @@ impl Plan {
             let (target, resource) = (target.clone(), project.resource);
             self.actions.push(Action::ApplyNamespace { target, resource, annotations, labels });
         }
+        Ok(())
     }
 }
 

@@ -22,8 +22,13 @@ pub enum Question {
     UsedMemory,
     /// Bytes that are written on claims, of one class or of all.
     UsedStorage(Option<String>),
-    /// What the quota allows, by quota key.
-    Allows(String),
+    /// What a quota allows.
+    Allows {
+        /// Name of the quota.
+        quota: String,
+        /// Its key.
+        key: String,
+    },
 }
 
 /// What is asked for.
@@ -47,7 +52,10 @@ pub const MODEL: &str = "model";
 /// Questions that have to be asked for a rule, in the order of [`super::series::Shown`]; without presence.
 #[must_use]
 pub fn questions(rule: &Rule) -> Vec<Question> {
-    let allows = || rule.quota_key.iter().map(|key| Question::Allows(key.clone()));
+    let allows = || {
+        let key = rule.quota_key.iter().cloned();
+        key.map(|key| Question::Allows { quota: rule.quota.clone(), key })
+    };
     let Some(thing) = &rule.thing else {
         return if rule.measure == Measure::Allocation { allows().collect() } else { Vec::new() };
     };
@@ -146,9 +154,9 @@ pub fn promql(question: &Question, namespaces: &[&str]) -> String {
             format!("sum by (namespace) ({})", containers("container_memory_working_set_bytes"))
         }
         Question::UsedStorage(class) => claims("kubelet_volume_stats_used_bytes", class),
-        Question::Allows(key) => format!(
+        Question::Allows { quota, key } => format!(
             "max by (namespace) (kube_resourcequota{{resourcequota=\"{}\", type=\"hard\", resource=\"{}\", {of}}})",
-            names::QUOTA,
+            quoted(quota),
             quoted(key)
         ),
     }

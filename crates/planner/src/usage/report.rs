@@ -134,6 +134,7 @@ mod tests {
             component: "cpu".to_owned(),
             measure: crate::usage::rule::Measure::Requests,
             thing: Some(crate::usage::rule::Thing::Cpu),
+            quota: "waldur-quota".to_owned(),
             quota_key: None,
             ratio: crate::amount::Amount::ONE,
             unit: crate::amount::Amount::ONE,

@@ -2,7 +2,7 @@
 
 use super::fraction::{Fraction, Hundredths};
 use crate::amount::Amount;
-use crate::quota::Hard;
+use crate::quota::Hards;
 
 /// What of a resource is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -89,6 +89,8 @@ pub struct Rule {
     pub measure: Measure,
     /// What is measured; not needed for what is read from the quota.
     pub thing: Option<Thing>,
+    /// Name of the quota that has the component's key.
+    pub quota: String,
     /// The key of the quota that stands for the component; `None` if it sets none.
     pub quota_key: Option<String>,
     /// What the quota key holds for one unit of the component, beside the unit: the target's ratio.
@@ -103,10 +105,16 @@ pub struct Rule {
 const MICRO: i128 = 1_000_000;
 
 impl Rule {
+    /// The component's amount of what quotas say.
+    #[must_use]
+    pub fn of(&self, quotas: &Hards) -> Option<Amount> {
+        quotas.get(&self.quota)?.get(self.quota_key.as_ref()?).copied()
+    }
+
     /// What the quota shows as used now, in Waldur's unit; `None` if it does not say.
     #[must_use]
-    pub fn gauge(&self, used: &Hard) -> Option<Hundredths> {
-        let used = *used.get(self.quota_key.as_ref()?)?;
+    pub fn gauge(&self, used: &Hards) -> Option<Hundredths> {
+        let used = self.of(used)?;
         Fraction::of(used)?.per(Fraction::of(self.ratio)?)?.per(self.divisor()?)?.hundredths()
     }
 
@@ -154,6 +162,7 @@ mod tests {
     fn rule(measure: Measure, key: &str, unit: &str, factor: &str) -> Rule {
         Rule {
             component: "c".to_owned(),
+            quota: "q".to_owned(),
             measure,
             thing: key.contains("memory").then_some(Thing::Memory),
             quota_key: Some(key.to_owned()),
@@ -161,6 +170,12 @@ mod tests {
             unit: unit.parse().unwrap(),
             factor: factor.parse().unwrap(),
         }
+    }
+
+    fn shown(key: &str, used: &str) -> Hards {
+        let hard = [(key.to_owned(), used.parse().unwrap())];
+        [("q".to_owned(), hard.into()), ("other".to_owned(), [(key.to_owned(), Amount::whole(9))].into())]
+            .into()
     }
 
     #[test]
@@ -174,7 +189,7 @@ mod tests {
             ("pods", "1", "1", "0", "0.00"),
             ("requests.cpu", "1", "0.001", "3", "3000.00"),
         ] {
-            let used = Hard::from([(key.to_owned(), used.parse().unwrap())]);
+            let used = shown(key, used);
             let value = rule(Measure::QuotaUsed, key, unit, factor).gauge(&used);
             assert_eq!(value.map(|value| value.to_string()).as_deref(), Some(expected), "{key} {used:?}");
         }
@@ -182,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_key_that_the_quota_does_not_show_is_unknown_and_not_zero() {
-        let used = Hard::from([("pods".to_owned(), Amount::ZERO)]);
+        let used = shown("pods", "0");
         assert_eq!(rule(Measure::QuotaUsed, "requests.cpu", "1", "1").gauge(&used), None);
     }
 

@@ -138,7 +138,7 @@ pub(crate) fn count_quotas(store: &mut Store, namespace: &str) {
     for stored in quotas {
         let mut quota = stored.value();
         let hard = quota["spec"]["hard"].as_object().cloned().unwrap_or_default();
-        let used = quota::used(store, namespace, &hard);
+        let used = quota::used(store, namespace, &quota["spec"], &hard);
         let status = if hard.is_empty() { json!({}) } else { json!({"hard": hard, "used": used}) };
         if quota["status"] != status {
             quota["status"] = status;

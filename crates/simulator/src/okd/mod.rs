@@ -25,6 +25,7 @@ mod rbac;
 mod request;
 mod reviews;
 mod roles;
+mod scopes;
 mod selector;
 mod status;
 mod store;

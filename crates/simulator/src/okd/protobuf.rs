@@ -46,7 +46,13 @@ const SECRET: Message = &[
     (4, "stringData", Field::Map),
 ];
 const QUOTA: Message = &[(1, "metadata", Field::One(META)), (2, "spec", Field::One(QUOTA_SPEC))];
-const QUOTA_SPEC: Message = &[(1, "hard", Field::Quantities), (2, "scopes", Field::Texts)];
+const QUOTA_SPEC: Message = &[
+    (1, "hard", Field::Quantities),
+    (2, "scopes", Field::Texts),
+    (3, "scopeSelector", Field::One(&[(1, "matchExpressions", Field::Many(SCOPE_REQUIREMENT))])),
+];
+const SCOPE_REQUIREMENT: Message =
+    &[(1, "scopeName", Field::Text), (2, "operator", Field::Text), (3, "values", Field::Texts)];
 const BINDING: Message = &[
     (1, "metadata", Field::One(META)),
     (2, "subjects", Field::Many(SUBJECT)),

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::kinds::{CLAIMS, KINDS, Kind, LIMIT_RANGES, PODS, QUOTAS};
 use super::quantity::Quantity;
+use super::scopes;
 use super::status::{ApiError, Result};
 use super::store::Store;
 
@@ -95,8 +96,13 @@ fn counted(key: &str) -> Option<&'static Kind> {
     }
 }
 
-/// `status.used` of a quota over `hard`, from the objects of the namespace.
-pub(crate) fn used(store: &Store, namespace: &str, hard: &Map<String, Value>) -> Map<String, Value> {
+/// `status.used` of a quota over `hard`, from the objects of the namespace that its scopes let it count.
+pub(crate) fn used(
+    store: &Store,
+    namespace: &str,
+    spec: &Value,
+    hard: &Map<String, Value>,
+) -> Map<String, Value> {
     let mut totals = Amounts::new();
     let mut seen: Vec<&Kind> = Vec::new();
     for kind in hard.keys().filter_map(|key| counted(key)) {
@@ -104,8 +110,9 @@ pub(crate) fn used(store: &Store, namespace: &str, hard: &Map<String, Value>) ->
             continue;
         }
         seen.push(kind);
-        for stored in store.table(kind).range(Some(namespace), None) {
-            for (key, amount) in charge(kind, &stored.value()) {
+        let all = store.table(kind).range(Some(namespace), None).map(|stored| stored.value());
+        for object in all.filter(|object| scopes::matches(spec, kind, object)) {
+            for (key, amount) in charge(kind, &object) {
                 add(&mut totals, &key, &amount);
             }
         }
@@ -206,6 +213,9 @@ pub(crate) fn admit(store: &Store, namespace: &str, kind: &Kind, object: &Value)
         let quota = stored.value();
         // As on the real server, a quota counts from when its controller has seen it.
         let Some(hard) = quota["status"]["hard"].as_object() else { continue };
+        if !scopes::matches(&quota["spec"], kind, object) {
+            continue;
+        }
         if kind == PODS {
             unspecified(&stored.key.name, hard, object, name)?;
         }
@@ -213,7 +223,7 @@ pub(crate) fn admit(store: &Store, namespace: &str, kind: &Kind, object: &Value)
         if concerned.is_empty() {
             continue;
         }
-        let used = used(store, namespace, hard);
+        let used = used(store, namespace, &quota["spec"], hard);
         let over: Vec<&String> = concerned
             .into_iter()
             .filter(|key| {

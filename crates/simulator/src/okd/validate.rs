@@ -2,6 +2,8 @@
 //!
 //! Changes only the object it is given; what depends on other objects is in `objects`, `quota` and `rbac`.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use super::kinds::{
@@ -162,12 +164,14 @@ fn limit_range(kind: &Kind, object: &mut Value) -> Result<()> {
         for field in ["max", "min", "default", "defaultRequest", "maxLimitRequestRatio"] {
             canonical_map(kind, limit.get_mut(field))?;
         }
-        // A limit without a request of its own is the request as well.
+        // A maximum without a limit of its own is the limit as well, a limit the request, and a minimum the request.
         if limit["type"] == "Container" {
-            let default: Map<String, Value> = limit["default"].as_object().cloned().unwrap_or_default();
-            for (resource, value) in default {
-                if limit["defaultRequest"][&resource].is_null() {
-                    limit["defaultRequest"][&resource] = value;
+            for (from, to) in [("max", "default"), ("default", "defaultRequest"), ("min", "defaultRequest")] {
+                let given: Map<String, Value> = limit[from].as_object().cloned().unwrap_or_default();
+                for (resource, value) in given {
+                    if limit[to][&resource].is_null() {
+                        limit[to][&resource] = value;
+                    }
                 }
             }
         }
@@ -244,6 +248,7 @@ pub(crate) fn validate(kind: &Kind, object: &Value, old: Option<&Value>) -> Resu
     causes.extend(metadata_faults(&object["metadata"]));
     if kind == QUOTAS {
         quota_faults(object, &mut causes);
+        super::scopes::faults(object, old, &mut causes);
     } else if kind == ROLE_BINDINGS || kind == CLUSTER_ROLE_BINDINGS {
         binding_faults(object, old, &mut causes);
     } else if kind == PODS {
@@ -336,23 +341,6 @@ fn quota_faults(object: &Value, causes: &mut Vec<Cause>) {
             causes.push(Cause::invalid(&*field, value, "must be an integer"));
         }
     }
-    for scope in object["spec"]["scopes"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-        let compute = |resource: &String| {
-            resource == "pods" || ["cpu", "memory"].iter().any(|end| resource.ends_with(end))
-        };
-        let fits = match scope {
-            "BestEffort" => hard.is_none_or(|hard| hard.keys().all(|resource| resource == "pods")),
-            "Terminating" | "NotTerminating" | "NotBestEffort" | "PriorityClass" => {
-                hard.is_none_or(|hard| hard.keys().all(compute))
-            }
-            _ => false,
-        };
-        if !fits {
-            let why = "unsupported scope applied to resource";
-            causes.push(Cause::invalid("spec.scopes", &object["spec"]["scopes"], why));
-            return;
-        }
-    }
 }
 
 fn binding_faults(object: &Value, old: Option<&Value>, causes: &mut Vec<Cause>) {
@@ -412,30 +400,38 @@ fn limit_range_faults(object: &Value, causes: &mut Vec<Cause>) {
         if limit["type"].as_str().unwrap_or_default().is_empty() {
             causes.push(Cause::required(format!("spec.limits[{at}].type"), ""));
         }
-        let nano = |field: &str, resource: &str| {
-            limit[field][resource].as_str().and_then(Quantity::parse).map(|quantity| quantity.nano())
-        };
-        for resource in limit["default"].as_object().into_iter().flatten().map(|(resource, _)| resource) {
-            let field = format!("spec.limits[{at}].default[{resource}]");
-            let shown = &limit["default"][resource];
-            if let (Some(default), Some(max)) = (nano("default", resource), nano("max", resource))
-                && default > max
-            {
-                let max = limit["max"][resource].as_str().unwrap_or_default();
-                causes.push(Cause::invalid(
-                    field,
-                    shown,
-                    &format!("default value is greater than max value {max}"),
-                ));
-            } else if let (Some(default), Some(request)) =
-                (nano("default", resource), nano("defaultRequest", resource))
-                && request > default
-            {
-                let field = format!("spec.limits[{at}].defaultRequest[{resource}]");
-                let shown = &limit["defaultRequest"][resource];
-                let default = limit["default"][resource].as_str().unwrap_or_default();
-                let why = format!("default request value is greater than default limit value {default}");
-                causes.push(Cause::invalid(field, shown, &why));
+        range_faults(at, limit, causes);
+    }
+}
+
+/// Kubernetes: what is smaller by its name must not be greater by its value.
+fn range_faults(at: usize, limit: &Value, causes: &mut Vec<Cause>) {
+    const ORDER: [(&str, &str, &str, &str, &str); 6] = [
+        ("min", "max", "min", "min", "max"),
+        ("min", "defaultRequest", "defaultRequest", "min", "default request"),
+        ("defaultRequest", "max", "defaultRequest", "default request", "max"),
+        ("defaultRequest", "default", "defaultRequest", "default request", "default limit"),
+        ("min", "default", "default", "min", "default"),
+        ("default", "max", "default", "default", "max"),
+    ];
+    let amount = |field: &str, resource: &str| {
+        limit[field][resource].as_str().and_then(Quantity::parse).map(|quantity| quantity.nano())
+    };
+    let fields = ["min", "max", "default", "defaultRequest"].into_iter();
+    let resources: BTreeSet<&String> = fields
+        .flat_map(|field| limit[field].as_object().into_iter().flatten().map(|(name, _)| name))
+        .collect();
+    for resource in resources {
+        for (low, high, at_fault, low_word, high_word) in ORDER {
+            if amount(low, resource).zip(amount(high, resource)).is_some_and(|(low, high)| low > high) {
+                let text = |field: &str| limit[field][resource].as_str().unwrap_or_default();
+                let why = format!(
+                    "{low_word} value {} is greater than {high_word} value {}",
+                    text(low),
+                    text(high)
+                );
+                let field = format!("spec.limits[{at}].{at_fault}[{resource}]");
+                causes.push(Cause::invalid(field, &limit[at_fault][resource], &why));
             }
         }
     }

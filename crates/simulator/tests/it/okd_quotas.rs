@@ -287,3 +287,100 @@ async fn parallel_patches_of_one_quota_all_succeed() {
     assert_eq!(hard, 9);
     target.agent.delete(&format!("{PROJECTS}/conf-par")).await.is(200);
 }
+
+#[tokio::test]
+async fn scopes_are_checked_and_cannot_be_changed() {
+    let target = Target::new().await;
+    let quotas = format!("{}/resourcequotas", target.agent.project("conf-scopes").await);
+    let scoped = |spec: Value| {
+        let mut body = quota("scoped", &json!({"pods": "3"}));
+        for (key, value) in spec.as_object().unwrap() {
+            body["spec"][key] = value.clone();
+        }
+        body
+    };
+    let priority = |operator: &str, values: Value| {
+        let expression = json!({"scopeName": "PriorityClass", "operator": operator, "values": values});
+        json!({"scopeSelector": {"matchExpressions": [expression]}})
+    };
+    for (spec, why) in [
+        (
+            json!({"scopes": ["BestEffort", "NotBestEffort"]}),
+            "spec.scopes: Invalid value: [\"BestEffort\",\"NotBestEffort\"]: conflicting scopes",
+        ),
+        (
+            priority("In", json!([])),
+            "spec.scopeSelector.matchExpressions.values: Required value: must be at least one value when `operator` is 'In' \
+             or 'NotIn' for scope selector",
+        ),
+    ] {
+        let answer = target.agent.post(&quotas, &scoped(spec)).await;
+        answer.fails(422, "Invalid", &format!("ResourceQuota \"scoped\" is invalid: {why}"));
+    }
+    let path = format!("{quotas}/scoped");
+    target.agent.post(&quotas, &scoped(json!({"scopes": ["Terminating"]}))).await.is(201);
+    let changed = target.agent.patch(&path, MERGE, &json!({"spec": {"scopes": ["NotTerminating"]}})).await;
+    let why = "spec.scopes: Invalid value: [\"NotTerminating\"]: field is immutable";
+    changed.fails(422, "Invalid", &format!("ResourceQuota \"scoped\" is invalid: {why}"));
+    let more =
+        target.agent.patch(&path, MERGE, &json!({"spec": priority("In", json!(["high"]))})).await.is(200);
+    assert_eq!(more["spec"]["scopeSelector"]["matchExpressions"][0]["values"], json!(["high"]));
+    target.agent.delete(&format!("{PROJECTS}/conf-scopes")).await.is(200);
+}
+
+#[tokio::test]
+async fn a_quota_counts_and_limits_what_is_in_its_scopes() {
+    let target = Target::new().await;
+    let project = target.agent.project("conf-scoped").await;
+    let (quotas, pods) = (format!("{project}/resourcequotas"), format!("{project}/pods"));
+    let small = json!({"requests": {"cpu": "100m"}});
+    let with = |name: &str, resources: &Value, key: &str, value: Value| {
+        let mut pod = pod(name, resources);
+        pod["spec"][key] = value;
+        pod
+    };
+    let in_classes = json!([{"scopeName": "PriorityClass", "operator": "In", "values": ["high"]}]);
+    for (name, spec) in [
+        ("ending", json!({"scopes": ["Terminating"]})),
+        ("lasting", json!({"scopes": ["NotTerminating"]})),
+        ("best", json!({"scopes": ["BestEffort"]})),
+        ("asking", json!({"scopes": ["NotBestEffort"]})),
+        ("high", json!({"scopeSelector": {"matchExpressions": in_classes}})),
+    ] {
+        let mut body = quota(name, &json!({"pods": "2"}));
+        body["spec"].as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+        target.agent.post(&quotas, &body).await.is(201);
+        let status = json!({"hard": {"pods": "2"}, "used": {"pods": "0"}});
+        target.agent.until(&format!("{quotas}/{name}"), |answer| answer.body["status"] == status).await;
+    }
+    target.admin.post(&pods, &with("a", &small, "activeDeadlineSeconds", json!(60))).await.is(201);
+    target.admin.post(&pods, &pod("b", &json!({}))).await.is(201);
+    target.admin.post(&pods, &with("c", &small, "activeDeadlineSeconds", json!(60))).await.is(201);
+    for (name, used) in [("ending", "2"), ("lasting", "1"), ("best", "1"), ("asking", "2"), ("high", "0")] {
+        let used = json!({"pods": used});
+        target.agent.until(&format!("{quotas}/{name}"), |answer| answer.body["status"]["used"] == used).await;
+    }
+    let refused = target.admin.post(&pods, &with("d", &json!({}), "activeDeadlineSeconds", json!(60))).await;
+    let why = "exceeded quota: ending, requested: pods=1, used: pods=2, limited: pods=2";
+    refused.fails(403, "Forbidden", &format!("pods \"d\" is forbidden: {why}"));
+    target.admin.post(&pods, &pod("e", &json!({}))).await.is(201);
+    target.agent.delete(&format!("{PROJECTS}/conf-scoped")).await.is(200);
+}
+
+#[tokio::test]
+async fn a_limit_range_is_filled_in_from_its_largest_and_smallest_amounts() {
+    let target = Target::new().await;
+    let ranges = format!("{}/limitranges?dryRun=All", target.agent.project("conf-defaults").await);
+    let range = |item: Value| json!({"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "r"}, "spec": {"limits": [item]}});
+    let given = json!({"type": "Container", "max": {"cpu": "2"}, "min": {"cpu": "100m", "memory": "1Mi"}});
+    let made = target.admin.post(&ranges, &range(given)).await.is(201);
+    let item = &made["spec"]["limits"][0];
+    assert_eq!(item["default"], json!({"cpu": "2"}));
+    assert_eq!(item["defaultRequest"], json!({"cpu": "2", "memory": "1Mi"}));
+    let wrong = json!({"type": "Container", "min": {"cpu": "1"}, "default": {"cpu": "500m"}});
+    let why = "[spec.limits[0].defaultRequest[cpu]: Invalid value: \"500m\": min value 1 is greater than default request value \
+               500m, spec.limits[0].default[cpu]: Invalid value: \"500m\": min value 1 is greater than default value 500m]";
+    let answer = target.admin.post(&ranges, &range(wrong)).await;
+    answer.fails(422, "Invalid", &format!("LimitRange \"r\" is invalid: {why}"));
+    target.agent.delete(&format!("{PROJECTS}/conf-defaults")).await.is(200);
+}

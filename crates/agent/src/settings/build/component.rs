@@ -1,10 +1,13 @@
 //! The components of an offering and the quota keys they set. Waldur contract §1.6; Kubernetes: ResourceQuota.
 
 use planner::lifecycle::Shrink;
+use planner::names;
 
-use super::{Context, usage};
+use super::{Context, quota, usage};
 use crate::settings::keys::{COMPONENT, QUOTA_TARGET};
-use crate::settings::model::{AccountingType, ComponentSettings, LimitPeriod, PortalComponent, QuotaTarget};
+use crate::settings::model::{
+    AccountingType, ComponentSettings, LimitPeriod, PortalComponent, QuotaTarget, ResourceQuotaTemplate,
+};
 use crate::settings::quantity::{unit_names, unit_value};
 use crate::settings::view::View;
 use crate::settings::yaml::{Node, Place, Value};
@@ -13,18 +16,23 @@ use crate::settings::{ExactDecimal, Quantity, QuotaKey};
 /// A target with the place it was written at.
 pub(super) struct Placed {
     pub(super) target: QuotaTarget,
-    place: Place,
-    path: String,
+    pub(super) place: Place,
+    pub(super) path: String,
 }
 
-pub(super) fn settings(offering: &View<'_>, context: &mut Context<'_, '_>) -> Vec<ComponentSettings> {
+pub(super) fn settings(
+    offering: &View<'_>,
+    quotas: &[ResourceQuotaTemplate],
+    context: &mut Context<'_, '_>,
+) -> Vec<ComponentSettings> {
     let mut components = Vec::new();
-    let mut taken: Vec<(String, String)> = Vec::new();
+    let mut taken = quota::fixed_keys(quotas);
     for (name, path, node) in offering.entries("backend_components") {
         let view = View::new(COMPONENT, Some(&node), &path, node.place);
         let targets = targets(&name, &view, context);
+        targets.iter().for_each(|placed| quota::check_target(placed, quotas, context));
         check_targets(&name, &view, &targets, &mut taken, context);
-        if let Some(component) = component(&name, &view, targets, context) {
+        if let Some(component) = component(&name, &view, targets, quotas, context) {
             components.push(component);
         }
     }
@@ -45,6 +53,7 @@ fn component(
     name: &str,
     view: &View<'_>,
     targets: Vec<Placed>,
+    quotas: &[ResourceQuotaTemplate],
     context: &mut Context<'_, '_>,
 ) -> Option<ComponentSettings> {
     let accounting_type = view.choice("accounting_type", |word| match word {
@@ -68,7 +77,7 @@ fn component(
         portal.is_prepaid = Some(true);
     }
     let unit_factor = view.decimal("unit_factor")?;
-    let usage = usage::settings(name, view, accounting_type?, &targets, context);
+    let usage = usage::settings(name, view, accounting_type?, (&targets, quotas), context);
     Some(ComponentSettings {
         name: name.to_owned(),
         measured_unit: view.text("measured_unit")?,
@@ -186,7 +195,8 @@ fn documented(name: &str, view: &View<'_>, context: &mut Context<'_, '_>) -> Vec
     let placed = |(key, ratio): &(&str, ExactDecimal)| {
         let key = QuotaKey::parse(key).ok()?;
         let unit = key.usual_unit().to_owned();
-        let target = QuotaTarget { key, ratio: *ratio, unit, static_part: None };
+        let quota = names::QUOTA.to_owned();
+        let target = QuotaTarget { quota, key, ratio: *ratio, unit, static_part: None };
         Some(Placed { target, place: view.place, path: view.path("quota") })
     };
     keys.iter().filter_map(placed).collect()
@@ -225,7 +235,8 @@ fn target(node: &Node, path: &str, context: &mut Context<'_, '_>) -> Option<Plac
         return None;
     }
     let static_part = view.quantity("static");
-    let target = QuotaTarget { key, ratio: view.decimal("ratio")?, unit, static_part };
+    let quota = view.text("resource_quota").unwrap_or_else(|| names::QUOTA.to_owned());
+    let target = QuotaTarget { quota, key, ratio: view.decimal("ratio")?, unit, static_part };
     Some(Placed { target, place, path: key_path })
 }
 
@@ -234,23 +245,26 @@ fn check_targets(
     name: &str,
     view: &View<'_>,
     targets: &[Placed],
-    taken: &mut Vec<(String, String)>,
+    taken: &mut Vec<TakenKey>,
     context: &mut Context<'_, '_>,
 ) {
     let unit_factor = view.decimal("unit_factor").unwrap_or(ExactDecimal::ONE);
     for placed in targets {
-        let counted = placed.target.key.counted_as();
-        if let Some((_, other)) = taken.iter().find(|(key, _)| *key == counted) {
-            let message = if other == name {
-                format!("`{}` is set twice by this component", placed.target.key)
-            } else {
-                format!("`{}` is set by the component `{other}` already", placed.target.key)
+        let (quota, counted) = (placed.target.quota.clone(), placed.target.key.counted_as());
+        let same = |known: &&TakenKey| (&known.quota, &known.counted) == (&quota, &counted);
+        if let Some(known) = taken.iter().find(same) {
+            let message = match &known.component {
+                Some(other) if other == name => {
+                    format!("`{}` is set twice by this component", placed.target.key)
+                }
+                Some(other) => format!("`{}` is set by the component `{other}` already", placed.target.key),
+                None => format!("`{}` has a fixed amount in `hard` of quota `{quota}`", placed.target.key),
             };
             let hint =
                 "each key of the quota can follow one component only; `cpu` and `requests.cpu` are the same";
             context.findings.error(placed.place, &placed.path, message, hint);
         }
-        taken.push((counted, name.to_owned()));
+        taken.push(TakenKey { quota, counted, component: Some(name.to_owned()) });
         check_whole(&placed.target, unit_factor, placed, context);
     }
     for requests in targets {
@@ -259,7 +273,10 @@ fn check_targets(
             continue;
         };
         let limits_key = format!("limits.{resource}");
-        let Some(limits) = targets.iter().find(|placed| placed.target.key.as_str() == limits_key) else {
+        let is_pair = |placed: &&Placed| {
+            placed.target.key.as_str() == limits_key && placed.target.quota == requests.target.quota
+        };
+        let Some(limits) = targets.iter().find(is_pair) else {
             continue;
         };
         let fixed =
@@ -275,6 +292,16 @@ fn check_targets(
             context.findings.error(limits.place, &limits.path, message, hint);
         }
     }
+}
+
+/// A key that something sets.
+pub(super) struct TakenKey {
+    /// Name of the quota.
+    pub(super) quota: String,
+    /// See [`QuotaKey::counted_as`].
+    pub(super) counted: String,
+    /// `None` for a fixed amount.
+    pub(super) component: Option<String>,
 }
 
 /// What one unit of the component adds to the key, in the key's base unit.

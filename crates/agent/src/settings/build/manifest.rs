@@ -2,6 +2,7 @@
 //! applied.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use planner::names;
 use planner::template::{ObjectApi, TemplateObject, is_label_value, unknown_placeholders};
@@ -49,6 +50,7 @@ const NOT_FOR_TEMPLATES: [(&str, &str); 2] =
 pub(super) fn manifests(
     template: &View<'_>,
     components: &[&str],
+    others: &[NamedObject],
     context: &mut Context<'_, '_>,
 ) -> Vec<TemplateObject> {
     let mut objects: Vec<TemplateObject> = Vec::new();
@@ -71,16 +73,51 @@ pub(super) fn manifests(
             once: view.choice("reconcile", |word| Some(word == "once")).unwrap_or(false),
             recreate: view.truth("recreate"),
         };
-        let name = |object: &TemplateObject| object.body["metadata"]["name"].clone();
-        if objects.iter().any(|other| other.api == object.api && name(other) == name(&object)) {
-            let name = name(&object);
-            let name = name.as_str().unwrap_or_default();
-            fault(format!("{} `{name}` is there twice", object.api.kind), "remove one of them");
+        let named = NamedObject::of(&object);
+        if let Some(other) = others.iter().find(|other| other.is(&named)) {
+            fault(format!("{named} is there twice: {} makes it too", other.by), "remove one of them");
+            continue;
+        }
+        if objects.iter().any(|other| NamedObject::of(other).is(&named)) {
+            fault(format!("{named} is there twice"), "remove one of them");
             continue;
         }
         objects.push(object);
     }
     objects
+}
+
+/// What else the agent makes in each project.
+#[derive(Debug)]
+pub(super) struct NamedObject {
+    group: String,
+    kind: String,
+    name: String,
+    /// The key that makes it.
+    by: &'static str,
+}
+
+impl NamedObject {
+    pub(super) fn new(group: &str, kind: &str, name: &str, by: &'static str) -> Self {
+        Self { group: group.to_owned(), kind: kind.to_owned(), name: name.to_owned(), by }
+    }
+
+    /// Versions of a group show the same objects.
+    fn of(object: &TemplateObject) -> Self {
+        let group = object.api.group();
+        let name = object.body["metadata"]["name"].as_str().unwrap_or_default();
+        Self::new(group, &object.api.kind, name, "manifests")
+    }
+
+    pub(super) fn is(&self, other: &Self) -> bool {
+        (&self.group, &self.kind, &self.name) == (&other.group, &other.kind, &other.name)
+    }
+}
+
+impl fmt::Display for NamedObject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} `{}`", self.kind, self.name)
+    }
 }
 
 fn api(body: &Json) -> ObjectApi {

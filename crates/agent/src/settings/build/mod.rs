@@ -9,6 +9,7 @@ mod global;
 mod lifecycle;
 mod manifest;
 mod offering;
+mod quota;
 mod subjects;
 mod template;
 mod usage;

@@ -2,7 +2,7 @@
 
 use url::Url;
 
-use super::{Context, Document, Form, cluster, component, lifecycle, subjects, template};
+use super::{Context, Document, Form, cluster, component, lifecycle, quota, subjects, template};
 use crate::settings::keys::{BACKEND_SETTINGS, PERIODIC_LIMITS};
 use crate::settings::model::{Mode, OfferingSettings, StompSettings, TlsVerify, TokenSource};
 use crate::settings::scalar;
@@ -53,10 +53,12 @@ pub(crate) fn settings(
     let stomp = stomp(&view, document.form, mode, url.as_ref(), &verify_ssl, context);
     let cluster = cluster::settings(&backend, context);
     let roles = cluster::roles(&backend, context);
-    let components = component::settings(&view, context);
+    let resource_quotas = quota::settings(&view, context);
+    let components = component::settings(&view, &resource_quotas, context);
+    quota::check_all(&view, &resource_quotas, &components, context);
     let limit_range = template::limit_range(&backend, context);
     let names: Vec<&str> = components.iter().map(|component| component.name.as_str()).collect();
-    let project_template = template::project_template(&view, &names, context);
+    let project_template = template::project_template(&view, &names, resource_quotas, context);
     let lifecycle = lifecycle::settings(&backend, &components, context);
     let default_quotas = lifecycle::amounts(&view, "default_quotas", &components, context);
     let offering_uuid_text = view.text("waldur_offering_uuid");

@@ -1,12 +1,15 @@
 //! Limit ranges, the project template and the broker of the flat form. Kubernetes: LimitRange.
 
+use planner::template::isolation;
+
+use super::manifest::NamedObject;
 use super::{Context, manifest};
 use crate::settings::keys::{
     EVENT_PROCESSING, LIMIT_RANGE, LIMIT_RANGE_ITEM, LIMIT_RANGE_TEMPLATE, PROJECT_TEMPLATE, SERVICE_ACCOUNT,
 };
 use crate::settings::model::{
     BrokerSettings, LimitRangeItem, LimitRangeSettings, LimitRangeTemplate, ProjectTemplate,
-    ResourceQuantities,
+    ResourceQuantities, ResourceQuotaTemplate,
 };
 use crate::settings::quota_key::is_subdomain;
 use crate::settings::view::View;
@@ -71,6 +74,7 @@ fn check_resources(view: &View<'_>, order: &[(&str, &ResourceQuantities)], conte
 pub(super) fn project_template(
     offering: &View<'_>,
     components: &[&str],
+    resource_quotas: Vec<ResourceQuotaTemplate>,
     context: &mut Context<'_, '_>,
 ) -> ProjectTemplate {
     let view = offering.section("project_template", PROJECT_TEMPLATE);
@@ -83,12 +87,41 @@ pub(super) fn project_template(
             context.findings.error(named.place("name"), &named.path("name"), message, hint);
         }
     }
+    let enable_network_isolation = view.truth("enable_network_isolation");
+    let mut others: Vec<NamedObject> = Vec::new();
+    for (kind, by, views) in [
+        ("ServiceAccount", "service_accounts", &service_accounts),
+        ("LimitRange", "limit_ranges", &limit_ranges),
+    ] {
+        for named in views {
+            let object = NamedObject::new("", kind, &named.text("name").unwrap_or_default(), by);
+            if others.iter().any(|other| other.is(&object)) {
+                let message = format!("{object} is there twice");
+                context.findings.error(
+                    named.place("name"),
+                    &named.path("name"),
+                    message,
+                    "remove one of them",
+                );
+            }
+            others.push(object);
+        }
+    }
+    let quotas = resource_quotas.iter();
+    others.extend(quotas.map(|quota| NamedObject::new("", "ResourceQuota", &quota.name, "resource_quotas")));
+    if enable_network_isolation {
+        others.extend(isolation().iter().map(|policy| {
+            let name = policy.body["metadata"]["name"].as_str().unwrap_or_default();
+            NamedObject::new("networking.k8s.io", "NetworkPolicy", name, "enable_network_isolation")
+        }));
+    }
     let (labels, annotations) = manifest::namespace(&view, components, context);
     ProjectTemplate {
-        manifests: manifest::manifests(&view, components, context),
+        manifests: manifest::manifests(&view, components, &others, context),
+        resource_quotas,
         labels,
         annotations,
-        enable_network_isolation: view.truth("enable_network_isolation"),
+        enable_network_isolation,
         service_accounts: service_accounts.iter().filter_map(|account| account.text("name")).collect(),
         limit_ranges: limit_ranges.iter().filter_map(limit_range_template).collect(),
     }

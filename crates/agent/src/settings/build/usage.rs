@@ -2,10 +2,10 @@
 
 use planner::usage::rule::{Measure, Thing};
 
-use super::Context;
 use super::component::Placed;
+use super::{Context, quota};
 use crate::settings::keys::USAGE;
-use crate::settings::model::{AccountingType, UsageSettings};
+use crate::settings::model::{AccountingType, ResourceQuotaTemplate, UsageSettings};
 use crate::settings::quantity::{unit_names, unit_value};
 use crate::settings::view::View;
 
@@ -14,7 +14,7 @@ pub(super) fn settings(
     name: &str,
     component: &View<'_>,
     accounting: AccountingType,
-    targets: &[Placed],
+    (targets, quotas): (&[Placed], &[ResourceQuotaTemplate]),
     context: &mut Context<'_, '_>,
 ) -> Option<UsageSettings> {
     let view = component.section("usage", USAGE);
@@ -27,7 +27,13 @@ pub(super) fn settings(
     let measure = view.choice("measure", Measure::from_word).unwrap_or(by_default);
     let thing = thing(name, &view, targets);
     let by_quota = matches!(measure, Measure::QuotaUsed | Measure::Allocation);
-    let (message, hint) = if by_quota && targets.is_empty() {
+    let scoped = targets.first().is_some_and(|placed| quota::is_scoped(&placed.target, quotas));
+    let (message, hint) = if scoped && !by_quota {
+        (
+            "its quota counts some pods only, which Prometheus cannot tell apart",
+            "give `usage: {measure: quota_used}` or `allocation`",
+        )
+    } else if by_quota && targets.is_empty() {
         ("the component sets no quota, so that none shows its use", "give `quota`, or another measure")
     } else if !by_quota && thing.is_none() {
         ("it is not known what is to be measured", "give `usage: {resource: …}`")

@@ -74,6 +74,12 @@ pub(crate) const QUOTA_TARGET: &[Key] = &[
     .default("1"),
     Key::new("unit", Kind::Text, "Suffix of the amount; `Gi` for bytes and none for the rest if not given."),
     Key::new("static", Kind::Quantity, "Added to the product."),
+    Key::new(
+        "resource_quota",
+        Kind::Text,
+        "Which quota has the key: one of `project_template.resource_quotas`; `waldur-quota` if not given.",
+    )
+    .example("batch"),
 ];
 
 pub(crate) const USAGE: &[Key] = &[

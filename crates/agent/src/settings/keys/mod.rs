@@ -14,7 +14,7 @@ pub(crate) use component::{COMPONENT, QUOTA_TARGET, USAGE};
 pub(crate) use global::{ALERT_THRESHOLDS_KIND, GLOBAL, LOG_SHIPPING, MONITORING};
 pub(crate) use offering::{
     EVENT_PROCESSING, LIMIT_RANGE_ITEM, LIMIT_RANGE_TEMPLATE, MANIFEST, OFFERING, POD_SECURITY,
-    PROJECT_TEMPLATE, SERVICE_ACCOUNT,
+    PROJECT_TEMPLATE, RESOURCE_QUOTA, SCOPE_EXPRESSION, SCOPE_SELECTOR, SERVICE_ACCOUNT,
 };
 
 /// What a value must be.
@@ -200,7 +200,7 @@ mod tests {
     #[test]
     fn each_key_stands_once_in_its_table_and_is_documented() {
         let flat = flat();
-        let tables: [&[Key]; 15] = [
+        let tables: [&[Key]; 18] = [
             &flat,
             GLOBAL,
             OFFERING,
@@ -215,6 +215,9 @@ mod tests {
             PROJECT_TEMPLATE,
             MANIFEST,
             POD_SECURITY,
+            RESOURCE_QUOTA,
+            SCOPE_SELECTOR,
+            SCOPE_EXPRESSION,
             MONITORING,
         ];
         for table in tables {

@@ -1,5 +1,7 @@
 //! Keys of one offering. Waldur contract §1.3; `default_quotas` and its neighbours come from the OKD documentation.
 
+use planner::quota::scopes::{OPERATORS, SCOPES};
+
 use super::{BACKEND_SETTINGS, Bound, COMPONENT, Key, Kind};
 
 const HTTP: &[&str] = &["http", "https"];
@@ -144,6 +146,12 @@ pub(crate) const PROJECT_TEMPLATE: &[Key] = &[
         .example("[{name: deployer}]"),
     Key::new("limit_ranges", Kind::List(&Kind::Section(LIMIT_RANGE_TEMPLATE)), "Further limit ranges.")
         .example("[{name: default-limits, limits: [{type: Pod, max: {cpu: '4', memory: 16Gi}}]}]"),
+    Key::new(
+        "resource_quotas",
+        Kind::List(&Kind::Section(RESOURCE_QUOTA)),
+        "Further quotas beside `waldur-quota`. Components set their keys by `resource_quota` of a quota target.",
+    )
+    .example("[{name: batch, scopes: [Terminating], hard: {pods: 20}}]"),
     Key::new("manifests", Kind::List(&Kind::Section(MANIFEST)), "Further objects, kept in place and taken away again when they leave the list. Each has `object`, as in a manifest \
          without namespace, and may have `reconcile` (always; or once: left to the tenant afterwards) and `recreate` \
          (deleted and made anew where a field cannot be changed). Texts may hold {{namespace}}, {{resource_uuid}}, \
@@ -200,6 +208,46 @@ pub(crate) const MANIFEST: &[Key] = &[
         "Whether the object is deleted and made anew where a field cannot be changed.",
     )
     .default("false"),
+];
+
+pub(crate) const RESOURCE_QUOTA: &[Key] = &[
+    Key::new(
+        "name",
+        Kind::Text,
+        "Its name; `waldur-quota` adds fixed amounts to the quota that every project has.",
+    )
+    .required(),
+    Key::new(
+        "scopes",
+        Kind::List(&SCOPE),
+        "Which pods it counts (Kubernetes: Quota scopes); where they change the quota is made anew.",
+    )
+    .example("[Terminating]"),
+    Key::new(
+        "scopeSelector",
+        Kind::Section(SCOPE_SELECTOR),
+        "The same by expressions, such as those of certain priority classes.",
+    )
+    .example("{matchExpressions: [{scopeName: PriorityClass, operator: In, values: [high]}]}"),
+    Key::new(
+        "hard",
+        QUANTITIES,
+        "Amounts that do not depend on what was bought; none of them while the resource is paused.",
+    )
+    .example("{pods: 20}"),
+];
+
+const SCOPE: Kind = Kind::Choice(&SCOPES);
+
+pub(crate) const SCOPE_SELECTOR: &[Key] =
+    &[Key::new("matchExpressions", Kind::List(&Kind::Section(SCOPE_EXPRESSION)), "All have to hold.")
+        .required()];
+
+pub(crate) const SCOPE_EXPRESSION: &[Key] = &[
+    Key::new("scopeName", SCOPE, "The scope.").required(),
+    Key::new("operator", Kind::Choice(&OPERATORS), "How it is compared; `Exists` for all but PriorityClass.")
+        .required(),
+    Key::new("values", Kind::List(&Kind::Text), "Priority classes, for In and NotIn."),
 ];
 
 pub(crate) const SERVICE_ACCOUNT: &[Key] = &[Key::new("name", Kind::Text, "Its name.").required()];

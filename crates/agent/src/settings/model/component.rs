@@ -125,9 +125,11 @@ pub struct PortalComponent {
     pub renewal_duration_step: Option<i64>,
 }
 
-/// One key of the resource quota that a component sets: `static + limit × unit_factor × ratio`, in `unit`.
+/// One key of a resource quota that a component sets: `static + limit × unit_factor × ratio`, in `unit`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QuotaTarget {
+    /// Name of the quota.
+    pub quota: String,
     /// The key of `spec.hard`.
     pub key: QuotaKey,
     /// What the limit is multiplied with, beside the component's `unit_factor`; greater than 0.

@@ -16,6 +16,6 @@ pub use component::{
 };
 pub use global::{LogLevel, LogShipping, Mode, Monitoring, Periods, Settings};
 pub use offering::{
-    BrokerSettings, LimitRangeItem, LimitRangeTemplate, OfferingSettings, ProjectTemplate, StompSettings,
-    TokenSource,
+    BrokerSettings, LimitRangeItem, LimitRangeTemplate, OfferingSettings, ProjectTemplate,
+    ResourceQuotaTemplate, StompSettings, TokenSource,
 };

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use planner::access::{AccountRule, RoleTable, SubjectRule};
 use planner::policy::Naming;
+use planner::quota::scopes::Scopes;
 use planner::template::TemplateObject;
 use planner::usernames::UsernameRule;
 use secrecy::SecretString;
@@ -15,7 +16,7 @@ use super::{
     ClusterSettings, ComponentSettings, Lifecycle, LimitRangeSettings, ResourceQuantities, TlsVerify,
     UniquenessCheck,
 };
-use crate::settings::ExactDecimal;
+use crate::settings::{ExactDecimal, Quantity, QuotaKey};
 
 /// One offering of Waldur and the cluster that provides it.
 #[derive(Clone, Debug)]
@@ -159,12 +160,25 @@ pub struct ProjectTemplate {
     pub service_accounts: Vec<String>,
     /// Further limit ranges.
     pub limit_ranges: Vec<LimitRangeTemplate>,
+    /// Further quotas, and what else `waldur-quota` limits.
+    pub resource_quotas: Vec<ResourceQuotaTemplate>,
     /// Further objects.
     pub manifests: Vec<TemplateObject>,
     /// Further labels of the namespace, Pod Security included.
     pub labels: BTreeMap<String, String>,
     /// Further annotations of the namespace, the node selector included.
     pub annotations: BTreeMap<String, String>,
+}
+
+/// One quota of `project_template`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResourceQuotaTemplate {
+    /// `metadata.name`
+    pub name: String,
+    /// What it counts.
+    pub scopes: Scopes,
+    /// Amounts that do not depend on what was bought.
+    pub hard: Vec<(QuotaKey, Quantity)>,
 }
 
 /// One limit range of `project_template`.

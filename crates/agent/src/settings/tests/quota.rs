@@ -116,3 +116,117 @@ fn amounts_of_whole_things_are_whole() {
         ],
     );
 }
+
+#[test]
+fn further_quotas_are_held_against_what_the_api_server_takes_and_counts() {
+    let with = |quota: &str, component: &str| {
+        let gpu = format!("gpu: {{measured_unit: GPU, accounting_type: limit, quota: {component}}}");
+        let template = format!("    project_template: {{resource_quotas: [{quota}]}}\n");
+        format!("{}{template}", with_components(&gpu))
+    };
+    let batch = "[{key: requests.nvidia.com/gpu, resource_quota: batch}]";
+    let of_template = "project_template.resource_quotas[0]";
+    let of_component = "backend_components.gpu.quota[0].key";
+    for (quota, component, line, path, expected) in [
+        ("{name: batch, scopes: [terminating]}", batch, 0, "", ""),
+        ("{name: batch, scopes: [Terminating], hard: {pods: 2}}", batch, 0, "", ""),
+        (
+            "{name: batch, scopeSelector: {matchExpressions: [{scopeName: PriorityClass, operator: In, values: [high]}]}}",
+            batch,
+            0,
+            "",
+            "",
+        ),
+        ("{name: waldur-quota, hard: {count/secrets: 20}}", "[]", 0, "", ""),
+        (
+            "{name: batch, scopes: [BestEffort, NotBestEffort]}",
+            batch,
+            16,
+            "",
+            "no pod is both `BestEffort` and `NotBestEffort`",
+        ),
+        (
+            "{name: batch, scopes: [Terminatin]}",
+            batch,
+            16,
+            ".scopes[0]",
+            "expected one of BestEffort, CrossNamespacePodAffinity, NotBestEffort, NotTerminating, PriorityClass, \
+             Terminating, found `Terminatin` (did you mean `Terminating`?)",
+        ),
+        (
+            "{name: batch, scopes: [Terminating], hard: {requests.storage: 1Gi}}",
+            batch,
+            16,
+            ".hard.requests.storage",
+            "`requests.storage` is not counted by a quota with scopes, which are about pods",
+        ),
+        (
+            "{name: batch, scopeSelector: {matchExpressions: [{scopeName: PriorityClass, operator: In}]}}",
+            batch,
+            16,
+            "",
+            "`In` of scope `PriorityClass` needs `values`",
+        ),
+        (
+            "{name: waldur-quota, scopes: [Terminating]}",
+            "[]",
+            16,
+            "",
+            "`waldur-quota` counts everything in a project and has no scopes (give a quota of another name)",
+        ),
+        (
+            "{name: waldur-quota, hard: {cpu: 2}}",
+            "[]",
+            13,
+            "backend_components.cpu.quota",
+            "`requests.cpu` has a fixed amount in `hard` of quota `waldur-quota` (each key of the quota can follow one \
+             component only; `cpu` and `requests.cpu` are the same)",
+        ),
+        (
+            "{name: batche, hard: {pods: 1}}",
+            batch,
+            15,
+            of_component,
+            "there is no quota `batch` (did you mean `batche`?)",
+        ),
+        (
+            "{name: batch, scopes: [Terminating], hard: {pods: 1}}",
+            "[{key: count/jobs.batch, resource_quota: batch}]",
+            15,
+            of_component,
+            "`count/jobs.batch` is not counted by a quota with scopes, which are about pods (the scopes of quota `batch` \
+             are Terminating)",
+        ),
+        (
+            "{name: batch}",
+            "[]",
+            16,
+            "",
+            "quota `batch` limits nothing (give it `hard`, or name it as `resource_quota` of a component's quota target)",
+        ),
+        (
+            "{name: Batch, hard: {pods: 1}}",
+            "[]",
+            16,
+            ".name",
+            "`Batch` is no name of a Kubernetes object (lower-case letters, digits, `-` and `.`)",
+        ),
+    ] {
+        let full = if path.starts_with("backend") { path.to_owned() } else { format!("{of_template}{path}") };
+        let expected_line = format!("{line}: {full}: {expected}");
+        let expected = if expected.is_empty() { Vec::new() } else { vec![expected_line.as_str()] };
+        check_short(&with(quota, component), &expected);
+    }
+}
+
+#[test]
+fn hours_of_some_pods_only_are_not_measured() {
+    let component = "batch: {measured_unit: h, accounting_type: usage, quota: [{key: requests.cpu, resource_quota: batch}]}";
+    let text = format!(
+        "{}    project_template: {{resource_quotas: [{{name: batch, scopes: [Terminating]}}]}}\n",
+        with_components(component)
+    );
+    let expected = "15: warning: backend_components.batch.usage: usage of `batch` is not reported: its quota counts some pods \
+                    only, which Prometheus cannot tell apart (give `usage: {measure: quota_used}` or `allocation`)";
+    check_short(&text, &[expected]);
+}

@@ -89,6 +89,48 @@ fn an_object_that_is_there_twice_is_an_error() {
 }
 
 #[test]
+fn an_object_that_another_key_makes_is_an_error() {
+    let object = |version: &str, kind: &str, name: &str| {
+        format!("{{object: {{apiVersion: {version}, kind: {kind}, metadata: {{name: {name}}}}}}}")
+    };
+    let quota = object("v1", "ResourceQuota", "batch");
+    let policy = object("networking.k8s.io/v1", "NetworkPolicy", "waldur-allow-same-project");
+    for (keys, object, expected) in [
+        (
+            "service_accounts: [{name: ci}]",
+            object("v1", "ServiceAccount", "ci"),
+            "ServiceAccount `ci` is there twice: service_accounts makes it too",
+        ),
+        (
+            "limit_ranges: [{name: ci, limits: []}]",
+            object("v1", "LimitRange", "ci"),
+            "LimitRange `ci` is there twice: limit_ranges makes it too",
+        ),
+        (
+            "resource_quotas: [{name: batch, hard: {pods: 1}}]",
+            quota,
+            "ResourceQuota `batch` is there twice: resource_quotas makes it too",
+        ),
+        (
+            "enable_network_isolation: true",
+            policy,
+            "NetworkPolicy `waldur-allow-same-project` is there twice: enable_network_isolation makes it too",
+        ),
+        ("labels: {a: b}", object("example.com/v1", "ServiceAccount", "ci"), ""),
+    ] {
+        let line = format!("15: project_template.manifests[0].object: {expected} (remove one of them)");
+        let expected = if expected.is_empty() { Vec::new() } else { vec![line.as_str()] };
+        check_short(
+            &with_offering(&format!("project_template: {{{keys}, manifests: [{object}]}}")),
+            &expected,
+        );
+    }
+    let twice = "project_template: {service_accounts: [{name: ci}, {name: ci}]}";
+    let expected = "15: project_template.service_accounts[1].name: ServiceAccount `ci` is there twice (remove one of them)";
+    check_short(&with_offering(twice), &[expected]);
+}
+
+#[test]
 fn values_have_the_types_of_yaml() {
     let object = "{apiVersion: v1, kind: X, metadata: {name: x}, a: 1, b: '1', c: true, d: 'true', e: 1.5, f: ~, g: 08, h: yes}";
     let settings = loaded(&with_object(object)).settings;

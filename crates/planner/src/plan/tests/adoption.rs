@@ -10,6 +10,7 @@ use crate::desired::Command;
 use crate::model::ResourceState;
 use crate::names;
 use crate::observed::{Owned, PythonBinding, RoleBinding};
+use crate::quota::Quota;
 
 const LIMITS: &str = "cpu=4 memory=16 storage=100 pods=50";
 
@@ -28,8 +29,9 @@ fn world(command: Option<Command>) -> World {
     let fixed = [("requests.cpu", "10"), ("requests.memory", "32Gi"), ("pods", "50"), ("count/secrets", "5")];
     let fixed = fixed.map(|(key, value)| (key.to_owned(), amount(value)));
     let editors = fixed.clone().map(|(key, _)| (key, "python".to_owned()));
-    let quota = Owned { edited_by: editors.into(), ..Owned::new("their-quota".to_owned(), fixed.into()) };
-    project.left.quota = Some(quota);
+    let hard = Quota { hard: fixed.into(), ..Quota::default() };
+    let quota = Owned { edited_by: editors.into(), ..Owned::new("their-quota".to_owned(), hard) };
+    project.left.quotas.insert(names::QUOTA.to_owned(), quota);
     project.left.python = vec![python("user1", "root"), python("user2", "edit"), python("user9", "edit")];
     let mut world = World::new(resource(ResourceState::Ok, "prod-env", LIMITS), None).with(project);
     world.facts.team =
@@ -131,7 +133,7 @@ fn what_is_given_up_keeps_everything_but_its_labels_and_can_be_taken_back() {
     ~ namespace prod-env: labels removed
     ");
     let left = &world.cluster["prod-env"].left;
-    assert_eq!((&left.quota, &left.bindings), (&before.quota, &before.bindings));
+    assert_eq!((&left.quotas, &left.bindings), (&before.quotas, &before.bindings));
     world.facts.command = None;
     let released = world.cluster.clone();
     done(&mut world);

@@ -10,7 +10,8 @@ use crate::access::{Abilities, AccessPolicy, Grant, Member};
 use crate::amount::Amount;
 use crate::lifecycle::{HeldAmount, LifecyclePolicy, Shrink};
 use crate::model::{Limit, Limits, Order, OrderKind, OrderState, Resource, ResourceState};
-use crate::policy::{ComponentPolicy, Flavour, LimitRangePolicy, Naming, Policy, QuotaTarget};
+use crate::names;
+use crate::policy::{ComponentPolicy, Flavour, LimitRangePolicy, Naming, Policy, QuotaPolicy, QuotaTarget};
 
 pub(super) fn amount(text: &str) -> Amount {
     text.parse().unwrap()
@@ -24,6 +25,7 @@ pub(super) fn limits(text: &str) -> Limits {
 /// The mapping of the documentation.
 pub(super) fn policy() -> Policy {
     let target = |key: &str, ratio: i64, unit: &str| QuotaTarget {
+        quota: names::QUOTA.to_owned(),
         key: key.to_owned(),
         ratio: Amount::whole(ratio),
         unit: Amount::of_suffix(unit).unwrap(),
@@ -50,6 +52,7 @@ pub(super) fn policy() -> Policy {
         template: Default::default(),
         lifecycle: LifecyclePolicy { paused: each(0), downscaled: each(1), ..LifecyclePolicy::default() },
         reports_usage: false,
+        quotas: [(names::QUOTA.to_owned(), QuotaPolicy::default())].into(),
         components: components.into_iter().map(|(name, component)| (name.to_owned(), component)).collect(),
         limit_range: Some(LimitRangePolicy {
             default: BTreeMap::from([

@@ -5,6 +5,7 @@ mod adoption;
 mod facts;
 mod lifecycle;
 mod properties;
+mod quotas;
 mod scenarios;
 mod subjects;
 mod template;

@@ -262,7 +262,7 @@ proptest! {
         whole.settle();
         broken.settle();
         let shape = |world: &World| {
-            world.cluster.values().map(|project| (project.namespace.name.clone(), project.quota.clone())).collect::<Vec<_>>()
+            world.cluster.values().map(|project| (project.namespace.name.clone(), project.quotas.clone())).collect::<Vec<_>>()
         };
         if !actions.iter().any(|action| action.is_destructive()) {
             prop_assert_eq!(shape(&whole), shape(&broken));

@@ -72,7 +72,7 @@ fn a_create_that_was_cut_short_after_any_action_is_finished_in_the_same_project(
         assert_eq!(world.cluster.len(), 1, "cut after {cut}");
         assert_eq!(world.resource().backend_id, NAME, "cut after {cut}");
         assert_eq!(world.resource().state, ResourceState::Ok, "cut after {cut}");
-        assert!(world.cluster[NAME].quota.is_some(), "cut after {cut}");
+        assert!(world.cluster[NAME].quotas.contains_key(names::QUOTA), "cut after {cut}");
     }
 }
 
@@ -271,14 +271,14 @@ fn restore_makes_the_project_again_under_its_old_name() {
     let order = order(OrderKind::Restore, OrderState::PendingProvider, "");
     let mut world = World::new(resource(ResourceState::Terminated, "old-name", LIMITS), Some(order));
     world.run();
-    assert_eq!(world.cluster["old-name"].quota.as_ref().unwrap().value["pods"], amount("50"));
+    assert_eq!(world.cluster["old-name"].hard()["pods"], amount("50"));
 }
 
 #[test]
 fn a_hand_made_change_is_put_back() {
     let mut world = kept(LIMITS);
     let project = world.cluster.get_mut(NAME).unwrap();
-    project.quota.as_mut().unwrap().value.insert("pods".to_owned(), amount("5000"));
+    project.quota().value.hard.insert("pods".to_owned(), amount("5000"));
     project.namespace.annotations.remove(names::PARENT);
     assert_snapshot!(lines(&mut world), @r"
     ~ namespace waldur-alloc-prod-1: labels, 4 annotations
@@ -290,12 +290,12 @@ fn a_hand_made_change_is_put_back() {
 #[test]
 fn a_key_that_somebody_else_has_added_to_our_quota_stays_theirs() {
     let mut world = kept(LIMITS);
-    let quota = world.cluster.get_mut(NAME).unwrap().quota.as_mut().unwrap();
-    quota.value.insert("services".to_owned(), amount("3"));
+    let quota = world.cluster.get_mut(NAME).unwrap().quota();
+    quota.value.hard.insert("services".to_owned(), amount("3"));
     quota.edited_by.insert("services".to_owned(), "kubectl-edit".to_owned());
     assert_eq!(lines(&mut world), "");
     // One that was ours before, and that nobody wants any more, is removed.
-    let quota = world.cluster.get_mut(NAME).unwrap().quota.as_mut().unwrap();
+    let quota = world.cluster.get_mut(NAME).unwrap().quota();
     quota.edited_by.clear();
     assert!(lines(&mut world).contains("- services 3"));
 }
@@ -308,7 +308,7 @@ fn paused_beats_downscaled_and_both_end_at_what_was_bought() {
         let resource = world.facts.resource.as_mut().unwrap();
         (resource.paused, resource.downscaled) = (paused, downscaled);
         world.run();
-        let hard = &world.cluster[NAME].quota.as_ref().unwrap().value;
+        let hard = world.cluster[NAME].hard();
         states.push(format!("{} {} {}", hard["requests.cpu"], hard["limits.cpu"], hard["pods"]));
     }
     assert_eq!(states, ["1 2 1", "0 0 0", "4 8 50"]);
@@ -334,7 +334,7 @@ fn limits_that_nobody_names_fall_back_to_the_configuration() {
     world.facts.orders[0].limits = limits("cpu=1");
     world.facts.resource.as_mut().unwrap().limits = limits("cpu=1");
     world.run();
-    let hard = &world.cluster[NAME].quota.as_ref().unwrap().value;
+    let hard = world.cluster[NAME].hard();
     assert_eq!(hard["requests.storage"], amount("7Gi"));
     assert!(!hard.contains_key("pods"));
 }

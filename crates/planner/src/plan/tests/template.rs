@@ -146,7 +146,35 @@ fn a_template_that_cannot_be_filled_in_is_said_before_anything_is_made() {
     lines(&mut world);
     assert_eq!(world.cluster, before);
     let findings = world.plan().findings;
-    assert!(findings[0].message.contains("has a name that Kubernetes refuses"), "{findings:?}");
+    let why = "has a name that Kubernetes refuses; nothing of the template was changed";
+    assert!(findings[0].message.contains(why), "{findings:?}");
+    assert_eq!(world.resource().state, ResourceState::Erred);
+    assert!(world.resource().error_message.contains(why));
+    // The rest is kept all the same, and the resource is fine again when the template is.
+    world.facts.resource.as_mut().unwrap().paused = true;
+    assert!(lines(&mut world).starts_with("~ quota"));
+    world.policy.template = template(vec![]);
+    lines(&mut world);
+    assert_eq!(world.resource().state, ResourceState::Ok);
+}
+
+#[test]
+fn limits_of_the_configuration_stand_in_for_what_nobody_has_bought() {
+    let mut world = made(vec![config_map("about", "{{limit.cpu}}")]);
+    world.facts.orders[0].limits.clear();
+    world.facts.resource.as_mut().unwrap().limits.clear();
+    world.policy.components.get_mut("cpu").unwrap().fallback_limit = Some(amount("6"));
+    let half = crate::lifecycle::HeldAmount::Share(amount("0.5"));
+    world.policy.lifecycle.paused.insert("cpu".to_owned(), half);
+    world.run();
+    world.facts.orders.clear();
+    let id = ("v1/configmaps".to_owned(), "about".to_owned());
+    assert_eq!(world.cluster[NAME].furnished[&id].body["data"]["text"], "6");
+    assert_eq!(world.cluster[NAME].hard()["requests.cpu"], amount("6"));
+    // A share is of what holds otherwise.
+    world.facts.resource.as_mut().unwrap().paused = true;
+    world.run();
+    assert_eq!(world.cluster[NAME].hard()["requests.cpu"], amount("3"));
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::names;
 use crate::observed::{Furnished, Lookup, Namespace, Observed, Owned, Ownership, RoleBinding, Survey};
 use crate::plan::{LookInto, Plan, plan};
 use crate::policy::{LimitRangePolicy, Policy};
-use crate::quota::Hard;
+use crate::quota::{Hard, Hards, Quota};
 use crate::subjects::identity_name;
 use crate::workloads::Workloads;
 
@@ -28,7 +28,7 @@ pub(super) const AGENT: &str = "system:serviceaccount:waldur:agent";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Project {
     pub(super) namespace: Namespace,
-    pub(super) quota: Option<Owned<Hard>>,
+    pub(super) quotas: BTreeMap<String, Owned<Quota>>,
     pub(super) limit_range: Option<Owned<LimitRangePolicy>>,
     pub(super) bindings: BTreeMap<String, Owned<RoleBinding>>,
     /// Uids of our service accounts.
@@ -39,7 +39,7 @@ pub(super) struct Project {
     pub(super) furnished: BTreeMap<(String, String), Furnished>,
     pub(super) workloads: Workloads,
     /// What is in use.
-    pub(super) used: Hard,
+    pub(super) used: Hards,
     /// What carries no labels.
     pub(super) left: Survey,
 }
@@ -63,16 +63,26 @@ impl Project {
         };
         Self {
             namespace,
-            quota: None,
+            quotas: BTreeMap::new(),
             limit_range: None,
             bindings: BTreeMap::new(),
             service_accounts: BTreeMap::new(),
             foreign_accounts: BTreeSet::new(),
             furnished: BTreeMap::new(),
             workloads: Workloads::default(),
-            used: Hard::new(),
+            used: Hards::new(),
             left: Survey { resource_version: "7".to_owned(), ..Survey::default() },
         }
+    }
+
+    /// What its quota says.
+    pub(super) fn hard(&self) -> &Hard {
+        &self.quotas[names::QUOTA].value.hard
+    }
+
+    /// Its quota.
+    pub(super) fn quota(&mut self) -> &mut Owned<Quota> {
+        self.quotas.get_mut(names::QUOTA).unwrap()
     }
 
     pub(super) fn labelled(name: &str, resource: Uuid) -> Self {
@@ -196,7 +206,7 @@ impl World {
         }
         let primary = observed.primary(&self.resource().backend_id).map(|namespace| namespace.name.clone());
         if let Some(project) = primary.and_then(|name| self.cluster.get(&name)) {
-            observed.quota = project.quota.clone();
+            observed.quotas = project.quotas.clone();
             observed.limit_range = project.limit_range.clone();
             observed.bindings = project.bindings.clone();
             observed.furnished = project.furnished.clone();
@@ -340,12 +350,19 @@ impl World {
                 assert_eq!(removed.map(|seen| seen.uid).as_ref(), Some(uid));
             }
             Action::Release { kind, namespace, name, .. } => self.release(*kind, namespace, name),
-            Action::ApplyQuota { target, expect, hard, .. } => {
+            Action::ApplyQuota { target, expect, name, value, .. } => {
                 let project = self.target(target);
-                let taken = project.left.quota.take();
-                let known = project.quota.as_ref().or(taken.as_ref());
+                let taken = project.left.quotas.remove(name);
+                let known = project.quotas.get(name).or(taken.as_ref());
                 check_expectation(expect, known.map(|quota| quota.uid.as_str()));
-                project.quota = Some(Owned::new("quota".to_owned(), hard.clone()));
+                if let Some(known) = known {
+                    assert_eq!(known.value.scopes, value.scopes, "scopes cannot be changed");
+                }
+                project.quotas.insert(name.clone(), Owned::new(format!("uid-{name}"), value.clone()));
+            }
+            Action::DeleteQuota { namespace, name, uid, .. } => {
+                let removed = self.cluster.get_mut(namespace).unwrap().quotas.remove(name);
+                assert_eq!(removed.map(|quota| quota.uid).as_ref(), Some(uid));
             }
             Action::ApplyLimitRange { target, expect, value, .. } => {
                 let project = self.target(target);
@@ -431,7 +448,10 @@ impl World {
         let project = self.cluster.get_mut(place).unwrap();
         match kind {
             OwnedKind::Namespace => project.namespace.labels.clear(),
-            OwnedKind::Quota => project.left.quota = project.quota.take(),
+            OwnedKind::Quota => {
+                let quota = project.quotas.remove(name).unwrap();
+                project.left.quotas.insert(name.to_owned(), quota);
+            }
             OwnedKind::LimitRange => project.left.limit_range = project.limit_range.take(),
             OwnedKind::RoleBinding => {
                 let binding = project.bindings.remove(name).unwrap();
