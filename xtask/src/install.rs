@@ -47,6 +47,12 @@ const PYTHON: [&str; 4] = [
     "waldur-site-agent-okd==1.0.7",
 ];
 
+/// From PyPI: the agent that this one is compared with. What else tests need is no part of it.
+const PYTHON_AGENT: [&str; 2] = ["waldur-site-agent==1.0.7", "waldur-site-agent-okd==1.0.7"];
+
+/// Naming a pre-release lets pip choose one, of these packages alone.
+const PYTHON_AGENT_NEXT: [&str; 2] = ["waldur-site-agent>=1.0.8.dev0", "waldur-site-agent-okd>=1.0.8.dev0"];
+
 const PYTHON_CONSTRAINTS: (&str, &str) =
     ("xtask/python-constraints.txt", include_str!("../python-constraints.txt"));
 
@@ -118,18 +124,40 @@ fn apt_get<'a, A: AsRef<str> + ?Sized + 'a>(arguments: impl IntoIterator<Item = 
 }
 
 fn python() -> Result<PathBuf> {
-    let venv = Metadata::read()?.target_directory.join("foreign-venv");
+    virtual_environment("foreign-venv", &PYTHON)
+}
+
+/// The Python of an environment with the published Python agent and its OKD plugin, and nothing else.
+///
+/// # Errors
+/// They cannot be installed.
+pub(crate) fn python_agent() -> Result<PathBuf> {
+    virtual_environment("python-agent", &PYTHON_AGENT)
+}
+
+/// The same with the newest release after the published one, pre-releases included. Once installed it stays until the
+/// folder is removed.
+///
+/// # Errors
+/// There is none, or it cannot be installed.
+pub(crate) fn python_agent_pre_release() -> Result<PathBuf> {
+    virtual_environment("python-agent-pre-release", &PYTHON_AGENT_NEXT)
+}
+
+/// The Python of an environment below the target directory that holds these packages and what they need.
+fn virtual_environment(name: &str, packages: &[&str]) -> Result<PathBuf> {
+    let venv = Metadata::read()?.target_directory.join(name);
     let python = venv.join("bin/python");
     let stamp = venv.join("installed.txt");
     let (constraints, versions) = PYTHON_CONSTRAINTS;
-    let wanted = format!("{}\n{versions}", PYTHON.join("\n"));
+    let wanted = format!("{}\n{versions}", packages.join("\n"));
     let there = fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted);
     if there && program(&python, ["--version"]).succeeds() {
         return Ok(python);
     }
     program("python3", ["-m".as_ref(), "venv".as_ref(), "--clear".as_ref(), venv.as_os_str()]).run()?;
     let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--constraint", constraints];
-    program(&python, pip.iter().chain(&PYTHON)).run()?;
+    program(&python, pip.iter().chain(packages)).run()?;
     fs::write(&stamp, wanted).with_context(|| format!("cannot write `{}`", stamp.display()))?;
     Ok(python)
 }

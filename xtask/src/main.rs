@@ -7,6 +7,7 @@
 #![expect(clippy::print_stderr, reason = "a command-line tool talks to its user")]
 
 mod bench;
+mod compare;
 mod crash;
 mod demo;
 mod fuzz;
@@ -39,6 +40,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Measure the agent against the simulators: seconds, requests, memory
     Bench(bench::Arguments),
+    /// Compare this agent with the published Python agent: seconds, requests, memory, size, and what is true afterwards
+    Compare(compare::Arguments),
     /// Interrupt the agent at every request that it makes, and see that another one finishes the work
     Crash(crash::Arguments),
     /// Walk at random through a marketplace in bad weather, and see that everything is right in the end
@@ -65,6 +68,7 @@ fn run(command: &Command) -> Result<()> {
     match command {
         Command::Demo(arguments) => demo::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
+        Command::Compare(arguments) => compare::run(arguments),
         Command::Crash(arguments) => crash::run(arguments),
         Command::Soak(arguments) => soak::run(arguments),
         Command::Test(arguments) => test::run(arguments),

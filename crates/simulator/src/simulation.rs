@@ -187,8 +187,8 @@ impl Simulation {
         Ok(site)
     }
 
-    /// Requests by method and path shape, per server, with totals. Times are in seconds since the simulation
-    /// started, by a clock that both servers share.
+    /// Requests by method and path shape, per server, with totals, and the time `now`. Times are in seconds since the
+    /// simulation started, by a clock that both servers share.
     #[must_use]
     pub fn traffic(&self) -> Value {
         let seconds = |at: Instant| at.saturating_duration_since(self.started).as_secs_f64();
@@ -208,7 +208,8 @@ impl Simulation {
                 .collect();
             json!({"total": traffic.total(), "by_path": by_shape})
         };
-        json!({"waldur": counts(&self.waldur_server.traffic), "okd": counts(&self.okd_server.traffic)})
+        let (waldur, okd) = (counts(&self.waldur_server.traffic), counts(&self.okd_server.traffic));
+        json!({"now": seconds(Instant::now()), "waldur": waldur, "okd": okd})
     }
 
     /// Forgets the requests seen so far.

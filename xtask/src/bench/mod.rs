@@ -6,10 +6,10 @@ mod events;
 mod figures;
 mod floor;
 mod lifecycle;
-mod membership;
+pub(crate) mod membership;
 mod orders;
-mod record;
-mod stage;
+pub(crate) mod record;
+pub(crate) mod stage;
 mod usage;
 
 use anyhow::Result;

@@ -30,6 +30,8 @@ const LOOKED: &str = "GET /api/marketplace-provider-resources/{}/";
 /// Requests to both servers since the last reset.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Traffic {
+    /// When it was read, in seconds by the same clock as all other times.
+    pub(crate) now: f64,
     pub(crate) waldur: Side,
     pub(crate) okd: Side,
 }
@@ -51,7 +53,8 @@ struct Tally {
 }
 
 impl Side {
-    fn count(&self, shape: &str) -> u64 {
+    /// Requests of one method and path shape.
+    pub(crate) fn count(&self, shape: &str) -> u64 {
         self.by_path.get(shape).map_or(0, |tally| tally.count)
     }
 }
@@ -110,7 +113,8 @@ impl Traffic {
         self.waldur.by_path.values().chain(self.okd.by_path.values())
     }
 
-    fn first(&self) -> Option<f64> {
+    /// When the first request arrived; none if there was none.
+    pub(crate) fn first(&self) -> Option<f64> {
         self.tallies().map(|tally| tally.first_arrived).min_by(f64::total_cmp)
     }
 
@@ -172,7 +176,8 @@ mod tests {
         let by_path: serde_json::Map<_, _> =
             shapes.iter().map(|(shape, count, bytes)| ((*shape).to_owned(), tally(*count, *bytes))).collect();
         let none = json!({"total": 0, "by_path": {}});
-        serde_json::from_value(json!({"waldur": {"total": 9, "by_path": by_path}, "okd": none})).unwrap()
+        serde_json::from_value(json!({"now": 4.0, "waldur": {"total": 9, "by_path": by_path}, "okd": none}))
+            .unwrap()
     }
 
     #[test]

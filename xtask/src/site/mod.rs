@@ -26,7 +26,7 @@ use crate::process::cargo;
 use crate::workspace::Metadata;
 
 /// Name of the agent's binary.
-const AGENT: &str = "waldur_site_agent";
+pub(crate) const AGENT: &str = "waldur_site_agent";
 /// Name of the simulators' binary.
 const SIMULATOR: &str = "waldur-okd-simulator";
 /// The simulators answer within milliseconds; this is for a machine that does many other things.
@@ -146,7 +146,7 @@ pub(crate) enum Mode {
 
 impl Mode {
     /// As on the agent's command line.
-    const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::OrderProcess => "order_process",
             Self::MembershipSync => "membership_sync",
@@ -155,14 +155,15 @@ impl Mode {
         }
     }
 
-    /// What the variable for its period is named after.
-    const fn period(self) -> &'static str {
-        match self {
+    /// The environment variable with the minutes between two of its passes.
+    pub(crate) fn period_variable(self) -> String {
+        let name = match self {
             Self::OrderProcess => "ORDER_PROCESS",
             Self::MembershipSync => "MEMBERSHIP_SYNC",
             Self::EventProcess => "RECONCILIATION",
             Self::Report => "REPORT",
-        }
+        };
+        format!("WALDUR_SITE_AGENT_{name}_PERIOD_MINUTES")
     }
 
     /// Keys of the configuration that switch it on.
@@ -195,7 +196,7 @@ pub(crate) fn start_agent(
 ) -> Result<Server> {
     let arguments = ["-m".as_ref(), mode.name().as_ref(), "-c".as_ref(), configuration.as_os_str()];
     let minutes = (period.as_secs_f64() / 60.0).to_string();
-    let variable = format!("WALDUR_SITE_AGENT_{}_PERIOD_MINUTES", mode.period());
+    let variable = mode.period_variable();
     let variables = [(variable.as_str(), minutes)];
     Server::start(&binaries.path(AGENT), arguments, &variables, &folder.join("agent.log"))
 }
@@ -205,15 +206,30 @@ pub(crate) fn start_agent(
 /// # Errors
 /// A file that cannot be written.
 pub(crate) fn write_configuration(folder: &Path, place: &Place, mode: Mode) -> Result<PathBuf> {
+    write_configuration_for(folder, place, &[mode], &[])
+}
+
+/// The same for several modes, with more `backend_settings`, each a key with its value.
+///
+/// # Errors
+/// As [`write_configuration`].
+pub(crate) fn write_configuration_for(
+    folder: &Path,
+    place: &Place,
+    modes: &[Mode],
+    settings: &[&str],
+) -> Result<PathBuf> {
     let path = folder.join("waldur-site-agent-config.yaml");
-    let text = configuration(place, mode);
+    let text = configuration(place, modes, settings);
     fs::write(&path, text).with_context(|| format!("cannot write `{}`", path.display()))?;
     Ok(path)
 }
 
-fn configuration(place: &Place, mode: Mode) -> String {
+fn configuration(place: &Place, modes: &[Mode], settings: &[&str]) -> String {
+    let settings: String = settings.iter().map(|setting| format!("\n      {setting}")).collect();
     let Place { waldur_url, waldur_agent_token, offering_uuid, okd_url, okd_token, .. } = place;
-    let (ca_file, keys) = (place.ca_file.display(), mode.keys(place).join("\n    "));
+    let (ca_file, keys) = (place.ca_file.display(), modes.iter().flat_map(|mode| mode.keys(place)));
+    let keys = keys.collect::<Vec<_>>().join("\n    ");
     format!(
         r#"offerings:
   - name: OKD projects
@@ -225,7 +241,7 @@ fn configuration(place: &Place, mode: Mode) -> String {
     backend_settings:
       api_url: {okd_url}
       token: "{okd_token}"
-      verify_cert: "{ca_file}"
+      verify_cert: "{ca_file}"{settings}
     backend_components:
       cpu: {{measured_unit: cores, accounting_type: limit, label: CPU}}
       memory: {{measured_unit: GB, accounting_type: limit, label: Memory}}

@@ -7,6 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use planner::access::{Attribute, Grant, Member, SubjectRule, Team};
 use planner::outcome::Failure;
 use planner::usernames::{self, UserNames};
@@ -27,9 +28,15 @@ const NO_OWNERS: &str = "Waldur does not let this agent read the owners of organ
 /// For how many times the time that they took to read lists serve at least.
 const SERVES_TIMES: u32 = 5;
 
+/// Organizations whose owners are asked for one by one, however many a list over all of them would spare.
+const ONE_BY_ONE: usize = 2;
+
 /// One answer for each project or organization, read by whoever needs it first, with the moment before which nobody
 /// had asked.
 type Once<T> = Mutex<HashMap<Uuid, (Instant, Arc<OnceCell<T>>)>>;
+
+/// Users who own an organization, with the end of their role.
+type Owners = BTreeSet<(Uuid, Option<Timestamp>)>;
 
 /// Usernames of accounts in state OK, by project.
 type Accounts = Arc<HashMap<Uuid, Vec<String>>>;
@@ -59,6 +66,8 @@ pub(crate) struct People {
     roles: Option<Roles>,
     teams: Once<Arc<Vec<dto::TeamMember>>>,
     owners: Once<Arc<Vec<dto::Permission>>>,
+    /// Who owns which organization now; `None` where that was not asked, or is not told.
+    owner_roles: Option<HashMap<Uuid, Owners>>,
 }
 
 /// How much of the roles is read at once.
@@ -156,15 +165,16 @@ impl People {
         let service_accounts = accounts(offering, "list_project_service_accounts");
         let course_accounts = accounts(offering, "list_course_accounts");
         let roles = roles(offering, &model, reading);
-        let (mut users, service_accounts, course_accounts, roles) =
-            futures::try_join!(users, service_accounts, course_accounts, roles)?;
+        let owner_roles = owner_roles(offering, reading);
+        let (mut users, service_accounts, course_accounts, roles, owner_roles) =
+            futures::try_join!(users, service_accounts, course_accounts, roles, owner_roles)?;
         name_users(offering, &model, &mut users).await?;
         users.retain(|user| user.user_uuid.is_some());
         users.sort_by_key(|user| user.user_uuid);
         users.shrink_to_fit();
         let (teams, owners) = (Once::default(), Once::default());
         let took = read.elapsed();
-        Ok(Self { read, took, users, service_accounts, course_accounts, roles, teams, owners })
+        Ok(Self { read, took, users, service_accounts, course_accounts, roles, teams, owners, owner_roles })
     }
 
     /// Whether a user has an account in the offering.
@@ -288,6 +298,9 @@ impl People {
         offering: &Offering,
         customer: Uuid,
     ) -> Result<Arc<Vec<dto::Permission>>, ApiError> {
+        if let Some(owners) = self.unchanged_owners(offering, customer) {
+            return Ok(owners);
+        }
         let cell = once(&self.owners, customer, None).await;
         let read = async || match offering.waldur.owners(customer).await {
             Ok(owners) => {
@@ -306,6 +319,41 @@ impl People {
         };
         cell.get_or_try_init(read).await.cloned()
     }
+}
+
+impl People {
+    /// An organization's owners as Waldur has given them before, if they are still the same people.
+    fn unchanged_owners(&self, offering: &Offering, customer: Uuid) -> Option<Arc<Vec<dto::Permission>>> {
+        let roles = self.owner_roles.as_ref()?;
+        let given = offering.given().owners.get(&customer).cloned()?;
+        let before: Owners = given.iter().map(|owner| (owner.user_uuid, owner.expiration_time)).collect();
+        let none = Owners::new();
+        (*roles.get(&customer).unwrap_or(&none) == before).then_some(given)
+    }
+}
+
+/// Who owns which organization, in one list for all of them, for a pass that has read their owners before. Where this is
+/// not to be had each organization is asked.
+async fn owner_roles(
+    offering: &Offering,
+    reading: Reading,
+) -> Result<Option<HashMap<Uuid, Owners>>, ApiError> {
+    let known = offering.given().owners.len();
+    // Addresses may change and the list does not have them.
+    if reading == Reading::AsNeeded || known <= ONE_BY_ONE || emails(offering) == Emails::Read {
+        return Ok(None);
+    }
+    let roles = match offering.waldur.owner_roles().await {
+        Ok(Some(roles)) => roles,
+        Ok(None) => return Ok(None),
+        Err(error) if is_refusal(&error) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut by_customer: HashMap<Uuid, Owners> = HashMap::new();
+    for role in roles {
+        by_customer.entry(role.scope_uuid).or_default().insert((role.user_uuid, role.expiration_time));
+    }
+    Ok(Some(by_customer))
 }
 
 /// Usernames of accounts in state OK.

@@ -1,5 +1,7 @@
 //! What Waldur says about people: teams, roles, accounts (Waldur contract §4). It reads and never writes.
 
+use jiff::Timestamp;
+use serde::Deserialize;
 use uuid::Uuid;
 
 use super::calls::{Waldur, resource_path};
@@ -17,6 +19,34 @@ pub(crate) enum Emails {
     Read,
     /// Nobody needs them.
     LeftOut,
+}
+
+/// A role on an organization, without the name of who has it (OpenAPI `Permission`).
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct OwnerRole {
+    pub(crate) user_uuid: Uuid,
+    /// The organization.
+    pub(crate) scope_uuid: Uuid,
+    pub(crate) role_name: String,
+    #[serde(default)]
+    pub(crate) expiration_time: Option<Timestamp>,
+}
+
+/// Whether a token's user is shown everybody's roles.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(crate) struct Sight {
+    #[serde(default)]
+    is_staff: bool,
+    #[serde(default)]
+    is_support: bool,
+}
+
+impl Sight {
+    pub(crate) const FIELDS: [&'static str; 2] = ["is_staff", "is_support"];
+
+    pub(crate) const fn sees_all_roles(self) -> bool {
+        self.is_staff || self.is_support
+    }
 }
 
 impl Waldur {
@@ -75,6 +105,26 @@ impl Waldur {
         // Not all servers know the filter.
         permissions.retain(|permission| permission.role.as_deref() == Some(OWNER));
         Ok(permissions)
+    }
+
+    /// Who owns which organization, of all that there are; `None` where the token's user is shown its own roles only,
+    /// or the server has no such list. It does not have usernames.
+    pub(crate) async fn owner_roles(&self) -> Result<Option<Vec<OwnerRole>>, ApiError> {
+        let me = Call::get("/api/users/me/").fields(&Sight::FIELDS);
+        if !self.http.json::<Sight>(me).await?.sees_all_roles() {
+            return Ok(None);
+        }
+        let call =
+            Call::get("/api/user-permissions/").query("scope_type", "customer").query("role_name", OWNER);
+        match self.http.list::<OwnerRole>(call).await {
+            Ok(mut roles) => {
+                // The server's filter takes any name that holds this one.
+                roles.retain(|role| role.role_name == OWNER);
+                Ok(Some(roles))
+            }
+            Err(error) if error.unknown_path => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Accounts of users in an offering, also of those whom the provider has locked out: a team shows their names.

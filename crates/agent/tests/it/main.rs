@@ -27,6 +27,7 @@ mod membership;
 mod membership_doubt;
 mod membership_faults;
 mod membership_guard;
+mod membership_reads;
 mod membership_reports;
 mod membership_usernames;
 mod metrics;

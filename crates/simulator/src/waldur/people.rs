@@ -37,6 +37,31 @@ impl Call<'_> {
         }
     }
 
+    /// All roles, for staff; everybody else sees the own ones (OpenAPI `user_permissions_list`). It has no choice of
+    /// fields.
+    pub(crate) fn user_permissions(&self, path: &[&str]) -> Outcome {
+        match path {
+            [] if self.reads() => {
+                let query = &self.request.query;
+                let (users, scopes) = (query.uuids("user")?, query.uuids("scope_uuid")?);
+                let now = self.state.now();
+                let seen = |grant: &Grant| self.actor.is_staff || grant.user == self.actor.user;
+                let grants: Vec<&Grant> = self
+                    .state
+                    .grants
+                    .iter()
+                    .filter(|grant| seen(grant) && grant.is_in_force(now))
+                    .filter(|grant| among(&users, grant.user) && among(&scopes, grant.scope.uuid()))
+                    .filter(|grant| query.get("role_name").is_none_or(|name| grant.role.contains(name)))
+                    .filter(|grant| query.get("scope_type").is_none_or(|kind| kind == grant.scope.kind()))
+                    .collect();
+                self.page(&grants, |view, grant, _| view.permission(grant))
+            }
+            [] => self.no_method(),
+            _ => Err(Answer::no_route()),
+        }
+    }
+
     /// Staff only in 2024 (measurement 007).
     pub(crate) fn version(&self) -> Outcome {
         if self.state.is_2024() {

@@ -255,6 +255,11 @@ fn project_slug(number: usize) -> String {
     format!("project-{number:05}")
 }
 
+/// UUID of a project in Waldur.
+pub(crate) fn project(number: usize) -> String {
+    uuid(2, number)
+}
+
 /// UUID of a resource.
 pub(crate) fn resource(number: usize) -> String {
     uuid(3, number)

@@ -99,12 +99,17 @@ impl Waldur {
 
     /// Takes a role on a project; `false` when it was not held.
     pub fn remove_member(&self, project: Uuid, user: Uuid, role: &str) -> bool {
-        self.change(|state| state.remove_grant(Scope::Project(project), user, role))
+        self.remove_role(Scope::Project(project), user, role)
     }
 
     /// Gives a role that may end.
     pub fn add_role(&self, scope: Scope, user: Uuid, role: &str, expires: Option<Timestamp>) {
         self.change(|state| state.add_grant(scope, user, role, expires, None));
+    }
+
+    /// Takes a role; `false` when it was not held.
+    pub fn remove_role(&self, scope: Scope, user: Uuid, role: &str) -> bool {
+        self.change(|state| state.remove_grant(scope, user, role))
     }
 
     /// Adds an offering user in place of one that is there; an empty name leaves it `Requested`.

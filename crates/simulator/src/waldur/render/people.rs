@@ -17,9 +17,7 @@ impl View<'_> {
             out.put("token", token);
             out.put("token_lifetime", user.token_lifetime);
             out.with("permissions", || {
-                Value::Array(
-                    self.state.grants_of(user.uuid).map(|grant| self.permission(user, grant)).collect(),
-                )
+                Value::Array(self.state.grants_of(user.uuid).map(|grant| self.permission(grant)).collect())
             });
             if user.is_staff || !self.is_2024() {
                 out.put("is_staff", user.is_staff);
@@ -53,7 +51,8 @@ impl View<'_> {
         })
     }
 
-    fn permission(&self, user: &User, grant: &Grant) -> Value {
+    /// A role as a row of its own.
+    pub(crate) fn permission(&self, grant: &Grant) -> Value {
         let (name, customer) = match grant.scope {
             Scope::Customer(uuid) => (self.state.customers.get(uuid).map(|row| &row.name), Some(uuid)),
             Scope::Project(uuid) => {
@@ -66,10 +65,11 @@ impl View<'_> {
             }
         };
         let creator = grant.created_by.and_then(|uuid| self.state.users.get(uuid));
+        let user = self.state.users.get(grant.user);
         let mut fields = json!({
-            "user_uuid": hex(user.uuid),
-            "user_name": user.full_name(),
-            "user_slug": user.username,
+            "user_uuid": hex(grant.user),
+            "user_name": user.map(User::full_name),
+            "user_slug": user.map(|user| user.username.clone()),
             "created": time(grant.created),
             "expiration_time": optional_time(grant.expires),
             "created_by_full_name": creator.map(User::full_name),
