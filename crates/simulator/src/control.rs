@@ -194,6 +194,7 @@ async fn requests(State(site): State<Arc<Simulation>>) -> Json<Value> {
                 "path": request.path,
                 "query": request.query,
                 "status": request.status,
+                "user_agent": request.user_agent,
             })
         });
         requests.collect()
