@@ -94,13 +94,21 @@ pub(crate) fn foreign_clients() -> Result<PathBuf> {
     python()
 }
 
-/// The packages of Debian that are missing.
+/// Valgrind alone, for who wants nothing else of it.
 ///
 /// # Errors
-/// One is missing and cannot be installed.
-pub(crate) fn debian() -> Result<()> {
+/// It is missing and cannot be installed.
+pub(crate) fn valgrind() -> Result<()> {
+    packages(&DEBIAN.into_iter().filter(|(package, _)| *package == "valgrind").collect::<Vec<_>>())
+}
+
+fn debian() -> Result<()> {
+    packages(&DEBIAN)
+}
+
+fn packages(packages: &[(&str, &[&str])]) -> Result<()> {
     let missing = |(_, probe): &(&str, &[&str])| !program(probe[0], &probe[1..]).succeeds();
-    let wanted: Vec<&str> = DEBIAN.into_iter().filter(missing).map(|(package, _)| package).collect();
+    let wanted: Vec<&str> = packages.iter().copied().filter(missing).map(|(package, _)| package).collect();
     if wanted.is_empty() {
         return Ok(());
     }
@@ -114,7 +122,7 @@ pub(crate) fn debian() -> Result<()> {
         apt_get(["update"]).run()?;
         install()?;
     }
-    match DEBIAN.into_iter().find(missing) {
+    match packages.iter().copied().find(missing) {
         Some((package, probe)) => bail!("{package} is installed, but `{}` still fails", probe.join(" ")),
         None => Ok(()),
     }

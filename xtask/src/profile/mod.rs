@@ -52,7 +52,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if arguments.check {
         return check();
     }
-    install::debian()?;
+    install::valgrind()?;
     let profile = measure()?;
     let path = workspace::root().join(KEPT);
     let text = page::text(&profile);
@@ -66,7 +66,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 /// # Errors
 /// Something cannot be run, or a count has grown.
 pub(crate) fn check() -> Result<()> {
-    install::debian()?;
+    install::valgrind()?;
     let path = workspace::root().join(KEPT);
     let kept = fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
     page::compare(&kept, &measure()?)

@@ -1,6 +1,6 @@
 //! `cargo xtask soak`: a marketplace in use for some minutes, in bad weather, and then everything has to be right.
 //!
-//! People act at random ([`walk`]) while the real agent, driven by events, meets faults, tokens that end, a broker that goes
+//! People act at random ([`mod@walk`]) while the real agent, driven by events, meets faults, tokens that end, a broker that goes
 //! away, clocks that jump and its own death ([`weather`]). A model that shares nothing with the agent ([`crate::market`])
 //! notes what was bought and who was let in. From time to time everybody rests; when the agent has come to rest as
 //! well, every difference between the model and the two servers is a violation.
