@@ -22,6 +22,8 @@ use tokio::sync::Mutex;
 /// Unlike what is in `/usr/sbin`, these do not change the user.
 const PROGRAMS: &str = "/usr/lib/rabbitmq/bin";
 
+/// How often a node is started at most, each time on other ports.
+const STARTS: usize = 3;
 /// How long a start or an end may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -75,6 +77,17 @@ impl RabbitMq {
     /// # Errors
     /// RabbitMQ is not installed, or does not come up; the message has the end of its log.
     pub async fn start(below: &Path) -> anyhow::Result<Self> {
+        for _ in 1..STARTS {
+            match Self::start_once(below).await {
+                // Somebody else took a port between the draw and the start.
+                Err(error) if format!("{error:#}").contains("eaddrinuse") => {}
+                other => return other,
+            }
+        }
+        Self::start_once(below).await
+    }
+
+    async fn start_once(below: &Path) -> anyhow::Result<Self> {
         let installed = Path::new(PROGRAMS).join("rabbitmq-server");
         ensure!(
             installed.exists(),

@@ -1,7 +1,7 @@
 //! `adopt` and `abandon`: projects of the Python agent become this agent's, and nothing else does.
 
 use serde_json::json;
-use simulator::waldur::{Generation, ResourceState};
+use simulator::waldur::{Generation, OrderState, ResourceState};
 
 use crate::members::access;
 use crate::process::Process;
@@ -100,6 +100,24 @@ async fn a_project_that_is_named_is_taken_over_with_its_quota_and_its_bindings()
     let again = Process::run(&mut site.operator(&config, &["adopt", "shop-1"])).await;
     assert_eq!(again.code(), Some(0), "{}", again.all());
     assert!(again.stdout.contains("nothing to change"), "{}", again.stdout);
+}
+
+#[tokio::test]
+async fn a_project_is_terminated_after_it_was_adopted_and_not_before() {
+    let site = Site::start().await;
+    let resource = site.left_by_python("shop-1", limits());
+    let config = site.with_members();
+    let order = site.terminate(resource);
+    assert!(site.once().await);
+    assert_eq!(site.order_state(order), OrderState::Erred);
+    assert!(site.namespace("shop-1").is_some(), "what carries no labels is nobody's to delete");
+    let ended = Process::run(&mut site.operator(&config, &["adopt", "shop-1"])).await;
+    assert_eq!(ended.code(), Some(0), "{}", ended.all());
+    let order = site.terminate(resource);
+    let agent = site.agent();
+    site.ends(order, OrderState::Done).await;
+    agent.stop().await;
+    assert_eq!(site.namespace("shop-1"), None);
 }
 
 #[tokio::test]
