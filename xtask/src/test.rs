@@ -17,6 +17,9 @@ const RUSTDOC: &str = "-D warnings -A rustdoc::private_intra_doc_links";
 /// Seconds for which each place takes made-up input.
 const FUZZED: u32 = 8;
 
+/// Tests mostly wait, for simulated servers and for pauses to pass.
+const TESTS_AT_ONCE: &str = "6";
+
 /// What to check.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -80,7 +83,7 @@ impl Step {
                 .env("RUSTDOCFLAGS", RUSTDOC)
                 .run(),
             Self::Drift => generate::check(),
-            Self::Tests => tests(&[]).run(),
+            Self::Tests => tests(&[]).env("RUST_TEST_THREADS", TESTS_AT_ONCE).run(),
             Self::Profile => profile::check(),
             Self::Fuzz => fuzz::briefly(FUZZED),
             Self::Crash => crash::run(&crash::Arguments::short()),

@@ -1,6 +1,6 @@
 //! The namespaces of a resource: mostly one, or one for each of the configured environments.
 //!
-//! Of several, the label [`names::ENVIRONMENT`] says which is which; the name only where that label is missing. One that
+//! Of several, the label [`crate::names::ENVIRONMENT`] says which is which; the name only where that label is missing. One that
 //! is missing is made. One whose environment is configured no more stays as it is, and is only told of.
 
 use std::collections::BTreeSet;
