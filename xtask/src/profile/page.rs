@@ -6,8 +6,11 @@ use anyhow::{Context, Result, bail};
 
 use super::callgrind::Counts;
 
-/// How much more than what is kept is no growth: two runs differ a little, by what came when.
-const TOLERANCE: f64 = 0.10;
+/// How much more than what is kept is no growth. Orders are worked side by side, and what comes when decides how often
+/// one waits for another: two runs of the same program have been seen to differ by 10 %. Unchanged resources differ by 1 %.
+const ORDER_MAY_GROW: f64 = 0.40;
+/// See [`ORDER_MAY_GROW`].
+const UNCHANGED_MAY_GROW: f64 = 0.15;
 /// Functions that are shown.
 const SHOWN: usize = 25;
 /// Functions of the product begin so.
@@ -49,12 +52,13 @@ pub(super) fn each(small: &Counts, large: &Counts, number: u64) -> Cost {
 pub(super) fn text(profile: &Profile) -> String {
     let mut text = format!(
         "Instructions that the agent executes, counted by valgrind's callgrind on the development build, on one thread.\n\
-         Written by `cargo xtask profile`, held against by `cargo xtask profile --check`: more than {:.0} % above is a\n\
-         failure. What is done once a start falls out: each is the difference of two sizes. A Create order is from the\n\
+         Written by `cargo xtask profile`, held against by `cargo xtask profile --check`: more than {:.0} % above for an\n\
+         order, {:.0} % for a resource, is a failure. What is done once a start falls out: each is the difference of two sizes. A Create order is from the\n\
          list of orders to done. An unchanged resource has {} members, all of whom are read from Waldur's lists, and its\n\
          objects are listed from the cluster, as under a role that grants no watch.\n\n\
          compiler: {}\n{ORDER} {}\n{UNCHANGED} {}\n",
-        TOLERANCE * 100.0,
+        ORDER_MAY_GROW * 100.0,
+        UNCHANGED_MAY_GROW * 100.0,
         super::MEMBERS,
         profile.compiler,
         profile.order.total,
@@ -81,11 +85,15 @@ pub(super) fn compare(kept: &str, profile: &Profile) -> Result<()> {
             .with_context(|| format!("no `{label}` in docs/profile.txt"))
     };
     let mut grown = Vec::new();
-    for (label, count) in [(ORDER, profile.order.total), (UNCHANGED, profile.unchanged.total)] {
+    let counted = [
+        (ORDER, profile.order.total, ORDER_MAY_GROW),
+        (UNCHANGED, profile.unchanged.total, UNCHANGED_MAY_GROW),
+    ];
+    for (label, count, may_grow) in counted {
         let before = number(label)?;
         let more = 100.0 * (count as f64 / before.max(1) as f64 - 1.0);
         eprintln!("{label} {count} instructions, {more:+.1} %");
-        if more > TOLERANCE * 100.0 {
+        if more > may_grow * 100.0 {
             grown.push(format!("{label} {count} instructions in place of {before}, {more:+.1} %"));
         }
     }
@@ -124,12 +132,12 @@ mod tests {
     #[test]
     fn only_growth_beyond_the_tolerance_fails() {
         let kept = text(&profile(1_000_000, 10_000));
-        for good in [profile(1_000_000, 10_000), profile(1_099_000, 10_990), profile(500_000, 10)] {
+        for good in [profile(1_000_000, 10_000), profile(1_399_000, 11_490), profile(500_000, 10)] {
             assert!(compare(&kept, &good).is_ok());
         }
         let error = |bad: &Profile| compare(&kept, bad).unwrap_err().to_string();
-        assert!(error(&profile(1_101_000, 10_000)).contains("per order: 1101000"));
-        assert!(error(&profile(1_000_000, 11_100)).contains("per unchanged resource: 11100"));
+        assert!(error(&profile(1_401_000, 10_000)).contains("per order: 1401000"));
+        assert!(error(&profile(1_000_000, 11_510)).contains("per unchanged resource: 11510"));
         assert!(compare("nothing", &profile(1, 1)).is_err());
         let newer = Profile { compiler: "rustc 1.99.0".to_owned(), ..profile(2_000_000, 1) };
         assert!(error(&newer).contains("another compiler"));
