@@ -151,7 +151,8 @@ impl Figures {
 /// # Errors
 /// Something could not be started or did not come to its end; with `--check`, a target that is not reached.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let binaries = Binaries::build(Profile::Release, &[])?;
+    // The same packages as for the other benchmarks: others would be compiled with other features, and so anew.
+    let binaries = Binaries::build(Profile::Release, &[env!("CARGO_PKG_NAME")])?;
     let figures = site::run_until_stopped(measure(&binaries, arguments))?;
     let printed = if arguments.json {
         format!("{}\n", serde_json::to_string_pretty(&figures).context("cannot print the figures")?)
