@@ -130,6 +130,19 @@ async fn a_restore_order_inside_the_window_brings_everything_back() {
 }
 
 #[tokio::test]
+async fn another_terminate_order_for_a_locked_project_changes_neither_the_lock_nor_its_end() {
+    let site = Site::start().await;
+    let config = with(&site, "terminate_grace: 7d");
+    let (resource, name) = furnished(&site, &config).await;
+    terminated(&site, &config, resource).await;
+    let deadline = mark(&site, &name, "waldur/delete-after");
+    assert!(deadline.is_string());
+    terminated(&site, &config, resource).await;
+    assert_locked(&site, resource, &name);
+    assert_eq!(mark(&site, &name, "waldur/delete-after"), deadline);
+}
+
+#[tokio::test]
 async fn a_locked_project_is_deleted_when_its_time_has_come() {
     for watching in [true, false] {
         let mut options = options();
