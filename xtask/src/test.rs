@@ -18,7 +18,7 @@ const RUSTDOC: &str = "-D warnings -A rustdoc::private_intra_doc_links";
 const FUZZED: u32 = 8;
 
 /// Tests mostly wait, for simulated servers and for pauses to pass.
-const TESTS_AT_ONCE: &str = "6";
+const TESTS_AT_ONCE: &str = "4";
 
 /// What to check.
 #[derive(Debug, clap::Args)]

@@ -134,6 +134,8 @@ impl Listener<'_> {
                 Ok(Found::Connections(connections)) => return connections,
                 Ok(Found::NoEvents) => {
                     self.engine.health().gone(&self.name(0));
+                    // A pass that did not wait so long has not taken up the polling yet.
+                    self.offering().want_passes();
                     self.offering().subscribed.send_replace(true);
                     return Vec::new();
                 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
 use agent::engine::{Engine, EngineOptions};
@@ -11,7 +11,9 @@ use serde_json::{Value, json};
 use simulator::waldur::{ResourceState, Scope, SeedProject, SeedResource, SeedUser};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
 use uuid::Uuid;
 
 use crate::site::{Config, Site, limits, within};
@@ -78,8 +80,20 @@ impl<'a> MakeWriter<'a> for Lines {
     }
 }
 
+/// What a line of code logs is looked at by whoever listens when it first runs. While only one thread of the process
+/// listens, `tracing` asks the thread that comes by first instead, and the line stays mute for all others; somebody who
+/// listens everywhere, and throws away what he hears, keeps it from that.
+fn listen_everywhere() {
+    static LISTENS: Once = Once::new();
+    LISTENS.call_once(|| {
+        let everywhere = tracing_subscriber::registry().with(LevelFilter::INFO);
+        tracing::subscriber::set_global_default(everywhere).expect("nobody else listens everywhere");
+    });
+}
+
 impl Log {
     pub(crate) fn start() -> Self {
+        listen_everywhere();
         let lines = Lines::default();
         let subscriber = tracing_subscriber::fmt().with_writer(lines.clone()).with_ansi(false).finish();
         Self { lines, _guard: tracing::subscriber::set_default(subscriber) }
