@@ -15,6 +15,7 @@ mod generate;
 mod install;
 mod links;
 mod market;
+mod output;
 mod process;
 mod profile;
 mod scale;

@@ -5,7 +5,6 @@
 //! held against the flags.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -17,6 +16,7 @@ use tokio::task::JoinSet;
 use super::membership::people::{People, Size};
 use super::record::Traffic;
 use super::stage::Stage;
+use crate::output::Output;
 use crate::site::{self, Api, Binaries, Mode, Profile, Server, text};
 
 /// Most requests to the cluster for one resource that is paused or restored.
@@ -38,12 +38,8 @@ pub(crate) struct Arguments {
     /// Milliseconds that each request takes on each side
     #[arg(long, default_value_t = 5)]
     latency_ms: u64,
-    /// Print one JSON object instead of a table
-    #[arg(long)]
-    json: bool,
-    /// Fail if a target is not reached
-    #[arg(long)]
-    check: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 impl Arguments {
@@ -132,16 +128,9 @@ impl Figures {
 /// Something could not be started or did not come to its end, or a quota is not as its resource's flag says; with
 /// `--check`, a target that is not reached.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let binaries = Binaries::build(Profile::Release, &[env!("CARGO_PKG_NAME")])?;
+    let binaries = Binaries::with_chores(Profile::Release)?;
     let figures = site::run_until_stopped(measure(&binaries, arguments))?;
-    let printed = if arguments.json {
-        format!("{}\n", serde_json::to_string_pretty(&figures).context("cannot print the figures")?)
-    } else {
-        figures.text()
-    };
-    std::io::stdout().write_all(printed.as_bytes()).context("cannot print the figures")?;
-    ensure!(!arguments.check || figures.targets_reached, "a target is not reached");
-    Ok(())
+    arguments.output.give(&figures, &figures.text(), figures.targets_reached)
 }
 
 async fn measure(binaries: &Binaries, arguments: &Arguments) -> Result<Figures> {
@@ -260,7 +249,7 @@ mod tests {
 
     #[test]
     fn requests_are_counted_per_resource_and_transition() {
-        let arguments = Arguments { resources: 100, latency_ms: 5, json: false, check: true };
+        let arguments = Arguments { resources: 100, latency_ms: 5, output: Output::default() };
         let transition = |okd_requests| Transition { seconds: 1.5, waldur_requests: 300, okd_requests };
         let figures = Figures::new(&arguments, [transition(100), transition(300)], 40.0);
         assert!((figures.okd_requests_per_transition - 2.0).abs() < 1e-9 && figures.targets_reached);

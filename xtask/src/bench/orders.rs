@@ -5,7 +5,6 @@
 //! the same way. Both are timed from the first request of that look to the end of the last order.
 
 use std::ffi::OsStr;
-use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use tokio::task::JoinSet;
 use super::figures::{Figures, Round};
 use super::record::Traffic;
 use super::stage::Stage;
+use crate::output::Output;
 use crate::site::{self, Api, Binaries, Mode, Place, Profile, Server, text};
 
 /// Orders placed at the same time.
@@ -39,12 +39,8 @@ pub(crate) struct Arguments {
     /// Measurements of the agent and of the floor, in turn
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
-    /// Print one JSON object instead of a table
-    #[arg(long)]
-    json: bool,
-    /// Fail if a target is not reached
-    #[arg(long)]
-    check: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// Runs all rounds and prints the figures.
@@ -52,17 +48,10 @@ pub(crate) struct Arguments {
 /// # Errors
 /// Something could not be started or did not come to its end; with `--check`, a target that is not reached.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let binaries = Binaries::build(Profile::Release, &[env!("CARGO_PKG_NAME")])?;
+    let binaries = Binaries::with_chores(Profile::Release)?;
     let rounds = site::run_until_stopped(measure(&binaries, arguments))?;
     let figures = Figures::new(arguments.orders, arguments.latency_ms, rounds);
-    let printed = if arguments.json {
-        format!("{}\n", serde_json::to_string_pretty(&figures).context("cannot print the figures")?)
-    } else {
-        figures.text()
-    };
-    std::io::stdout().write_all(printed.as_bytes()).context("cannot print the figures")?;
-    ensure!(!arguments.check || figures.targets_reached(), "a target is not reached");
-    Ok(())
+    arguments.output.give(&figures, &figures.text(), figures.targets_reached())
 }
 
 async fn measure(binaries: &Binaries, arguments: &Arguments) -> Result<Vec<Round>> {

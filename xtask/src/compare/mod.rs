@@ -11,7 +11,6 @@ mod truth;
 mod work;
 
 use std::fs;
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
@@ -19,6 +18,7 @@ use anyhow::{Context, Result, ensure};
 use self::agents::Agent;
 use self::figures::{Figures, JUDGED_MS, Side};
 use self::work::Sizes;
+use crate::output;
 use crate::site::{self, Binaries, Profile};
 use crate::workspace;
 
@@ -73,12 +73,7 @@ fn is_whole(figures: &Figures) -> bool {
 /// Something could not be installed, be started or come to its end; with `--check`, a target that is missed.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let figures = if arguments.join.is_empty() { compare(arguments)? } else { join(&arguments.join)? };
-    let printed = if arguments.json {
-        format!("{}\n", serde_json::to_string_pretty(&figures.json()).context("cannot print the figures")?)
-    } else {
-        report::text(&figures)
-    };
-    std::io::stdout().write_all(printed.as_bytes()).context("cannot print the figures")?;
+    output::print(arguments.json, &figures.json(), &report::text(&figures))?;
     if is_whole(&figures) {
         let text = report::document(&figures, &report::Machine::this()?);
         let path = workspace::root().join(DOCUMENT);
@@ -103,8 +98,7 @@ fn join(files: &[PathBuf]) -> Result<Figures> {
 }
 
 fn compare(arguments: &Arguments) -> Result<Figures> {
-    // The same packages as for the benchmarks: others would be compiled with other features, and so anew.
-    let binaries = Binaries::build(Profile::Release, &[env!("CARGO_PKG_NAME")])?;
+    let binaries = Binaries::with_chores(Profile::Release)?;
     let mut agents = vec![Agent::ours(&binaries)?, Agent::python()?];
     let mut absent = None;
     if !arguments.no_pre_release {

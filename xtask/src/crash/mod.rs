@@ -14,7 +14,6 @@ mod strike;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::io::Write as _;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
@@ -26,6 +25,7 @@ use self::point::{Kind, Point};
 use self::report::Report;
 use self::step::{Setup, Step, Tenancy};
 use self::strike::{Outcome, Striker};
+use crate::output;
 use crate::site::{self, Binaries, Profile, Simulators};
 
 /// What to interrupt, and how.
@@ -75,11 +75,9 @@ impl Arguments {
 /// Something could not be started or a server does not answer; or there are violations.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let profile = if arguments.release { Profile::Release } else { Profile::Dev };
-    // With the package of this chore, as a build of the whole workspace has it: other features would be another build.
-    let binaries = Binaries::build(profile, &[env!("CARGO_PKG_NAME")])?;
+    let binaries = Binaries::with_chores(profile)?;
     let report = site::run_until_stopped(sweep(&binaries, arguments))?;
-    let printed = if arguments.json { report.json()? } else { report.text() };
-    std::io::stdout().write_all(printed.as_bytes()).context("cannot print what came of it")?;
+    output::print(arguments.json, &report.json(), &report.text())?;
     ensure!(report.violations() == 0, "{} violations", report.violations());
     Ok(())
 }

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
 use comfy_table::{CellAlignment, Table, presets};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::point::{Kind, Point};
 use super::step::Step;
@@ -84,13 +83,13 @@ impl Report {
     ///
     /// # Errors
     /// It cannot be printed.
-    pub(crate) fn json(&self) -> Result<String> {
+    pub(crate) fn json(&self) -> Value {
         let by_kind = |kind: Kind| -> usize {
             let of_kind = self.counts.iter().filter(|((_, of), _)| *of == kind);
             of_kind.map(|(_, count)| count.tried).sum()
         };
         let violated = self.violations.iter().map(|(at, found)| json!({ "at": at, "found": found }));
-        let object = json!({
+        json!({
             "points": self.points(),
             "violations": self.violations(),
             "kill": by_kind(Kind::Kill),
@@ -100,8 +99,7 @@ impl Report {
             "not_reached": self.not_reached,
             "violated": violated.collect::<Vec<_>>(),
             "seconds": self.took.as_secs_f64(),
-        });
-        Ok(format!("{}\n", serde_json::to_string_pretty(&object).context("cannot print what came of it")?))
+        })
     }
 
     /// A table, and how to see each violation again.

@@ -10,14 +10,14 @@ mod page;
 mod plot;
 
 use std::fs;
-use std::io::Write as _;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
 use self::figures::{Figures, Measured};
 use crate::bench::membership::people::Size;
 use crate::bench::membership::run::Run;
+use crate::output::Output;
 use crate::process::program;
 use crate::site::{self, Binaries, Profile};
 use crate::workspace::{self, Metadata};
@@ -37,12 +37,8 @@ pub(crate) struct Arguments {
     /// Milliseconds that each request takes on each side
     #[arg(long, default_value_t = 5)]
     latency_ms: u64,
-    /// Print one JSON object instead of the page
-    #[arg(long)]
-    json: bool,
-    /// Fail if a target is not reached
-    #[arg(long)]
-    check: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 impl Arguments {
@@ -56,8 +52,7 @@ impl Arguments {
 
     /// Where the page goes: what is committed comes from the usual sizes alone.
     fn folder(&self) -> Result<PathBuf> {
-        let usual = Self { sizes: USUAL.to_vec(), members: 10, latency_ms: 5, json: false, check: false };
-        let same = self.members == usual.members && self.latency_ms == usual.latency_ms;
+        let same = self.members == 10 && self.latency_ms == 5;
         let is_usual = same && self.sizes().iter().map(|size| size.resources).eq(USUAL.map(|n| n as usize));
         Ok(match is_usual {
             true => workspace::root().join("docs"),
@@ -72,8 +67,7 @@ impl Arguments {
 /// Something could not be started or did not come to its end, or the cluster is not as Waldur says; with `--check`, a
 /// target that is not reached.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    // The same packages as for the benchmarks: others would be compiled with other features, and so anew.
-    let binaries = Binaries::build(Profile::Release, &[env!("CARGO_PKG_NAME")])?;
+    let binaries = Binaries::with_chores(Profile::Release)?;
     let mut measured = Vec::new();
     for size in arguments.sizes() {
         eprintln!("{} resources of {} members", size.resources, size.members);
@@ -89,14 +83,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         fs::write(&path, text).with_context(|| format!("cannot write `{}`", path.display()))?;
     }
     eprintln!("written: {}", folder.join("scale.md").display());
-    let printed = if arguments.json {
-        format!("{}\n", serde_json::to_string_pretty(&figures).context("cannot print the figures")?)
-    } else {
-        page
-    };
-    std::io::stdout().write_all(printed.as_bytes()).context("cannot print the figures")?;
-    ensure!(!arguments.check || figures.targets_reached, "missed: {}", figures.missed().join("; "));
-    Ok(())
+    let given = arguments.output.give(&figures, &page, figures.targets_reached);
+    given.with_context(|| format!("missed: {}", figures.missed().join("; ")))
 }
 
 /// The day, the version and the machine.

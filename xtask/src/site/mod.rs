@@ -51,6 +51,15 @@ pub(crate) struct Binaries {
 }
 
 impl Binaries {
+    /// Builds the agent and the simulators with the package of this chore: all that measure and sweep do, since other
+    /// packages would have other features, and so be another build.
+    ///
+    /// # Errors
+    /// The compiler's.
+    pub(crate) fn with_chores(profile: Profile) -> Result<Self> {
+        Self::build(profile, &[env!("CARGO_PKG_NAME")])
+    }
+
     /// Builds the agent, the simulators and `more` packages.
     ///
     /// # Errors

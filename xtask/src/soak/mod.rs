@@ -11,7 +11,6 @@ mod walk;
 mod weather;
 
 use std::collections::VecDeque;
-use std::io::Write as _;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
@@ -20,6 +19,7 @@ use serde_json::json;
 use self::dice::Dice;
 use self::walk::Walk;
 use self::weather::Weather;
+use crate::output;
 use crate::site::{self, Binaries, Profile, Simulators};
 
 /// Steps between two rests.
@@ -73,8 +73,7 @@ struct Report {
 /// Something could not be started, a server does not answer, the agent ends by itself; or there are violations.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let profile = if arguments.release { Profile::Release } else { Profile::Dev };
-    // With the package of this chore, as a build of the whole workspace has it: other features would be another build.
-    let binaries = Binaries::build(profile, &[env!("CARGO_PKG_NAME")])?;
+    let binaries = Binaries::with_chores(profile)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
     let seed = arguments.seed.unwrap_or(now);
     let again = format!("cargo xtask soak --seed {seed} --seconds {}", arguments.seconds);
@@ -85,20 +84,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let (steps, rounds, resources) = (report.steps, report.rounds, report.resources);
     let violations = report.violations.len();
     let seconds = began.elapsed().as_secs_f64();
-    let printed = if arguments.json {
-        let object = json!({
-            "points": steps, "violations": violations, "seed": seed, "rounds": rounds, "resources": resources,
-            "found": report.violations, "seconds": seconds, "again": again,
-        });
-        format!("{}\n", serde_json::to_string_pretty(&object).context("cannot print what came of it")?)
-    } else {
-        let found: String = report.violations.iter().map(|line| format!("  {line}\n")).collect();
-        format!(
-            "{steps} steps in {rounds} rounds over {resources} resources in {seconds:.0} s, {violations} \
-             violations (seed {seed})\n{found}"
-        )
-    };
-    std::io::stdout().write_all(printed.as_bytes()).context("cannot print what came of it")?;
+    let object = json!({
+        "points": steps, "violations": violations, "seed": seed, "rounds": rounds, "resources": resources,
+        "found": report.violations, "seconds": seconds, "again": again,
+    });
+    let found: String = report.violations.iter().map(|line| format!("  {line}\n")).collect();
+    let text = format!(
+        "{steps} steps in {rounds} rounds over {resources} resources in {seconds:.0} s, {violations} violations \
+         (seed {seed})\n{found}"
+    );
+    output::print(arguments.json, &object, &text)?;
     ensure!(violations == 0, "{violations} violations; the same acts again with: {again}");
     Ok(())
 }

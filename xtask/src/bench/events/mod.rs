@@ -8,7 +8,6 @@
 
 mod figures;
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -21,6 +20,7 @@ use self::figures::{Figures, Round, milliseconds};
 use super::membership::people::{self, People, Size};
 use super::membership::run::access;
 use super::stage::{Stage, messages};
+use crate::output::Output;
 use crate::site::{self, Binaries, Mode, Profile, Server, text};
 
 /// A round that takes longer is stuck.
@@ -51,12 +51,8 @@ pub(crate) struct Arguments {
     /// How often the agent is killed
     #[arg(long, default_value_t = 5)]
     kills: u32,
-    /// Print one JSON object instead of a table
-    #[arg(long)]
-    json: bool,
-    /// Fail if a target is not reached
-    #[arg(long)]
-    check: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// Runs both rounds and prints the figures.
@@ -64,19 +60,11 @@ pub(crate) struct Arguments {
 /// # Errors
 /// Something could not be started or did not come to its end; with `--check`, a target that is not reached.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    // The same packages as for the other benchmarks: others would be compiled with other features, and so anew.
-    let binaries = Binaries::build(Profile::Release, &[env!("CARGO_PKG_NAME")])?;
+    let binaries = Binaries::with_chores(Profile::Release)?;
     let (calm, disturbed) = site::run_until_stopped(measure(&binaries, arguments))?;
     let faults = (arguments.disconnects, arguments.kills);
     let figures = Figures::new(calm, disturbed, faults, arguments.resources as usize, arguments.latency_ms);
-    let printed = if arguments.json {
-        format!("{}\n", serde_json::to_string_pretty(&figures).context("cannot print the figures")?)
-    } else {
-        figures.text()
-    };
-    std::io::stdout().write_all(printed.as_bytes()).context("cannot print the figures")?;
-    ensure!(!arguments.check || figures.targets_reached(), "a target is not reached");
-    Ok(())
+    arguments.output.give(&figures, &figures.text(), figures.targets_reached())
 }
 
 async fn measure(binaries: &Binaries, arguments: &Arguments) -> Result<(Round, Round)> {
@@ -277,8 +265,7 @@ mod tests {
             pace_ms: 50,
             disconnects: 20,
             kills: 5,
-            json: false,
-            check: false,
+            output: Output::default(),
         };
         let faults = faults(&arguments);
         let at: Vec<usize> = (0..faults.len()).filter(|number| faults[*number] == Fault::Killed).collect();

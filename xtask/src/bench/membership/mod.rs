@@ -8,13 +8,12 @@ pub(crate) mod figures;
 pub(crate) mod people;
 pub(crate) mod run;
 
-use std::io::Write as _;
-
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 
 use self::figures::{Figures, Measured};
 use self::people::Size;
 use self::run::Run;
+use crate::output::Output;
 use crate::site::{self, Binaries, Profile};
 
 /// What to measure.
@@ -35,12 +34,8 @@ pub(crate) struct Arguments {
     /// Milliseconds that each request takes on each side
     #[arg(long, default_value_t = 5)]
     latency_ms: u64,
-    /// Print one JSON object instead of a table
-    #[arg(long)]
-    json: bool,
-    /// Fail if a target is not reached
-    #[arg(long)]
-    check: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 impl Arguments {
@@ -57,18 +52,10 @@ impl Arguments {
 /// Something could not be started or did not come to its end, or the cluster is not as the teams are; with
 /// `--check`, a target that is not reached.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    // The same packages as for the other benchmarks: others would be compiled with other features, and so anew.
-    let binaries = Binaries::build(Profile::Release, &[env!("CARGO_PKG_NAME")])?;
+    let binaries = Binaries::with_chores(Profile::Release)?;
     let measured = site::run_until_stopped(measure(&binaries, arguments))?;
     let figures = Figures::new(arguments.size(), !arguments.teams, arguments.latency_ms, &measured);
-    let printed = if arguments.json {
-        format!("{}\n", serde_json::to_string_pretty(&figures).context("cannot print the figures")?)
-    } else {
-        figures.text()
-    };
-    std::io::stdout().write_all(printed.as_bytes()).context("cannot print the figures")?;
-    ensure!(!arguments.check || figures.targets_reached(), "a target is not reached");
-    Ok(())
+    arguments.output.give(&figures, &figures.text(), figures.targets_reached())
 }
 
 async fn measure(binaries: &Binaries, arguments: &Arguments) -> Result<Measured> {

@@ -7,7 +7,6 @@ mod history;
 mod prometheus;
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -22,6 +21,7 @@ use self::prometheus::Prometheus;
 use super::membership::people::{self, People, Size};
 use super::record::Traffic;
 use super::stage::Stage;
+use crate::output::Output;
 use crate::site::{self, Api, Binaries, Mode, Profile, Server};
 
 /// Most memory of the agent, megabytes.
@@ -55,12 +55,8 @@ pub(crate) struct Arguments {
     /// Milliseconds that each request to Waldur and the cluster takes
     #[arg(long, default_value_t = 5)]
     latency_ms: u64,
-    /// Print one JSON object instead of a table
-    #[arg(long)]
-    json: bool,
-    /// Fail if a target is not reached
-    #[arg(long)]
-    check: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 impl Arguments {
@@ -151,17 +147,9 @@ impl Figures {
 /// # Errors
 /// Something could not be started or did not come to its end; with `--check`, a target that is not reached.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    // The same packages as for the other benchmarks: others would be compiled with other features, and so anew.
-    let binaries = Binaries::build(Profile::Release, &[env!("CARGO_PKG_NAME")])?;
+    let binaries = Binaries::with_chores(Profile::Release)?;
     let figures = site::run_until_stopped(measure(&binaries, arguments))?;
-    let printed = if arguments.json {
-        format!("{}\n", serde_json::to_string_pretty(&figures).context("cannot print the figures")?)
-    } else {
-        figures.text()
-    };
-    std::io::stdout().write_all(printed.as_bytes()).context("cannot print the figures")?;
-    ensure!(!arguments.check || figures.targets_reached, "a target is not reached");
-    Ok(())
+    arguments.output.give(&figures, &figures.text(), figures.targets_reached)
 }
 
 async fn measure(binaries: &Binaries, arguments: &Arguments) -> Result<Figures> {
