@@ -8,6 +8,7 @@
 //! [`settings`]. What is decided is decided in the `planner` crate.
 
 mod ca_file;
+mod certificates;
 pub mod cli;
 mod client_certificate;
 pub mod cluster;

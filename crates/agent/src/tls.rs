@@ -7,12 +7,12 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use anyhow::Context as _;
 use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::pki_types::CertificateDer;
+use rustls::{CertificateError, ClientConfig, Error, RootCertStore};
 
 use crate::ca_file;
+use crate::certificates::{self, Judge, Shown};
 use crate::waldur::http::Verify;
 
 /// What becomes of the system's roots where others are configured.
@@ -54,14 +54,7 @@ pub(crate) fn verifying(
 /// # Errors
 /// A file that cannot be used now.
 pub(crate) fn by_file(path: &Path, system: System) -> anyhow::Result<ClientConfig> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = FileVerifier::new(path.to_owned(), system, Arc::clone(&provider))?;
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .context("TLS cannot be set up")?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_no_client_auth();
+    let mut config = certificates::config(Arc::new(FileVerifier::new(path.to_owned(), system)?))?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }
@@ -85,7 +78,8 @@ struct FileVerifier {
 }
 
 impl FileVerifier {
-    fn new(path: PathBuf, system: System, provider: Arc<CryptoProvider>) -> anyhow::Result<Self> {
+    fn new(path: PathBuf, system: System) -> anyhow::Result<Self> {
+        let provider = certificates::provider();
         let pem = std::fs::read(&path);
         let pem = pem.with_context(|| format!("cannot read the CA file `{}`", path.display()))?;
         let roots = RwLock::new(roots(pem, &path, &provider)?);
@@ -135,51 +129,17 @@ fn roots(pem: Vec<u8>, path: &Path, provider: &Arc<CryptoProvider>) -> anyhow::R
     Ok(Roots { pem, verifier })
 }
 
-impl ServerCertVerifier for FileVerifier {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        let by_file = self.current();
-        let by_file = by_file.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+impl Judge for FileVerifier {
+    fn judge(&self, shown: &Shown<'_>) -> Result<(), Error> {
+        let by_file = shown.verified_by(&*self.current());
         match by_file {
             Err(Error::InvalidCertificate(
                 CertificateError::UnknownIssuer | CertificateError::BadSignature,
             )) if self.system == System::AsWell => match self.system_verifier() {
-                Some(system) => {
-                    system.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
-                }
+                Some(system) => shown.verified_by(system),
                 None => by_file,
             },
             decided => decided,
         }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }

@@ -6,10 +6,9 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::client::danger::ServerCertVerifier as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, RootCertStore};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use url::Url;
@@ -17,6 +16,7 @@ use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
 use super::facts::{CertificateFacts, Connection, TlsFacts};
 use crate::ca_file;
+use crate::certificates::{self, Judge, Shown};
 use crate::waldur::http::Verify;
 
 /// Deadline of each step.
@@ -227,22 +227,17 @@ async fn clock(url: &Url, mut stream: Open) -> Option<SignedDuration> {
 /// Shakes hands with whatever certificate is presented, and judges it afterwards.
 async fn tls(stream: TcpStream, host: &str, verify: &Verify) -> Result<(TlsFacts, Open), String> {
     let name = ServerName::try_from(host.to_owned()).map_err(|_| format!("`{host}` is no name for TLS"))?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let recorder = Arc::new(Recorder { provider: Arc::clone(&provider), chain: Mutex::default() });
-    let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::clone(&recorder) as Arc<dyn ServerCertVerifier>)
-        .with_no_client_auth();
+    let recorder = Arc::new(Recorder::default());
+    let judge = Arc::clone(&recorder) as Arc<dyn Judge>;
+    let config = certificates::config(judge).map_err(|error| format!("{error:#}"))?;
     let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
     let shaken = tokio::time::timeout(PATIENCE, connector.connect(name.clone(), stream)).await;
     let shaken = shaken.map_err(|_| format!("the server did not shake hands within {PATIENCE:?}"))?;
     let stream = shaken.map_err(|error| handshake(&error))?;
     let version = stream.get_ref().1.protocol_version().and_then(|version| version.as_str());
     let version = version.unwrap_or("TLS").replace("TLSv1_", "TLSv1.");
-    let chain = recorder.chain.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let verified = vouched(&chain, &name, verify, provider);
+    let chain = recorder.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let verified = vouched(&chain, &name, verify);
     let chain = chain.iter().filter_map(certificate).collect();
     Ok((TlsFacts { version, chain, verified }, Box::new(stream)))
 }
@@ -259,12 +254,7 @@ fn handshake(error: &std::io::Error) -> String {
 }
 
 /// Whether the configured roots vouch for what was presented. Where nothing is verified, the system's are asked.
-fn vouched(
-    chain: &[CertificateDer<'static>],
-    name: &ServerName<'_>,
-    verify: &Verify,
-    provider: Arc<CryptoProvider>,
-) -> Result<(), String> {
+fn vouched(chain: &[CertificateDer<'static>], name: &ServerName<'_>, verify: &Verify) -> Result<(), String> {
     let mut roots = RootCertStore::empty();
     match verify {
         Verify::CaFile(path) => {
@@ -283,8 +273,8 @@ fn vouched(
     if roots.is_empty() {
         return Err("this machine has no CA certificates".to_owned());
     }
-    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
-    let verifier = verifier.map_err(|error| error.to_string())?;
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), certificates::provider());
+    let verifier = verifier.build().map_err(|error| error.to_string())?;
     let (own, others) =
         chain.split_first().ok_or_else(|| "the server presented no certificate".to_owned())?;
     match verifier.verify_server_cert(own, others, name, &[], UnixTime::now()) {
@@ -337,55 +327,14 @@ fn ip(bytes: &[u8]) -> Option<String> {
 }
 
 /// Takes any certificate and keeps it; nothing secret is sent over such a connection unless it was judged good.
-#[derive(Debug)]
-struct Recorder {
-    provider: Arc<CryptoProvider>,
-    chain: Mutex<Vec<CertificateDer<'static>>>,
-}
+#[derive(Debug, Default)]
+struct Recorder(Mutex<Vec<CertificateDer<'static>>>);
 
-impl ServerCertVerifier for Recorder {
-    fn verify_server_cert(
-        &self,
-        own: &CertificateDer<'_>,
-        others: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let chain = std::iter::once(own).chain(others).map(|certificate| certificate.clone().into_owned());
-        *self.chain.lock().unwrap_or_else(PoisonError::into_inner) = chain.collect();
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(
-            message,
-            certificate,
-            signature,
-            &self.provider.signature_verification_algorithms,
-        )
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(
-            message,
-            certificate,
-            signature,
-            &self.provider.signature_verification_algorithms,
-        )
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+impl Judge for Recorder {
+    fn judge(&self, shown: &Shown<'_>) -> Result<(), rustls::Error> {
+        let chain = std::iter::once(shown.own).chain(shown.others);
+        let chain = chain.map(|certificate| certificate.clone().into_owned());
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = chain.collect();
+        Ok(())
     }
 }

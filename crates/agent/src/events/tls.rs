@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::pki_types::CertificateDer;
+use rustls::{ClientConfig, Error, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 
 use crate::ca_file;
+use crate::certificates::{self, Judge, Shown};
 use crate::tls::{self, System};
 use crate::waldur::http::Verify;
 
@@ -18,8 +17,7 @@ use crate::waldur::http::Verify;
 /// # Errors
 /// A CA file that cannot be read, or a system without certificates.
 pub(super) fn config(verify: &Verify) -> anyhow::Result<Arc<ClientConfig>> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider));
+    let builder = ClientConfig::builder_with_provider(certificates::provider());
     let builder = builder.with_safe_default_protocol_versions().context("cannot set up TLS")?;
     let config = match verify {
         Verify::System => builder
@@ -38,49 +36,17 @@ pub(super) fn config(verify: &Verify) -> anyhow::Result<Arc<ClientConfig>> {
             }
             builder.with_root_certificates(roots).with_no_client_auth()
         }
-        Verify::Off => builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
-            .with_no_client_auth(),
+        Verify::Off => certificates::config(Arc::new(Anybody))?,
     };
     Ok(Arc::new(config))
 }
 
 /// Takes any certificate: what `verify_ssl: false` asks for.
 #[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
+struct Anybody;
 
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+impl Judge for Anybody {
+    fn judge(&self, _: &Shown<'_>) -> Result<(), Error> {
+        Ok(())
     }
 }
