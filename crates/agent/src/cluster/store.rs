@@ -1,6 +1,7 @@
 //! What was last seen of our objects, as a plain value: watches, lists and our own writes feed it, workers read
 //! it. No I/O, no waiting.
 
+mod kept;
 mod quota_use;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -11,14 +12,15 @@ use kube::api::DynamicObject;
 use planner::access::Subject;
 use planner::lifecycle;
 use planner::names;
-use planner::observed::{Namespace, Observed, Owned, RoleBinding};
+use planner::observed::{Observed, Owned};
 use planner::policy::LimitRangePolicy;
-use planner::quota::{Hard, Quota};
+use planner::quota::Hard;
 use uuid::Uuid;
 
 use super::kinds::{self, Kind};
 use super::quotas::{self, ClusterUse};
 use super::subjects;
+use kept::{KeptBinding, KeptNamespace, KeptQuota, Keys};
 pub(crate) use quota_use::QuotaUse;
 
 /// An object with the version in which it was seen. Versions of one cluster grow; an older sight never replaces
@@ -115,54 +117,28 @@ impl Listing {
     }
 }
 
-/// A namespace with its maps as lists: there are many, and the smallest map takes room for eleven entries.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct KeptNamespace {
-    /// Without labels and annotations.
-    bare: Namespace,
-    labels: Box<[(String, String)]>,
-    annotations: Box<[(String, String)]>,
-}
-
-impl From<Namespace> for KeptNamespace {
-    fn from(mut namespace: Namespace) -> Self {
-        let labels = std::mem::take(&mut namespace.labels).into_iter().collect();
-        let annotations = std::mem::take(&mut namespace.annotations).into_iter().collect();
-        Self { bare: namespace, labels, annotations }
-    }
-}
-
-impl KeptNamespace {
-    fn namespace(&self) -> Namespace {
-        Namespace {
-            labels: self.labels.iter().cloned().collect(),
-            annotations: self.annotations.iter().cloned().collect(),
-            ..self.bare.clone()
-        }
-    }
-}
-
 /// Our objects.
 #[derive(Debug, Default)]
 pub(crate) struct Store {
     namespaces: Shelf<KeptNamespace>,
-    quotas: Shelf<Owned<Quota>>,
+    quotas: Shelf<Owned<KeptQuota>>,
     /// What those show as used; only where usage is reported. A change of it changes nobody's view.
     used: Option<Shelf<Option<Hard>>>,
     limit_ranges: Shelf<Owned<Arc<LimitRangePolicy>>>,
     /// What those say: nearly all say the same.
     ranges: Vec<Arc<LimitRangePolicy>>,
-    bindings: Shelf<Owned<RoleBinding>>,
+    bindings: Shelf<Owned<KeptBinding>>,
     groups: Shelf<Owned<BTreeSet<String>>>,
     /// Where each group is kept: one that has lost our labels no longer says so.
     group_places: HashMap<String, String>,
     /// Their uids.
     service_accounts: Shelf<String>,
     /// Quotas over several namespaces; kept, as groups are, under their resource.
-    cluster_quotas: Shelf<Owned<Quota>>,
+    cluster_quotas: Shelf<Owned<KeptQuota>>,
     /// What those show as used; see [`Self::used`].
     cluster_used: Option<Shelf<Option<ClusterUse>>>,
     by_resource: HashMap<Uuid, Vec<String>>,
+    keys: Keys,
     /// Labels and annotations of namespaces that the project template sets.
     namespace_keys: BTreeSet<String>,
     /// Names of identities that are mapped to their user, ours and those of [`Self::settled`].
@@ -197,7 +173,8 @@ impl Store {
         let (place, name) = (place.as_str(), name.as_str());
         match kind {
             Kind::Namespace => {
-                let value = KeptNamespace::from(kinds::read_namespace(object, &self.namespace_keys));
+                let namespace = kinds::read_namespace(object, &self.namespace_keys);
+                let value = KeptNamespace::new(namespace, &mut self.keys);
                 let changed = self.namespaces.insert(place, name, Seen { version, resource, value });
                 let names = self.by_resource.entry(resource).or_insert_with(|| Vec::with_capacity(1));
                 if !names.iter().any(|known| known == name) {
@@ -209,16 +186,15 @@ impl Store {
                 if let Some(used) = &mut self.used {
                     used.insert(place, name, Seen { version, resource, value: quotas::read_used(object) });
                 }
-                let value = quotas::read_quota(object);
+                let value = KeptQuota::new(quotas::read_quota(object), &mut self.keys);
                 self.quotas.insert(place, name, Seen { version, resource, value })
             }
             Kind::LimitRange => {
-                let Owned { uid, value, edited_by } = kinds::read_limit_range(object);
-                let value = Owned { uid, value: self.shared_range(value), edited_by };
+                let value = kept::changed(kinds::read_limit_range(object), |range| self.shared_range(range));
                 self.limit_ranges.insert(place, name, Seen { version, resource, value })
             }
             Kind::RoleBinding => {
-                let value = kinds::read_role_binding(object);
+                let value = KeptBinding::new(kinds::read_role_binding(object));
                 self.bindings.insert(place, name, Seen { version, resource, value })
             }
             Kind::Group => {
@@ -238,7 +214,7 @@ impl Store {
                     let value = quotas::read_cluster_used(object);
                     used.insert(place, name, Seen { version, resource, value });
                 }
-                let value = quotas::read_cluster_quota(object);
+                let value = KeptQuota::new(quotas::read_cluster_quota(object), &mut self.keys);
                 self.cluster_quotas.insert(place, name, Seen { version, resource, value })
             }
             Kind::Identity => None,
@@ -453,8 +429,8 @@ impl Store {
     /// quota over namespaces that are gone.
     pub(crate) fn due(&self, now: Timestamp) -> Vec<Uuid> {
         let is_due = |seen: &&Seen<KeptNamespace>| {
-            let mark = seen.value.annotations.iter().find(|(key, _)| key == lifecycle::DELETE_AFTER);
-            mark.is_some_and(|(_, text)| text.parse::<Timestamp>().map_or(true, |deadline| deadline <= now))
+            let mark = seen.value.annotation(lifecycle::DELETE_AFTER);
+            mark.is_some_and(|text| text.parse::<Timestamp>().map_or(true, |deadline| deadline <= now))
         };
         let namespaces = self.namespaces.0.values().flatten().map(|(_, seen)| seen);
         let due = namespaces.filter(is_due).map(|seen| seen.resource);
@@ -476,12 +452,12 @@ impl Store {
         let id = resource.simple().to_string();
         let mut observed = Observed {
             owned: self.namespaces_of(resource).map(|seen| seen.value.namespace()).collect(),
-            groups: cloned(self.groups.of(&id, resource)),
+            groups: cloned(self.groups.of(&id, resource), Clone::clone),
             cluster_quotas: self
                 .cluster_quotas
                 .of(&id, resource)
                 .filter_map(|(name, quota)| {
-                    Some((names::of_cluster_quota(name)?.0.to_owned(), quota.clone()))
+                    Some((names::of_cluster_quota(name)?.0.to_owned(), kept::seen(quota, KeptQuota::quota)))
                 })
                 .collect(),
             identities: Arc::clone(&self.identities),
@@ -498,19 +474,21 @@ impl Store {
     }
 
     fn look_into(&self, name: &str, resource: Uuid, observed: &mut Observed) {
-        observed.quotas = cloned(self.quotas.of(name, resource));
-        observed.limit_range = self.limit_ranges.of(name, resource).next().map(|(_, range)| Owned {
-            uid: range.uid.clone(),
-            value: LimitRangePolicy::clone(&range.value),
-            edited_by: range.edited_by.clone(),
-        });
-        observed.bindings = cloned(self.bindings.of(name, resource));
-        observed.service_accounts = cloned(self.service_accounts.of(name, resource));
+        observed.quotas = cloned(self.quotas.of(name, resource), |quota| kept::seen(quota, KeptQuota::quota));
+        let range = self.limit_ranges.of(name, resource).next();
+        observed.limit_range =
+            range.map(|(_, range)| kept::seen(range, |range| LimitRangePolicy::clone(range)));
+        observed.bindings =
+            cloned(self.bindings.of(name, resource), |binding| kept::seen(binding, KeptBinding::binding));
+        observed.service_accounts = cloned(self.service_accounts.of(name, resource), Clone::clone);
     }
 }
 
-fn cloned<'a, T: Clone + 'a>(objects: impl Iterator<Item = (&'a String, &'a T)>) -> BTreeMap<String, T> {
-    objects.map(|(name, value)| (name.clone(), value.clone())).collect()
+fn cloned<'a, T: 'a, U>(
+    objects: impl Iterator<Item = (&'a String, &'a T)>,
+    form: impl Fn(&T) -> U,
+) -> BTreeMap<String, U> {
+    objects.map(|(name, value)| (name.clone(), form(value))).collect()
 }
 
 /// Where an object is kept; `None` for objects that do not matter, such as other limit ranges.

@@ -10,12 +10,12 @@ use futures::StreamExt as _;
 use serde_json::json;
 use simulator::faults::{Fault, Rule, When};
 use simulator::okd::{Flavour, OkdOptions};
-use simulator::server::Server;
 use simulator::simulation::SimulationOptions;
 use simulator::waldur::{Generation, OrderState, ResourceState};
 use uuid::Uuid;
 
-use crate::site::{Config, Site, limits, options, within};
+use crate::dying::{Peer, die};
+use crate::site::{Config, Site, limits, options};
 
 /// How many sites are simulated at a time.
 const AT_ONCE: usize = 32;
@@ -35,13 +35,6 @@ enum Work {
     Refusal,
 }
 
-/// Which server does not answer any more.
-#[derive(Clone, Copy, Debug)]
-enum Peer {
-    Waldur,
-    Cluster,
-}
-
 #[derive(Clone, Debug)]
 struct Crash {
     site: fn() -> SimulationOptions,
@@ -50,13 +43,6 @@ struct Crash {
     /// The request of this agent to this server at which it dies, from 1.
     at: u64,
     fault: Fault,
-}
-
-fn server(site: &Site, peer: Peer) -> &Server {
-    match peer {
-        Peer::Waldur => &site.sim.waldur_server,
-        Peer::Cluster => &site.sim.okd_server,
-    }
 }
 
 /// Places the order that the work is about.
@@ -82,35 +68,15 @@ async fn prepare(site: &Site, work: Work) -> (Uuid, Uuid) {
     }
 }
 
-/// Runs an agent until it has done everything or the fault strikes, whereupon it is gone at once.
-async fn run_and_die(config: Config, struck: impl Future<Output = ()> + Send + 'static) {
-    let death = tokio::task::spawn_blocking(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let engine = config.engine();
-            tokio::select! {
-                _ = engine.process_orders_once() => {}
-                () = struck => {}
-            }
-        });
-    });
-    within("the agent ends or dies", death).await.unwrap();
-}
-
 async fn crash(crash: Crash) {
     let site = Arc::new(Site::with((crash.site)()).await);
     let (order, resource) = prepare(&site, crash.work).await;
     let others = site.whole("waldur-alloc-other-1");
     let rule = Rule::all(crash.fault.clone()).when(When::Nth(crash.at));
-    let faults = server(&site, crash.peer).faults.clone();
-    let id = faults.add(rule);
-    let traffic = server(&site, crash.peer).traffic.clone();
-    let (known, rule) = (faults.clone(), id);
-    let struck = async move { traffic.wait_for(|_| known.struck(rule) > 0).await };
-    run_and_die(config(&site, crash.work), struck).await;
     let what = format!("{crash:?}");
-    assert_eq!(faults.struck(id), 1, "the agent did not come as far as this: {what}");
-    faults.clear();
+    let dying = config(&site, crash.work);
+    let work = move || async move { dying.engine().process_orders_once().await };
+    die(crash.peer.server(&site), rule, &what, work).await;
     assert!(site.once_with(&config(&site, crash.work)).await, "{what}");
     if matches!(crash.work, Work::CreateWithMembers) {
         // Members get access after the order is done; that is finished by the service that keeps them.
@@ -175,7 +141,7 @@ async fn requests(site: fn() -> SimulationOptions, work: Work) -> [(Peer, u64); 
     prepare(&site, work).await;
     site.sim.reset_traffic();
     assert!(site.once_with(&config(&site, work)).await);
-    [Peer::Waldur, Peer::Cluster].map(|peer| (peer, server(&site, peer).traffic.total()))
+    [Peer::Waldur, Peer::Cluster].map(|peer| (peer, peer.server(&site).traffic.total()))
 }
 
 /// Lets the agent die before and after each of its requests.

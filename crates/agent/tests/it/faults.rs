@@ -10,10 +10,10 @@ use futures::StreamExt as _;
 use http::Method;
 use serde_json::json;
 use simulator::faults::{Fault, Rule, When};
-use simulator::server::Server;
 use simulator::waldur::{OrderState, ResourceState};
 use uuid::Uuid;
 
+use crate::dying::Peer;
 use crate::site::{Agent, Config, Site, limits, within};
 
 /// How many sites are simulated at a time.
@@ -42,12 +42,6 @@ enum Work {
     Create,
     Update,
     Terminate,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Peer {
-    Waldur,
-    Cluster,
 }
 
 /// A request of a run in which nothing goes wrong.
@@ -85,13 +79,6 @@ fn expected(asked: &Asked, fault: &Fault) -> End {
     }
 }
 
-fn server(site: &Site, peer: Peer) -> &Server {
-    match peer {
-        Peer::Waldur => &site.sim.waldur_server,
-        Peer::Cluster => &site.sim.okd_server,
-    }
-}
-
 /// Places the order that the work is about; gives the order and its resource.
 async fn prepare(site: &Site, work: Work) -> (Uuid, Uuid) {
     site.somebody_elses("waldur-alloc-other-1");
@@ -120,7 +107,7 @@ async fn requests(work: Work) -> Vec<Asked> {
     let mut counts = HashMap::new();
     let mut asked = Vec::new();
     for peer in [Peer::Waldur, Peer::Cluster] {
-        for request in server(&site, peer).traffic.requests() {
+        for request in peer.server(&site).traffic.requests() {
             let nth: &mut u64 =
                 counts.entry((peer, request.method.clone(), request.path.clone())).or_default();
             *nth += 1;
@@ -139,7 +126,7 @@ async fn strike(work: Work, asked: Asked, fault: Fault) {
     let site = Site::start().await;
     let (order, resource) = prepare(&site, work).await;
     let others = site.whole("waldur-alloc-other-1");
-    let faults = &server(&site, asked.peer).faults;
+    let faults = &asked.peer.server(&site).faults;
     let rule = Rule::path(&asked.path, fault.clone()).method(asked.method.clone());
     let rule = faults.add(rule.when(When::Nth(asked.nth)));
     let what = format!("{work:?}: {fault:?} at {asked:?}");
@@ -147,7 +134,7 @@ async fn strike(work: Work, asked: Asked, fault: Fault) {
     let end = expected(&asked, &fault);
     let state = if end == End::Erred { OrderState::Erred } else { OrderState::Done };
     site.ends_so(order, state, &what).await;
-    let struck = server(&site, asked.peer).traffic.wait_for(|_| faults.struck(rule) == 1);
+    let struck = asked.peer.server(&site).traffic.wait_for(|_| faults.struck(rule) == 1);
     within(&format!("the fault strikes: {what}"), struck).await;
     agent.stop().await;
     assert_eq!(site.whole("waldur-alloc-other-1"), others, "{what}");

@@ -8,16 +8,13 @@ use futures::StreamExt as _;
 use http::Method;
 use serde_json::{Value, json};
 use simulator::faults::{Fault, Rule, When};
-use simulator::server::Server;
 use simulator::waldur::{OrderState, ResourceState};
 use uuid::Uuid;
 
+use crate::dying::{AT_ONCE, Peer, Write, die, writes};
 use crate::lifecycle::kept;
 use crate::lifecycle_workloads::{furnish, pods, state, stopping};
 use crate::site::{Config, Site, limits, within};
-
-/// How many sites are simulated at a time.
-const AT_ONCE: usize = 16;
 
 /// What the agent is doing when it dies.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,19 +29,6 @@ enum Work {
     Unlock,
     /// What was locked is due.
     Expire,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Peer {
-    Waldur,
-    Cluster,
-}
-
-fn server(site: &Site, peer: Peer) -> &Server {
-    match peer {
-        Peer::Waldur => &site.sim.waldur_server,
-        Peer::Cluster => &site.sim.okd_server,
-    }
 }
 
 fn config(site: &Site) -> Config {
@@ -100,41 +84,19 @@ async fn prepare(work: Work) -> (Arc<Site>, Uuid, String, Value) {
     (Arc::new(site), resource, name, before)
 }
 
-/// Runs an agent until it has done everything or the fault strikes, whereupon it is gone at once.
-async fn run_and_die(config: Config, work: Work, struck: impl Future<Output = ()> + Send + 'static) {
-    let death = tokio::task::spawn_blocking(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            tokio::select! {
-                _ = once(&config, work) => {}
-                () = struck => {}
-            }
-        });
-    });
-    within("the agent ends or dies", death).await.unwrap();
-}
-
-async fn crash(work: Work, (peer, method): (Peer, Method), at: u64) {
+async fn crash(work: Work, (peer, method, at): Write) {
     let what = format!("{work:?} {peer:?} {method} {at}");
     let (site, resource, name, before) = prepare(work).await;
-    let rule = Rule::all(Fault::ResetAfter).method(method.clone()).when(When::Nth(at));
-    let (faults, traffic) = (server(&site, peer).faults.clone(), server(&site, peer).traffic.clone());
-    let id = faults.add(rule);
-    let known = faults.clone();
-    let struck = async move { traffic.wait_for(|_| known.struck(id) > 0).await };
-    run_and_die(config(&site), work, struck).await;
-    assert_eq!(faults.struck(id), 1, "the agent did not come as far as this: {what}");
-    faults.clear();
-    assert!(once(&config(&site), work).await, "{what}");
+    let rule = Rule::all(Fault::ResetAfter).method(method).when(When::Nth(at));
+    let config = config(&site);
+    let dying = config.clone();
+    die(peer.server(&site), rule, &what, move || async move { once(&dying, work).await }).await;
+    assert!(once(&config, work).await, "{what}");
     check(&site, work, resource, &name, &before, &what);
     // Nothing is left to do.
     site.sim.reset_traffic();
-    assert!(once(&config(&site), work).await, "{what}");
-    let again = site.okd_requests();
-    assert!(
-        !again.iter().any(|line| line.starts_with("PATCH") || line.starts_with("DELETE")),
-        "{what} {again:#?}"
-    );
+    assert!(once(&config, work).await, "{what}");
+    assert!(!site.has_changed_something(), "{what} {:#?}", site.okd_requests());
 }
 
 /// What has to be true in the end, wherever the agent died.
@@ -172,15 +134,10 @@ async fn sweep(work: Work) {
     let (site, resource, name, before) = prepare(work).await;
     assert!(once(&config(&site), work).await);
     check(&site, work, resource, &name, &before, "nothing befell it");
-    let mut crashes = Vec::new();
-    let writes =
+    let kinds =
         [(Peer::Waldur, Method::POST), (Peer::Cluster, Method::PATCH), (Peer::Cluster, Method::DELETE)];
-    for (peer, method) in writes {
-        let requests = server(&site, peer).traffic.requests();
-        let count = requests.iter().filter(|request| request.method == method.as_str()).count() as u64;
-        crashes.extend((1..=count).map(|at| ((peer, method.clone()), at)));
-    }
-    let sites = futures::stream::iter(crashes).map(|(write, at)| crash(work, write, at));
+    let crashes = writes(&site, &kinds, |_, _| true);
+    let sites = futures::stream::iter(crashes).map(|write| crash(work, write));
     sites.buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
 }
 

@@ -10,6 +10,7 @@ mod commands;
 mod crash;
 mod diagnose;
 mod diagnose_events;
+mod dying;
 mod events;
 mod events_faults;
 mod events_ways;

@@ -7,16 +7,13 @@ use agent::settings::Mode;
 use futures::StreamExt as _;
 use http::Method;
 use simulator::faults::{Fault, Rule, When};
-use simulator::server::Server;
 use simulator::waldur::{OrderState, ResourceState};
 use uuid::Uuid;
 
+use crate::dying::{AT_ONCE, Peer, Write, die, writes};
 use crate::lifecycle::kept;
 use crate::namespaces::{ALL, STAGE, check, over};
 use crate::site::{Config, Site, limits, within};
-
-/// How many sites are simulated at a time.
-const AT_ONCE: usize = 16;
 
 /// What the agent is doing when it dies.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -25,19 +22,6 @@ enum Work {
     Terminate,
     /// One of the names belongs to somebody else.
     CreateBesideOthers,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Peer {
-    Waldur,
-    Cluster,
-}
-
-fn server(site: &Site, peer: Peer) -> &Server {
-    match peer {
-        Peer::Waldur => &site.sim.waldur_server,
-        Peer::Cluster => &site.sim.okd_server,
-    }
 }
 
 fn config(site: &Site) -> Config {
@@ -63,40 +47,19 @@ async fn prepare(work: Work) -> (Arc<Site>, Uuid) {
     (Arc::new(site), resource)
 }
 
-/// Runs an agent until it has done everything or the fault strikes, whereupon it is gone at once.
-async fn run_and_die(config: Config, struck: impl Future<Output = ()> + Send + 'static) {
-    let death = tokio::task::spawn_blocking(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            tokio::select! {
-                _ = once(&config) => {}
-                () = struck => {}
-            }
-        });
-    });
-    within("the agent ends or dies", death).await.unwrap();
-}
-
-async fn crash(work: Work, (peer, method): (Peer, Method), at: u64) {
+async fn crash(work: Work, (peer, method, at): Write) {
     let what = format!("{work:?} {peer:?} {method} {at}");
     let (site, resource) = prepare(work).await;
-    let (when, fault) = (When::Nth(at), Fault::ResetAfter);
-    let rule = Rule { method: Some(method.clone()), when, ..Rule::all(fault) };
-    let (faults, traffic) = (server(&site, peer).faults.clone(), server(&site, peer).traffic.clone());
-    let id = faults.add(rule);
-    let known = faults.clone();
-    let struck = async move { traffic.wait_for(|_| known.struck(id) > 0).await };
-    run_and_die(config(&site), struck).await;
-    assert_eq!(faults.struck(id), 1, "the agent did not come as far as this: {what}");
-    faults.clear();
-    assert!(once(&config(&site)).await, "{what}");
+    let rule = Rule::all(Fault::ResetAfter).method(method).when(When::Nth(at));
+    let config = config(&site);
+    let dying = config.clone();
+    die(peer.server(&site), rule, &what, move || async move { once(&dying).await }).await;
+    assert!(once(&config).await, "{what}");
     verify(&site, work, resource, &what).await;
     // Nothing is left to do.
     site.sim.reset_traffic();
-    assert!(once(&config(&site)).await, "{what}");
-    let again = site.okd_requests();
-    let writes = |line: &String| line.starts_with("PATCH") || line.starts_with("DELETE");
-    assert!(!again.iter().any(writes), "{what} {again:#?}");
+    assert!(once(&config).await, "{what}");
+    assert!(!site.has_changed_something(), "{what} {:#?}", site.okd_requests());
 }
 
 /// What has to be true in the end, wherever the agent died.
@@ -125,26 +88,17 @@ async fn sweep(work: Work) {
     let (site, resource) = prepare(work).await;
     assert!(once(&config(&site)).await);
     verify(&site, work, resource, "nothing befell it").await;
-    let mut crashes = Vec::new();
-    let writes = [
+    let kinds = [
         (Peer::Waldur, Method::POST),
         (Peer::Cluster, Method::POST),
         (Peer::Cluster, Method::PATCH),
         (Peer::Cluster, Method::DELETE),
     ];
-    for (peer, method) in writes {
-        let requests = server(&site, peer).traffic.requests();
-        if work == Work::CreateBesideOthers && (matches!(peer, Peer::Waldur) || method != Method::POST) {
-            // Only where names are found does it differ from the other.
-            continue;
-        }
-        // What the agent asks about its own rights is no write.
-        let all = requests.iter().filter(|request| request.method == method.as_str());
-        let is_write = |path: &str| !path.contains("reviews") && !path.contains("/events");
-        let places = all.enumerate().filter(|(_, request)| is_write(&request.path));
-        crashes.extend(places.map(|(at, _)| ((peer, method.clone()), at as u64 + 1)));
-    }
-    let sites = futures::stream::iter(crashes).map(|(write, at)| crash(work, write, at));
+    // Only where names are found does a Create beside others differ from the other.
+    let kinds = if work == Work::CreateBesideOthers { &kinds[1..2] } else { &kinds[..] };
+    // What the agent asks about its own rights is no write.
+    let crashes = writes(&site, kinds, |_, path| !path.contains("reviews") && !path.contains("/events"));
+    let sites = futures::stream::iter(crashes).map(|write| crash(work, write));
     sites.buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
 }
 

@@ -4,11 +4,11 @@ use jiff::Timestamp;
 use planner::amount::Amount;
 use planner::names;
 use planner::observed::{Namespace, Owned};
-use planner::quota::{Hard, Hards, Quota};
+use planner::quota::{Hard, Hards};
 use uuid::Uuid;
 
 use super::super::quotas::ClusterUse;
-use super::Store;
+use super::{KeptQuota, Store};
 
 /// What a resource has of the cluster at this moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,7 +76,7 @@ impl Store {
             namespace: namespace.name.clone(),
             uid: namespace.uid.clone(),
             created: namespace.created,
-            hard: quotas.map(|(name, quota)| (name.clone(), quota.value.hard.clone())).collect(),
+            hard: quotas.map(|(name, quota)| (name.clone(), quota.value.quota().hard)).collect(),
             used,
         }
     }
@@ -87,16 +87,15 @@ impl Store {
     }
 
     fn has_several(&self, resource: Uuid) -> bool {
-        let mut labels = self.namespaces_of(resource).flat_map(|seen| &seen.value.labels);
-        labels.any(|(key, _)| key == names::ENVIRONMENT)
+        self.namespaces_of(resource).any(|seen| seen.value.has_label(names::ENVIRONMENT))
     }
 
     /// Quotas over several namespaces, by the name that they would have in one.
     fn hard_together(&self, resource: Uuid) -> Hards {
         let place = resource.simple().to_string();
         let quotas = self.cluster_quotas.of(&place, resource);
-        let hard = |(name, quota): (&String, &Owned<Quota>)| {
-            Some((names::of_cluster_quota(name)?.0.to_owned(), quota.value.hard.clone()))
+        let hard = |(name, quota): (&String, &Owned<KeptQuota>)| {
+            Some((names::of_cluster_quota(name)?.0.to_owned(), quota.value.quota().hard))
         };
         quotas.filter_map(hard).collect()
     }
