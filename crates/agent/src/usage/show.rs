@@ -168,7 +168,8 @@ pub async fn backfill(
         let ledger = Ledger { lives: all, ..hours::ledger(reported).await? };
         let wanted = (!reports.options.dry_run).then_some(&ledger);
         // What is measured is merged into the ledger, which is then read as it is.
-        collect::collect(prometheus, wanted, &rules, &lives, &mut sums, collect::Extent::All).await?;
+        let asking = collect::Asking { prometheus, rules: &rules, lives: &lives, now };
+        collect::collect(asking, wanted, &mut sums, collect::Extent::All).await?;
         let (sums, _) = if reports.options.dry_run {
             (sums, lives.clone())
         } else {

@@ -11,9 +11,10 @@ use serde_json::{Value, json};
 use simulator::faults::{Fault, PathMatch, Rule, When};
 use uuid::Uuid;
 
+use crate::measuring::{COMPONENTS, site_at};
 use crate::prometheus::{Metrics, Prometheus};
 use crate::site::{Config, Site, limits, within};
-use crate::usage::{COMPONENTS, pod, site_at};
+use crate::usage::pod;
 
 const FROM: &str = "2026-07-01T20:00:00Z";
 const UNTIL: &str = "2026-07-02T02:00:00Z";

@@ -3,9 +3,10 @@
 use serde_json::Value;
 use simulator::waldur::{Seed, SeedComponent};
 
+use crate::measuring::{COMPONENTS, site_with};
 use crate::prometheus::{Metrics, Prometheus};
 use crate::site::limits;
-use crate::usage::{COMPONENTS, pod, site_with};
+use crate::usage::pod;
 
 /// A Waldur with spending limits: every component says for which periods, whether or not there are any.
 fn seed() -> Seed {

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use tokio::process::Command;
 use uuid::Uuid;
 
+use crate::measuring::{COMPONENTS, site_at};
 use crate::prometheus::{Metrics, Prometheus};
 use crate::site::{Config, Site, limits, within};
-use crate::usage::{COMPONENTS, pod, site_at};
+use crate::usage::pod;
 
 /// A resource with four core-hours on 10 July, and a Waldur in August.
 async fn site() -> (Site, Uuid, Config, Prometheus) {
