@@ -109,10 +109,10 @@ async fn collect_chunks(
                     .iter()
                     .filter(|window| window.end <= closed)
                     .map(|window| (window.begin, measure(rules, &answers, whose, *window, begin)));
-                day.insert(life.clone(), Entry { lived: lived.clone(), hours: hours.collect() });
+                day.insert(life.clone(), Entry { lived: lived.clone(), closed: hours.collect() });
             }
         }
-        day.retain(|_, entry| !entry.hours.is_empty());
+        day.retain(|_, entry| !entry.closed.is_empty());
         if let Some(ledger) = ledger.filter(|_| !day.is_empty()) {
             ledger.write(ledger::day_of(*first), day.clone()).await?;
         }

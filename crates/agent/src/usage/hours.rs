@@ -174,7 +174,7 @@ async fn note_ends(
     let Some(last) = sums.of.windows.last().copied() else { return Ok(()) };
     let entry = |life: &&Life| {
         let lived = lives[*life].lived.clone();
-        ((*life).clone(), Entry { lived, hours: BTreeMap::new() })
+        ((*life).clone(), Entry { lived, closed: BTreeMap::new() })
     };
     let day: Day = ended.iter().map(entry).collect();
     ledger.write(ledger::day_of(last), day).await

@@ -9,11 +9,22 @@ use uuid::Uuid;
 
 use crate::measuring::{COMPONENTS, site_at};
 use crate::prometheus::{Metrics, Pod, Prometheus};
-use crate::site::{limits, within};
+use crate::site::{Site, limits, within};
 
 pub(crate) fn pod<'a>(namespace: &'a str, uid: &'a str, requests: &'a [(&'a str, &'a str)]) -> Pod<'a> {
     let (name, phase, node, instance) = ("web", "Running", "n1", "a");
     Pod { namespace, name, uid, phase, node, requests, instance }
+}
+
+/// A project of which kube-state-metrics shows a pod that requests a core from then until then.
+pub(crate) async fn with_core(site: &Site, from: &str, until: &str) -> (Uuid, Metrics) {
+    let resource = site.made("Shop", limits()).await;
+    let namespace = site.backend_id(resource);
+    let mut metrics = Metrics::default();
+    let before = from.parse::<Timestamp>().unwrap() - SignedDuration::from_mins(5);
+    metrics.namespace(&namespace, &before.to_string(), until);
+    metrics.pod(&pod(&namespace, "u1", &[("cpu", "1")]), from, until);
+    (resource, metrics)
 }
 
 #[tokio::test]
@@ -297,12 +308,7 @@ async fn a_month_ends_in_the_zone_of_the_site() {
         ("Asia/Kathmandu", "18:15", 7, "1.25", "4.75"),
     ] {
         let site = site_at("2026-07-31T16:58:00Z").await;
-        let resource = site.made("Shop", limits()).await;
-        let namespace = site.backend_id(resource);
-        let (from, until) = ("2026-07-31T17:00:00Z", "2026-07-31T23:00:00Z");
-        let mut m = Metrics::default();
-        m.namespace(&namespace, "2026-07-31T16:58:00Z", until);
-        m.pod(&pod(&namespace, "u1", &[("cpu", "1")]), from, until);
+        let (resource, m) = with_core(&site, "2026-07-31T17:00:00Z", "2026-07-31T23:00:00Z").await;
         let prometheus = Prometheus::start(&[&m]).await;
         let mut config = site.measuring(&prometheus.url, COMPONENTS);
         config.global =
@@ -321,12 +327,7 @@ async fn a_month_ends_in_the_zone_of_the_site() {
 async fn the_night_in_which_clocks_go_back_has_an_hour_more() {
     // In Tallinn, 25 October 2026 begins at 21:00 UTC of the day before, and has 25 hours: clocks go back at 01:00 UTC.
     let site = site_at("2026-10-24T20:58:00Z").await;
-    let resource = site.made("Shop", limits()).await;
-    let namespace = site.backend_id(resource);
-    let (from, until) = ("2026-10-24T21:00:00Z", "2026-10-25T22:00:00Z");
-    let mut m = Metrics::default();
-    m.namespace(&namespace, "2026-10-24T20:58:00Z", until);
-    m.pod(&pod(&namespace, "u1", &[("cpu", "1")]), from, until);
+    let (resource, m) = with_core(&site, "2026-10-24T21:00:00Z", "2026-10-25T22:00:00Z").await;
     let prometheus = Prometheus::start(&[&m]).await;
     let mut config = site.measuring(&prometheus.url, COMPONENTS);
     config.global.push_str("timezone: Europe/Tallinn\n");
@@ -340,12 +341,7 @@ async fn the_night_in_which_clocks_go_back_has_an_hour_more() {
 #[tokio::test]
 async fn the_command_shows_the_ledger_and_measures_a_month_again() {
     let site = site_at("2026-07-10T09:58:00Z").await;
-    let resource = site.made("Shop", limits()).await;
-    let namespace = site.backend_id(resource);
-    let (from, until) = ("2026-07-10T10:00:00Z", "2026-07-10T14:00:00Z");
-    let mut m = Metrics::default();
-    m.namespace(&namespace, "2026-07-10T09:58:00Z", until);
-    m.pod(&pod(&namespace, "u1", &[("cpu", "1")]), from, until);
+    let (resource, m) = with_core(&site, "2026-07-10T10:00:00Z", "2026-07-10T14:00:00Z").await;
     let prometheus = Prometheus::start(&[&m]).await;
     let config = site.measuring(&prometheus.url, COMPONENTS);
     assert!(site.reports_at(&config, "2026-07-10T12:06:00Z").await);

@@ -11,30 +11,16 @@ use uuid::Uuid;
 
 use crate::answering::{Answer, Answering};
 use crate::measuring::{COMPONENTS, site_at};
-use crate::prometheus::{Metrics, Pod, Prometheus};
-use crate::site::{Site, limits, within};
+use crate::prometheus::{Metrics, Prometheus};
+use crate::site::{Site, within};
+use crate::usage::with_core;
 
 const FROM: &str = "2026-07-10T10:00:00Z";
 
 /// A site with one resource, whose pod requests a core from ten to noon.
 async fn site() -> (Site, Uuid, Metrics) {
     let site = site_at("2026-07-10T09:55:00Z").await;
-    let resource = site.made("Shop", limits()).await;
-    let namespace = site.backend_id(resource);
-    let until = "2026-07-10T12:00:00Z";
-    let mut m = Metrics::default();
-    m.namespace(&namespace, "2026-07-10T09:55:00Z", until);
-    let requests = [("cpu", "1")];
-    let pod = Pod {
-        namespace: &namespace,
-        name: "web",
-        uid: "u1",
-        phase: "Running",
-        node: "n1",
-        requests: &requests,
-        instance: "a",
-    };
-    m.pod(&pod, FROM, until);
+    let (resource, m) = with_core(&site, FROM, "2026-07-10T12:00:00Z").await;
     (site, resource, m)
 }
 

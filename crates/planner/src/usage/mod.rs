@@ -17,6 +17,7 @@ pub mod fraction;
 pub mod gone;
 pub mod ledger;
 pub mod month;
+mod object;
 pub mod query;
 pub mod report;
 pub mod rule;

@@ -151,7 +151,7 @@ impl Sums {
         for (life, entry) in day {
             let known = self.lives.entry(life.clone()).or_default();
             known.lived.learn(&entry.lived);
-            for (begin, closed) in &entry.hours {
+            for (begin, closed) in &entry.closed {
                 let Some(place) = self.of.place(*begin) else { continue };
                 known.sampled |= closed.source == Source::Sampled;
                 for (component, counted) in &closed.counted {
@@ -169,7 +169,7 @@ impl Sums {
         for (life, entry) in month {
             let known = self.lives.entry(life.clone()).or_default();
             known.lived.learn(&entry.lived);
-            for (stretch, closed) in &entry.days {
+            for (stretch, closed) in &entry.closed {
                 known.sampled |= closed.source == Source::Sampled;
                 for (component, counted) in &closed.counted {
                     let per = known.totals.entry(component.clone()).or_default();
