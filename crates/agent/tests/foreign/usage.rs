@@ -379,6 +379,7 @@ async fn the_command_shows_the_ledger_and_measures_a_month_again() {
     assert!(said.contains("120 more than before"), "{said}");
     let rows: Value = serde_json::from_str(&run(&["--month", "2026-07", "--json"]).await).unwrap();
     assert_eq!(rows[0]["hours"], "4.00");
+    assert_eq!(rows[0]["days"], json!({"2026-07-10": "4.00"}), "of the other days nothing is known");
     // Too little of the month is known to tell it.
     assert_eq!(site.told(resource), ["2026-07-01 cpu_hours 2.00"]);
 }

@@ -15,7 +15,7 @@ async fn prometheus_tells_when_a_namespace_went() {
     for name in ["Shop", "Blog"] {
         let resource = site.made(name, limits()).await;
         let namespace = site.backend_id(resource);
-        m.namespace(&namespace, from, gone);
+        m.namespace(&namespace, "2026-07-09T21:55:00Z", gone);
         m.pod(&pod(&namespace, "u1", &[("cpu", "1")]), from, gone);
         made.push((resource, namespace));
     }
