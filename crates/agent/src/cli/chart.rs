@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use jiff::ToSpan as _;
 use jiff::civil::Date;
 
 use crate::usage::show::Row;
@@ -24,8 +25,11 @@ pub(super) fn svg(rows: &[Row]) -> String {
             *line.entry(*day).or_default() += hundredths;
         }
     }
-    let days: BTreeSet<Date> = lines.values().flat_map(|line| line.keys().copied()).collect();
-    let days: Vec<Date> = days.into_iter().collect();
+    let known: BTreeSet<Date> = lines.values().flat_map(|line| line.keys().copied()).collect();
+    let days: Vec<Date> = match (known.first(), known.last()) {
+        (Some(first), Some(last)) => first.series(1.day()).take_while(|day| day <= last).collect(),
+        _ => Vec::new(),
+    };
     let top = lines.values().flat_map(BTreeMap::values).copied().max().unwrap_or(0).max(100);
     let month = rows.first().map_or("", |row| row.month.as_str());
     let mut svg = format!(
@@ -38,18 +42,23 @@ pub(super) fn svg(rows: &[Row]) -> String {
     axes(&mut svg, &days, top);
     for (number, (component, line)) in lines.iter().enumerate() {
         let colour = COLOURS[number % COLOURS.len()];
-        let points = days
+        let points: Vec<Option<(usize, usize)>> = days
             .iter()
             .enumerate()
-            .filter_map(|(place, day)| Some(format!("{},{}", x(place, days.len()), y(*line.get(day)?, top))));
-        let points: Vec<String> = points.collect();
-        let _ = writeln!(
-            svg,
-            "<polyline fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\" points=\"{}\"/>",
-            points.join(" ")
-        );
-        for point in points {
-            let (x, y) = point.split_once(',').unwrap_or_default();
+            .map(|(place, day)| Some((x(place, days.len()), y(*line.get(day)?, top))))
+            .collect();
+        // No line leads over days of which nothing is known.
+        for known in points.split(Option::is_none) {
+            let joined: Vec<String> = known.iter().flatten().map(|(x, y)| format!("{x},{y}")).collect();
+            if joined.len() > 1 {
+                let _ = writeln!(
+                    svg,
+                    "<polyline fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\" points=\"{}\"/>",
+                    joined.join(" ")
+                );
+            }
+        }
+        for (x, y) in points.iter().flatten() {
             let _ = writeln!(svg, "<circle cx=\"{x}\" cy=\"{y}\" r=\"3\" fill=\"{colour}\"/>");
         }
         let (left, height) = (WIDTH - MARGIN.2 + 20, MARGIN.1 + 20 * number);

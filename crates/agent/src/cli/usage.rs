@@ -288,4 +288,13 @@ mod tests {
     fn a_chart_of_days() {
         insta::assert_snapshot!(chart::svg(&rows()));
     }
+
+    #[test]
+    fn no_line_leads_over_days_of_which_nothing_is_known() {
+        let mut rows = rows();
+        rows[0].days.insert("2026-07-04".parse().unwrap(), "3.00".to_owned());
+        let svg = chart::svg(&rows);
+        assert_eq!((svg.matches("<polyline").count(), svg.matches("<circle").count()), (1, 3), "{svg}");
+        assert!(svg.contains("text-anchor=\"middle\">3</text>"), "the third has its place: {svg}");
+    }
 }

@@ -8,9 +8,10 @@ use planner::usage::ledger::{self, Closed, Day, Entry, Life, Lived, Source};
 use planner::usage::month::Window;
 use planner::usage::query::{self, MODEL, Question, Wanted};
 use planner::usage::rule::{Measure, Rule, Thing};
-use planner::usage::series::{Counted, Minutes, Sample, Shown, integrate};
+use planner::usage::series::{Counted, Minutes, STEP, Sample, Shown, integrate};
 use planner::usage::sums::Sums;
 
+use super::gone;
 use super::ledger::Ledger;
 use super::prometheus::{Prometheus, Range};
 use crate::error::{ApiError, Peer};
@@ -27,6 +28,8 @@ pub(super) enum Extent {
     Missing,
     /// All of them.
     All,
+    /// Those that are not recorded, although they are not over.
+    Begun,
 }
 
 /// Hours of a day, one after the other, with the lives of which they are wanted.
@@ -36,22 +39,55 @@ struct Chunk {
     wanted: BTreeMap<Life, BTreeSet<Window>>,
 }
 
+/// Whose minutes are counted.
+#[derive(Clone, Copy, Debug)]
+struct Whose<'a> {
+    lived: &'a Lived,
+    /// From when on it was not there, which is known of one that has ended.
+    gone: Option<Timestamp>,
+}
+
 /// Answers about a batch of namespaces, by question, namespace and model.
 type Answers = HashMap<Question, HashMap<(String, String), Minutes>>;
 
+/// Who is asked about what.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asking<'a> {
+    pub(super) prometheus: &'a Prometheus,
+    pub(super) rules: &'a [Rule],
+    /// Those that have ended are not on the cluster any more.
+    pub(super) lives: &'a BTreeMap<Life, Lived>,
+    pub(super) now: Timestamp,
+}
+
 /// Measures what is missing in `sums`, writes it to the ledger and adds it to the sums. What was measured before an
-/// error stays. Without a ledger (in a dry run) nothing is written.
+/// error stays. Without a ledger (in a dry run) nothing is written. Windows that are not over by the clock of Prometheus
+/// are left out of the sums, and measured when they are.
 pub(super) async fn collect(
-    prometheus: &Prometheus,
+    asking: Asking<'_>,
     ledger: Option<&Ledger<'_>>,
-    rules: &[Rule],
-    lives: &BTreeMap<Life, Lived>,
     sums: &mut Sums,
     extent: Extent,
 ) -> Result<(), ApiError> {
+    let collected = collect_chunks(asking, ledger, sums, extent).await;
+    if extent != Extent::Begun {
+        sums.of.end_by(asking.prometheus.closed_by(asking.now));
+    }
+    collected
+}
+
+async fn collect_chunks(
+    asking: Asking<'_>,
+    ledger: Option<&Ledger<'_>>,
+    sums: &mut Sums,
+    extent: Extent,
+) -> Result<(), ApiError> {
+    let Asking { prometheus, rules, lives, now } = asking;
     let begun = Instant::now();
-    for chunk in chunks(rules, lives, sums, extent == Extent::All) {
-        if extent == Extent::Missing && begun.elapsed() > FOR_A_REPORT {
+    let chunks = chunks(rules, lives, sums, extent == Extent::All);
+    let gone = gone::since(asking, sums, chunks.iter().flat_map(|chunk| &chunk.wanted)).await?;
+    for chunk in &chunks {
+        if extent != Extent::All && begun.elapsed() > FOR_A_REPORT {
             let message =
                 "there are more hours to ask for than one report has time for; the next one goes on";
             return Err(ApiError::unavailable(Peer::Prometheus, "hours", message));
@@ -63,17 +99,21 @@ pub(super) async fn collect(
         let names: Vec<&str> = names.into_iter().collect();
         for batch in batches(prometheus, &names) {
             let answers = ask(prometheus, rules, &batch, begin, end).await?;
+            let closed = if extent == Extent::Begun { end } else { prometheus.closed_by(now) };
             for (life, windows) in
                 chunk.wanted.iter().filter(|(life, _)| batch.contains(&lives[*life].namespace.as_str()))
             {
                 let lived = &lives[life];
+                let whose = Whose { lived, gone: gone.get(life).copied() };
                 let hours = windows
                     .iter()
-                    .map(|window| (window.begin, measure(rules, &answers, lived, *window, begin)));
-                day.insert(life.clone(), Entry { lived: lived.clone(), hours: hours.collect() });
+                    .filter(|window| window.end <= closed)
+                    .map(|window| (window.begin, measure(rules, &answers, whose, *window, begin)));
+                day.insert(life.clone(), Entry { lived: lived.clone(), closed: hours.collect() });
             }
         }
-        if let Some(ledger) = ledger {
+        day.retain(|_, entry| !entry.closed.is_empty());
+        if let Some(ledger) = ledger.filter(|_| !day.is_empty()) {
             ledger.write(ledger::day_of(*first), day.clone()).await?;
         }
         sums.add(&day);
@@ -82,7 +122,7 @@ pub(super) async fn collect(
 }
 
 /// Namespaces that are asked about at once: one where each query is about one tenant, of whom alone its labels may be.
-fn batches<'a>(prometheus: &Prometheus, names: &[&'a str]) -> Vec<Vec<&'a str>> {
+pub(super) fn batches<'a>(prometheus: &Prometheus, names: &[&'a str]) -> Vec<Vec<&'a str>> {
     if prometheus.is_for_tenants() {
         return names.iter().map(|name| vec![*name]).collect();
     }
@@ -136,27 +176,44 @@ async fn ask(
     questions.insert(Question::Present);
     let mut answers = Answers::new();
     for question in questions {
-        let query = query::promql(&question, namespaces);
-        let series = prometheus.range(Range { query: &query, namespaces, begin, end }).await?;
-        let mut by_namespace: HashMap<(String, String), Minutes> = HashMap::new();
-        for series in series {
-            let Some(namespace) = series.labels.get("namespace") else { continue };
-            let model = series.labels.get(MODEL).cloned().unwrap_or_default();
-            let minutes = by_namespace.entry((namespace.clone(), model)).or_default();
-            series.samples.into_iter().for_each(|(minute, sample)| minutes.add(minute, sample));
-        }
-        answers.insert(question, by_namespace);
+        let answer = ask_one(prometheus, &question, namespaces, begin, end).await?;
+        answers.insert(question, answer);
     }
     Ok(answers)
 }
 
-fn measure(rules: &[Rule], answers: &Answers, lived: &Lived, window: Window, begin: Timestamp) -> Closed {
+pub(super) async fn ask_one(
+    prometheus: &Prometheus,
+    question: &Question,
+    namespaces: &[&str],
+    begin: Timestamp,
+    end: Timestamp,
+) -> Result<HashMap<(String, String), Minutes>, ApiError> {
+    let query = query::promql(question, namespaces);
+    let series = prometheus.range(Range { query: &query, namespaces, begin, end }).await?;
+    let mut by_namespace: HashMap<(String, String), Minutes> = HashMap::new();
+    for series in series {
+        let Some(namespace) = series.labels.get("namespace") else { continue };
+        let model = series.labels.get(MODEL).cloned().unwrap_or_default();
+        let minutes = by_namespace.entry((namespace.clone(), model)).or_default();
+        series.samples.into_iter().for_each(|(minute, sample)| minutes.add(minute, sample));
+    }
+    Ok(by_namespace)
+}
+
+fn measure(rules: &[Rule], answers: &Answers, whose: Whose<'_>, window: Window, begin: Timestamp) -> Closed {
     let counted =
-        rules.iter().map(|rule| (rule.component.clone(), count(rule, answers, lived, window, begin)));
+        rules.iter().map(|rule| (rule.component.clone(), count(rule, answers, whose, window, begin)));
     Closed { source: Source::Prometheus, counted: counted.collect() }
 }
 
-fn count(rule: &Rule, answers: &Answers, lived: &Lived, window: Window, begin: Timestamp) -> Counted {
+fn count(
+    rule: &Rule,
+    answers: &Answers,
+    Whose { lived, gone }: Whose<'_>,
+    window: Window,
+    begin: Timestamp,
+) -> Counted {
     let nothing = Minutes::new();
     let answer = |question: &Question, model: &str| {
         let key = (lived.namespace.clone(), model.to_owned());
@@ -185,25 +242,33 @@ fn count(rule: &Rule, answers: &Answers, lived: &Lived, window: Window, begin: T
         used: used.map_or(&nothing, |question| answer(question, "")),
     };
     let uses = used.is_some();
+    let first_gone =
+        gone.map(|gone| usize::try_from(gone.duration_since(begin).as_secs() / STEP).unwrap_or(0));
     integrate(
         window,
         begin,
         |at| lived.holds(at),
         |minute| {
-            let amount = match rule.measure {
-                Measure::QuotaUsed => None,
-                Measure::Usage if uses => shown.usage(minute),
-                Measure::MaxRequestsUsage if uses => shown.greater(minute),
-                Measure::Requests | Measure::Usage | Measure::MaxRequestsUsage => shown.requests(minute),
-                Measure::Allocation => shown.allocation(minute),
-            }?;
-            if rule.measure == Measure::Allocation {
-                rule.integer_allowed(amount)
-            } else {
-                Some(rule.integer(amount))
-            }
+            amount(rule, &shown, uses, minute)
+                .or_else(|| first_gone.filter(|gone| minute >= *gone).map(|_| 0))
         },
     )
+}
+
+/// The integer of a minute; `None` if it is not known.
+fn amount(rule: &Rule, shown: &Shown<'_>, uses: bool, minute: usize) -> Option<i128> {
+    let amount = match rule.measure {
+        Measure::QuotaUsed => None,
+        Measure::Usage if uses => shown.usage(minute),
+        Measure::MaxRequestsUsage if uses => shown.greater(minute),
+        Measure::Requests | Measure::Usage | Measure::MaxRequestsUsage => shown.requests(minute),
+        Measure::Allocation => shown.allocation(minute),
+    }?;
+    if rule.measure == Measure::Allocation {
+        rule.integer_allowed(amount)
+    } else {
+        Some(rule.integer(amount))
+    }
 }
 
 /// Devices of one model; of the unknown one those that no model has.

@@ -119,7 +119,7 @@ async fn of_offering(
             loaded.unchanged += usize::from(!readings.is_empty());
             continue;
         }
-        match send::send(reports, reported, &resource, loaded.month, decision.send, days).await {
+        match send::send(reports, reported, &resource, loaded.month, decision.send, days, now).await {
             Ok(true) => loaded.told += 1,
             Ok(false) if reports.options.dry_run => loaded.told += 1,
             Ok(false) => loaded.failed.push(format!(
@@ -169,7 +169,8 @@ async fn measured(
     let lives: BTreeMap<Life, Lived> =
         lives.into_iter().filter(|(life, _)| chosen.contains(&life.resource)).collect();
     let kept = (!reports.options.dry_run).then_some(&ledger);
-    collect::collect(prometheus, kept, rules, &lives, &mut sums, collect::Extent::All).await?;
+    let asking = collect::Asking { prometheus, rules, lives: &lives, now };
+    collect::collect(asking, kept, &mut sums, collect::Extent::All).await?;
     if reports.options.dry_run {
         return Ok(sums);
     }

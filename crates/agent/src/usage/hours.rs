@@ -18,8 +18,6 @@ use crate::cluster::store::QuotaUse;
 use crate::error::{ApiError, Peer};
 use crate::waldur::dto;
 
-/// Longest time from a moment to the end of the window that it is in.
-const HOUR: SignedDuration = SignedDuration::from_hours(1);
 /// How long after a month's end its missing hours are measured without being asked to.
 const AFTER_THE_END: SignedDuration = SignedDuration::from_hours(72);
 
@@ -64,11 +62,7 @@ pub(super) async fn hours(
         let mut sums = Sums::new(MonthWindows::new(*month, zone, sums::closed_by(now)));
         ledger.read(&mut sums, last_of).await?;
         ledger.lives = ledger.lives.max(here.len());
-        let mut lives = settle(&mut sums, &here, now);
-        if last_of.is_some() {
-            // They are about to end. Should they not, they are still there at the next look, which then counts.
-            lives.iter_mut().filter(|(life, _)| here.contains_key(life)).for_each(|(_, life)| life.end(now));
-        }
+        let lives = settle(&mut sums, &here, now);
         let ended: Vec<&Life> =
             lives.iter().filter(|(_, life)| life.just_ended).map(|(life, _)| life).collect();
         if !ended.is_empty() && *month == current && !reports.options.dry_run {
@@ -78,12 +72,12 @@ pub(super) async fn hours(
         let wanted = ledger_of(reports, &ledger);
         if let Some(prometheus) = reported.prometheus.as_ref().filter(|_| open) {
             let lives = lives.into_iter().map(|(life, known)| (life, known.lived)).collect();
-            let extent = collect::Extent::Missing;
-            let collected = collect::collect(prometheus, wanted, rules, &lives, &mut sums, extent).await;
+            let asking = collect::Asking { prometheus, rules, lives: &lives, now };
+            let collected = collect::collect(asking, wanted, &mut sums, collect::Extent::Missing).await;
             hours.failure = hours.failure.or(collected.err());
             if last_of.is_some() && hours.failure.is_none() {
                 sums.of.extend(begun(*month, &sums, now, zone), zone);
-                let collected = collect::collect(prometheus, None, rules, &lives, &mut sums, extent).await;
+                let collected = collect::collect(asking, None, &mut sums, collect::Extent::Begun).await;
                 hours.failure = collected.err();
             }
         }
@@ -140,23 +134,16 @@ pub(super) struct Known {
     just_ended: bool,
 }
 
-impl Known {
-    fn end(&mut self, now: Timestamp) {
-        self.lived.until = Some(now);
-        self.just_ended = true;
-    }
-}
-
 /// Which lives there are: those that are here now, and those of the ledger, which have ended if they are not. A namespace
 /// of the same name that is here now began when the other was gone.
 pub(super) fn settle(sums: &mut Sums, here: &BTreeMap<Life, Lived>, now: Timestamp) -> BTreeMap<Life, Known> {
     let mut all = BTreeMap::new();
-    let last: BTreeMap<Life, Timestamp> =
-        sums.lives.keys().filter_map(|life| Some((life.clone(), sums.recorded_until(life)?))).collect();
+    let last: BTreeMap<Life, Window> =
+        sums.lives.keys().filter_map(|life| Some((life.clone(), sums.last_recorded(life)?))).collect();
     for (life, month) in &mut sums.lives {
         let lived = &mut month.lived;
-        // One that was to be deleted and was not has hours after its end.
-        let went_on = |until: Timestamp| last.get(life).is_some_and(|last| last.duration_since(until) > HOUR);
+        // One that was not found once, and then was there again, has hours after its end.
+        let went_on = |until: Timestamp| last.get(life).is_some_and(|last| last.begin >= until);
         let just_ended = !here.contains_key(life) && lived.until.is_none_or(went_on);
         if let Some(present) = here.get(life) {
             *lived = present.clone();
@@ -187,7 +174,7 @@ async fn note_ends(
     let Some(last) = sums.of.windows.last().copied() else { return Ok(()) };
     let entry = |life: &&Life| {
         let lived = lives[*life].lived.clone();
-        ((*life).clone(), Entry { lived, hours: BTreeMap::new() })
+        ((*life).clone(), Entry { lived, closed: BTreeMap::new() })
     };
     let day: Day = ended.iter().map(entry).collect();
     ledger.write(ledger::day_of(last), day).await

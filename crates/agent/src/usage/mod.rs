@@ -10,6 +10,7 @@
 
 mod collect;
 mod compaction;
+mod gone;
 pub mod historical;
 mod hours;
 mod ledger;

@@ -148,7 +148,7 @@ async fn look(
         let sends: Vec<_> = sending
             .into_iter()
             .map(|(resource, decision, days)| {
-                send::send(reports, reported, resource, month, decision.send, days)
+                send::send(reports, reported, resource, month, decision.send, days, now)
             })
             .collect();
         let mut sent = futures::stream::iter(sends).buffer_unordered(SENT_AT_ONCE);

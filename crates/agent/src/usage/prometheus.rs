@@ -4,13 +4,15 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimeParser;
+use jiff::{SignedDuration, Timestamp};
 use planner::outcome::Failure;
 use planner::usage::series::{STEP, Sample};
+use planner::usage::sums;
 use reqwest::header;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
@@ -27,6 +29,8 @@ use crate::wiped;
 
 /// How requests are called in messages.
 const NAME: &str = "GET /api/v1/query_range";
+/// By so much clocks may differ; how long windows are left to settle is more.
+const LITTLE: SignedDuration = SignedDuration::from_mins(1);
 
 /// How to reach a Prometheus.
 #[derive(Debug)]
@@ -59,6 +63,8 @@ pub struct Prometheus {
     metrics: Metrics,
     last: Mutex<Option<Instant>>,
     asked: AtomicU64,
+    /// Seconds that its clock was behind this machine's, as of the last answer.
+    behind: AtomicI64,
 }
 
 /// What is asked.
@@ -132,6 +138,7 @@ impl Prometheus {
             metrics: options.metrics,
             last: Mutex::default(),
             asked: AtomicU64::new(0),
+            behind: AtomicI64::new(0),
         })
     }
 
@@ -147,11 +154,32 @@ impl Prometheus {
         self.asked.load(Ordering::Relaxed)
     }
 
+    /// Up to when windows are closed for it as well as for this machine, whose clock says `now`: samples carry the time of
+    /// its own clock, and of what is ahead of that it has none yet.
+    pub(crate) fn closed_by(&self, now: Timestamp) -> Timestamp {
+        let behind = SignedDuration::from_secs(self.behind.load(Ordering::Relaxed));
+        sums::closed_by(now.checked_sub(behind).unwrap_or(Timestamp::MIN))
+    }
+
+    /// Takes in what its clock says (RFC 9110 §6.6.1). A proxy that leaves that out leaves nothing to compare.
+    fn note_clock(&self, headers: &header::HeaderMap) {
+        let date = headers.get(header::DATE).and_then(|date| date.to_str().ok());
+        let Some(date) = date.and_then(|date| DateTimeParser::new().parse_timestamp(date).ok()) else {
+            return;
+        };
+        let behind = Timestamp::now().duration_since(date);
+        let behind = if behind > LITTLE { behind.as_secs() } else { 0 };
+        if self.behind.swap(behind, Ordering::Relaxed) == 0 && behind > 0 {
+            tracing::warn!(
+                seconds = behind,
+                "the clock of Prometheus is behind this machine's; hours are counted when they are over there"
+            );
+        }
+    }
+
     /// Values at each minute from `begin` on.
     pub(crate) async fn range(&self, range: Range<'_>) -> Result<Vec<Series>, ApiError> {
         retrying(|| async {
-            self.wait_turn().await;
-            self.asked.fetch_add(1, Ordering::Relaxed);
             match &self.credential {
                 None => self.counted(range, None).await.map_err(|error| error.without("")),
                 Some(credential) => {
@@ -173,6 +201,8 @@ impl Prometheus {
     }
 
     async fn counted(&self, range: Range<'_>, token: Option<SecretString>) -> Result<Vec<Series>, ApiError> {
+        self.wait_turn().await;
+        self.asked.fetch_add(1, Ordering::Relaxed);
         let begun = Instant::now();
         let result = self.exchange(range, token).await;
         self.metrics.requested(Peer::Prometheus, &result, begun.elapsed());
@@ -200,6 +230,7 @@ impl Prometheus {
         }
         let response = request.send().await.map_err(|error| self.unanswered(&error))?;
         let status = response.status();
+        self.note_clock(response.headers());
         let asked = retry_after(response.headers());
         let bytes = response.bytes().await;
         let bytes = bytes.map_err(|error| incomplete(&format!("the answer broke off: {error}")))?;

@@ -107,7 +107,7 @@ pub(super) async fn sample(reports: &Reports, reported: &Reported, now: Timestam
     for (resource, seen) in uses {
         let (life, lived) = hours::life(resource, &seen);
         let entry = kept.hours.entry(life).or_insert_with(|| Entry { lived, ..Entry::default() });
-        let closed = entry.hours.entry(window.begin);
+        let closed = entry.closed.entry(window.begin);
         let closed = closed.or_insert_with(|| Closed { source: Source::Sampled, counted: BTreeMap::new() });
         for rule in reported.rules.iter().filter(|rule| rule.measure.is_hours()) {
             let counted = closed.counted.entry(rule.component.clone()).or_default();
@@ -159,15 +159,15 @@ fn take_closed(reported: &Reported, sums: &Sums) -> BTreeMap<jiff::civil::Date, 
         sums.of.windows.iter().map(|window| (window.begin, *window)).collect();
     for (life, entry) in &mut kept.hours {
         let (done, open): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            std::mem::take(&mut entry.hours).into_iter().partition(|(begin, _)| windows.contains_key(begin));
-        entry.hours = open;
+            std::mem::take(&mut entry.closed).into_iter().partition(|(begin, _)| windows.contains_key(begin));
+        entry.closed = open;
         for (begin, hour) in done {
             let day = closed.entry(ledger::day_of(windows[&begin])).or_default();
-            let into: &mut Entry = day.entry(Life::clone(life)).or_default();
+            let into: &mut Entry<Timestamp> = day.entry(Life::clone(life)).or_default();
             into.lived = entry.lived.clone();
-            into.hours.insert(begin, hour);
+            into.closed.insert(begin, hour);
         }
     }
-    kept.hours.retain(|_, entry| !entry.hours.is_empty());
+    kept.hours.retain(|_, entry| !entry.closed.is_empty());
     closed
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use planner::outcome::Failure;
 use planner::usage::fraction::Hundredths;
 use planner::usage::month::Month;
@@ -21,6 +23,7 @@ pub(super) async fn send(
     month: Month,
     mut usages: BTreeMap<String, Hundredths>,
     days: DaysOf,
+    now: Timestamp,
 ) -> Result<bool, ApiError> {
     let offering = &reported.offering;
     if reports.options.dry_run {
@@ -39,6 +42,12 @@ pub(super) async fn send(
             return Err(error);
         }
         if report::refuses_past(&error.message) {
+            if !is_past(month, &reports.options.zone, now) {
+                let hint = "by this machine's clock the month goes on: is the clock of Waldur right, and the one here?";
+                let error = error.with_hint(hint);
+                tracing::error!(resource = %resource.uuid.simple(), error = %error, "usage not reported; will try again");
+                return Err(error);
+            }
             if reports.note_closed(offering.options.uuid, month) {
                 tracing::warn!(%month, "Waldur takes no usage of this past month from this token: {}", error.message);
             }
@@ -64,6 +73,11 @@ pub(super) async fn send(
             return Ok(false);
         }
     }
+}
+
+/// Whether a month is over where it is billed, or for servers, which reckon by UTC.
+fn is_past(month: Month, zone: &TimeZone, now: Timestamp) -> bool {
+    month < Month::of(now, zone) || month < Month::of(now, &TimeZone::UTC)
 }
 
 /// The server does not say which component it does not like: each is sent by itself.

@@ -95,7 +95,8 @@ fn row(reported: &Reported, rule: &Rule, resource: Uuid, sums: &Sums, told: Opti
     let minutes = total.map_or(0, |total| total.minutes);
     let coverage = sums::coverage(minutes, expected);
     let hours = total.and_then(|total| rule.hours(total.total));
-    let by_day = sums.by_day(resource, &rule.component).into_iter();
+    // A day of which nothing is known is left out: it is no day on which nothing was used.
+    let by_day = sums.by_day(resource, &rule.component).into_iter().filter(|(_, total)| total.minutes > 0);
     let text = |value: Hundredths| value.to_string();
     Row {
         offering: reported.offering.options.name.clone(),
@@ -168,7 +169,8 @@ pub async fn backfill(
         let ledger = Ledger { lives: all, ..hours::ledger(reported).await? };
         let wanted = (!reports.options.dry_run).then_some(&ledger);
         // What is measured is merged into the ledger, which is then read as it is.
-        collect::collect(prometheus, wanted, &rules, &lives, &mut sums, collect::Extent::All).await?;
+        let asking = collect::Asking { prometheus, rules: &rules, lives: &lives, now };
+        collect::collect(asking, wanted, &mut sums, collect::Extent::All).await?;
         let (sums, _) = if reports.options.dry_run {
             (sums, lives.clone())
         } else {

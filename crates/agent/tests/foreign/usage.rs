@@ -3,118 +3,28 @@
 //! Integers of the ledger are millionths of a core, or bytes, times seconds: a quarter of a core for an hour is
 //! 250000 × 3600 = 900000000.
 
-use agent::engine::EngineOptions;
-use agent::{setup, usage};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use simulator::simulation::SimulationOptions;
-use simulator::waldur::{Seed, SeedComponent};
 use uuid::Uuid;
 
+use crate::measuring::{COMPONENTS, site_at};
 use crate::prometheus::{Metrics, Pod, Prometheus};
-use crate::site::{Config, Site, limits, options, within};
-
-pub(crate) const COMPONENTS: &str = "\
-cpu_hours: {measured_unit: core-hours, accounting_type: usage, quota: [], usage: {resource: cpu}}
-";
-
-/// The agent's rights on its own namespace.
-const ROLE: [&str; 5] = ["get", "list", "create", "patch", "delete"];
-
-/// A site whose clocks begin then.
-pub(crate) async fn site_at(begin: &str) -> Site {
-    site_with(begin, Seed::demo()).await
-}
-
-/// The same with these people and offerings.
-pub(crate) async fn site_with(begin: &str, mut seed: Seed) -> Site {
-    for (kind, unit) in [
-        ("cpu_hours", "core-hours"),
-        ("memory_hours", "GiB-hours"),
-        ("gpu_a100", "GPU-hours"),
-        ("gpu_other", "GPU-hours"),
-        ("allocated", "core-hours"),
-        ("max_cpu", "core-hours"),
-        ("claims", "GB-hours"),
-    ] {
-        seed.offerings[0].components.push(SeedComponent::new(kind, kind, unit, "usage"));
-    }
-    let site = Site::with(SimulationOptions { seed, ..options() }).await;
-    let begin: Timestamp = begin.parse().unwrap();
-    site.sim.clock.step(begin.duration_since(site.sim.clock.now()));
-    let metadata = |name: &str| json!({"name": name, "namespace": "waldur-system"});
-    let role = json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": metadata("ledger"),
-        "rules": [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ROLE}],
-    });
-    let binding = json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": metadata("ledger"),
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "ledger"},
-        "subjects": [{"kind": "ServiceAccount", "name": "waldur-site-agent", "namespace": "waldur-system"}],
-    });
-    site.sim.okd.put(role).unwrap();
-    site.sim.okd.put(binding).unwrap();
-    site
-}
-
-impl Site {
-    pub(crate) fn measuring(&self, prometheus: &str, components: &str) -> Config {
-        let mut config = self.config();
-        config.services = "reporting_backend: okd\n".to_owned();
-        config.components = components.to_owned();
-        config.with_global(&format!(
-            "monitoring: {{prometheus_url: '{prometheus}', prometheus_query_interval: 0}}\nreporting_periods: 1\n"
-        ))
-    }
-
-    /// Clocks go to an instant.
-    pub(crate) fn goes_to(&self, at: &str) {
-        let at: Timestamp = at.parse().unwrap();
-        self.sim.clock.step(at.duration_since(self.sim.clock.now()) + SignedDuration::from_secs(1));
-    }
-
-    /// Reports as of an instant, to which the clocks go.
-    pub(crate) async fn reports_at(&self, config: &Config, at: &str) -> bool {
-        self.goes_to(at);
-        let reports = setup::usage(&config.settings(), EngineOptions::default(), None).unwrap();
-        within("the report", usage::report_at(&reports, at.parse().unwrap())).await
-    }
-
-    pub(crate) fn told(&self, resource: Uuid) -> Vec<String> {
-        let rows = self.sim.waldur.component_usages(resource);
-        let mut rows: Vec<String> = rows
-            .iter()
-            .map(|row| {
-                let text = |name: &str| row[name].as_str().unwrap().to_owned();
-                format!("{} {} {}", text("billing_period"), text("type"), text("usage"))
-            })
-            .collect();
-        rows.sort();
-        rows
-    }
-
-    /// Lines of the ledger about a resource's hours, with their day.
-    pub(crate) fn ledger(&self, resource: Uuid) -> Vec<String> {
-        let objects = self.sim.okd.list("configmaps", Some("waldur-system"));
-        let mut lines = Vec::new();
-        for object in objects {
-            let day = object["metadata"]["labels"]["waldur/day"].as_str().unwrap_or_default().to_owned();
-            let data = object["data"].as_object().cloned().unwrap_or_default();
-            for (key, text) in data.iter().filter(|(key, _)| key.starts_with(&resource.simple().to_string()))
-            {
-                let text = text.as_str().unwrap_or_else(|| panic!("{key} is no text"));
-                let hours = text.lines().filter(|line| line.as_bytes()[2] == b':');
-                lines.extend(hours.map(|hour| format!("{day} {hour}")));
-            }
-        }
-        lines.sort();
-        lines
-    }
-}
+use crate::site::{Site, limits, within};
 
 pub(crate) fn pod<'a>(namespace: &'a str, uid: &'a str, requests: &'a [(&'a str, &'a str)]) -> Pod<'a> {
     let (name, phase, node, instance) = ("web", "Running", "n1", "a");
     Pod { namespace, name, uid, phase, node, requests, instance }
+}
+
+/// A project of which kube-state-metrics shows a pod that requests a core from then until then.
+pub(crate) async fn with_core(site: &Site, from: &str, until: &str) -> (Uuid, Metrics) {
+    let resource = site.made("Shop", limits()).await;
+    let namespace = site.backend_id(resource);
+    let mut metrics = Metrics::default();
+    let before = from.parse::<Timestamp>().unwrap() - SignedDuration::from_mins(5);
+    metrics.namespace(&namespace, &before.to_string(), until);
+    metrics.pod(&pod(&namespace, "u1", &[("cpu", "1")]), from, until);
+    (resource, metrics)
 }
 
 #[tokio::test]
@@ -398,12 +308,7 @@ async fn a_month_ends_in_the_zone_of_the_site() {
         ("Asia/Kathmandu", "18:15", 7, "1.25", "4.75"),
     ] {
         let site = site_at("2026-07-31T16:58:00Z").await;
-        let resource = site.made("Shop", limits()).await;
-        let namespace = site.backend_id(resource);
-        let (from, until) = ("2026-07-31T17:00:00Z", "2026-07-31T23:00:00Z");
-        let mut m = Metrics::default();
-        m.namespace(&namespace, "2026-07-31T16:58:00Z", until);
-        m.pod(&pod(&namespace, "u1", &[("cpu", "1")]), from, until);
+        let (resource, m) = with_core(&site, "2026-07-31T17:00:00Z", "2026-07-31T23:00:00Z").await;
         let prometheus = Prometheus::start(&[&m]).await;
         let mut config = site.measuring(&prometheus.url, COMPONENTS);
         config.global =
@@ -422,12 +327,7 @@ async fn a_month_ends_in_the_zone_of_the_site() {
 async fn the_night_in_which_clocks_go_back_has_an_hour_more() {
     // In Tallinn, 25 October 2026 begins at 21:00 UTC of the day before, and has 25 hours: clocks go back at 01:00 UTC.
     let site = site_at("2026-10-24T20:58:00Z").await;
-    let resource = site.made("Shop", limits()).await;
-    let namespace = site.backend_id(resource);
-    let (from, until) = ("2026-10-24T21:00:00Z", "2026-10-25T22:00:00Z");
-    let mut m = Metrics::default();
-    m.namespace(&namespace, "2026-10-24T20:58:00Z", until);
-    m.pod(&pod(&namespace, "u1", &[("cpu", "1")]), from, until);
+    let (resource, m) = with_core(&site, "2026-10-24T21:00:00Z", "2026-10-25T22:00:00Z").await;
     let prometheus = Prometheus::start(&[&m]).await;
     let mut config = site.measuring(&prometheus.url, COMPONENTS);
     config.global.push_str("timezone: Europe/Tallinn\n");
@@ -441,12 +341,7 @@ async fn the_night_in_which_clocks_go_back_has_an_hour_more() {
 #[tokio::test]
 async fn the_command_shows_the_ledger_and_measures_a_month_again() {
     let site = site_at("2026-07-10T09:58:00Z").await;
-    let resource = site.made("Shop", limits()).await;
-    let namespace = site.backend_id(resource);
-    let (from, until) = ("2026-07-10T10:00:00Z", "2026-07-10T14:00:00Z");
-    let mut m = Metrics::default();
-    m.namespace(&namespace, "2026-07-10T09:58:00Z", until);
-    m.pod(&pod(&namespace, "u1", &[("cpu", "1")]), from, until);
+    let (resource, m) = with_core(&site, "2026-07-10T10:00:00Z", "2026-07-10T14:00:00Z").await;
     let prometheus = Prometheus::start(&[&m]).await;
     let config = site.measuring(&prometheus.url, COMPONENTS);
     assert!(site.reports_at(&config, "2026-07-10T12:06:00Z").await);
@@ -484,6 +379,7 @@ async fn the_command_shows_the_ledger_and_measures_a_month_again() {
     assert!(said.contains("120 more than before"), "{said}");
     let rows: Value = serde_json::from_str(&run(&["--month", "2026-07", "--json"]).await).unwrap();
     assert_eq!(rows[0]["hours"], "4.00");
+    assert_eq!(rows[0]["days"], json!({"2026-07-10": "4.00"}), "of the other days nothing is known");
     // Too little of the month is known to tell it.
     assert_eq!(site.told(resource), ["2026-07-01 cpu_hours 2.00"]);
 }

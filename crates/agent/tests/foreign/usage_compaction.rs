@@ -11,9 +11,10 @@ use serde_json::{Value, json};
 use simulator::faults::{Fault, PathMatch, Rule, When};
 use uuid::Uuid;
 
-use crate::prometheus::{Metrics, Prometheus};
-use crate::site::{Config, Site, limits, within};
-use crate::usage::{COMPONENTS, pod, site_at};
+use crate::measuring::{COMPONENTS, site_at};
+use crate::prometheus::Prometheus;
+use crate::site::{Config, Site, within};
+use crate::usage::with_core;
 
 const FROM: &str = "2026-07-01T20:00:00Z";
 const UNTIL: &str = "2026-07-02T02:00:00Z";
@@ -24,11 +25,8 @@ const SETTLED: &str = "2026-07-07T00:06:00Z";
 /// Its hours are measured.
 async fn measured(goes: bool) -> (Site, Uuid, Config, Prometheus) {
     let site = site_at("2026-07-01T19:59:00Z").await;
-    let resource = site.made("Shop", limits()).await;
+    let (resource, m) = with_core(&site, FROM, UNTIL).await;
     let namespace = site.backend_id(resource);
-    let mut m = Metrics::default();
-    m.namespace(&namespace, "2026-07-01T19:55:00Z", UNTIL);
-    m.pod(&pod(&namespace, "u1", &[("cpu", "1")]), FROM, UNTIL);
     let prometheus = Prometheus::start(&[&m]).await;
     let config = site.measuring(&prometheus.url, COMPONENTS);
     assert!(site.reports_at(&config, "2026-07-02T01:06:00Z").await);

@@ -3,9 +3,10 @@
 use serde_json::Value;
 use simulator::waldur::{Seed, SeedComponent};
 
+use crate::measuring::{COMPONENTS, site_with};
 use crate::prometheus::{Metrics, Prometheus};
 use crate::site::limits;
-use crate::usage::{COMPONENTS, pod, site_with};
+use crate::usage::{pod, with_core};
 
 /// A Waldur with spending limits: every component says for which periods, whether or not there are any.
 fn seed() -> Seed {
@@ -50,12 +51,7 @@ async fn hours_are_told_by_day_of_utc_and_gauges_by_month() {
 async fn a_month_that_has_not_begun_for_the_server_is_told_when_it_has() {
     // August begins in Tallinn at 21:00 UTC of 31 July.
     let site = site_with("2026-07-31T20:59:00Z", seed()).await;
-    let resource = site.made("Shop", limits()).await;
-    let namespace = site.backend_id(resource);
-    let (from, until) = ("2026-07-31T21:00:00Z", "2026-08-01T02:00:00Z");
-    let mut m = Metrics::default();
-    m.namespace(&namespace, "2026-07-31T20:55:00Z", until);
-    m.pod(&pod(&namespace, "u1", &[("cpu", "1")]), from, until);
+    let (resource, m) = with_core(&site, "2026-07-31T21:00:00Z", "2026-08-01T02:00:00Z").await;
     let prometheus = Prometheus::start(&[&m]).await;
     let mut config = site.measuring(&prometheus.url, COMPONENTS);
     config.global.push_str("timezone: Europe/Tallinn\n");

@@ -1,10 +1,7 @@
 //! What goes wrong with Prometheus and the ledger: nothing unknown becomes zero, nothing is counted twice, and what can
 //! be put right is.
 
-use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use agent::engine::{Bounds, EngineOptions};
@@ -12,31 +9,18 @@ use agent::{setup, usage};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::prometheus::{Metrics, Pod, Prometheus};
-use crate::site::{Site, limits, within};
-use crate::usage::{COMPONENTS, site_at};
+use crate::answering::{Answer, Answering};
+use crate::measuring::{COMPONENTS, site_at};
+use crate::prometheus::{Metrics, Prometheus};
+use crate::site::{Site, within};
+use crate::usage::with_core;
 
 const FROM: &str = "2026-07-10T10:00:00Z";
 
 /// A site with one resource, whose pod requests a core from ten to noon.
 async fn site() -> (Site, Uuid, Metrics) {
     let site = site_at("2026-07-10T09:55:00Z").await;
-    let resource = site.made("Shop", limits()).await;
-    let namespace = site.backend_id(resource);
-    let until = "2026-07-10T12:00:00Z";
-    let mut m = Metrics::default();
-    m.namespace(&namespace, "2026-07-10T09:55:00Z", until);
-    let requests = [("cpu", "1")];
-    let pod = Pod {
-        namespace: &namespace,
-        name: "web",
-        uid: "u1",
-        phase: "Running",
-        node: "n1",
-        requests: &requests,
-        instance: "a",
-    };
-    m.pod(&pod, FROM, until);
+    let (resource, m) = with_core(&site, FROM, "2026-07-10T12:00:00Z").await;
     (site, resource, m)
 }
 
@@ -49,23 +33,9 @@ impl Site {
     }
 }
 
-/// A server that gives each request the same answer; its address, and how often it was asked.
-fn answering(status: &'static str, kind: &'static str, body: &'static str) -> (String, Arc<AtomicUsize>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let asked = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&asked);
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let Ok(mut stream) = stream else { return };
-            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
-            while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
-            count.fetch_add(1, Ordering::Relaxed);
-            let head = format!("HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}", body.len());
-            let _ = stream.write_all(format!("{head}\r\nConnection: close\r\n\r\n{body}").as_bytes());
-        }
-    });
-    (url, asked)
+/// A server that gives each request the same answer.
+fn answering(status: &'static str, kind: &'static str, body: &'static str) -> Answering {
+    Answering::start(move |_| Answer::with(status, kind, body))
 }
 
 #[tokio::test]
@@ -82,10 +52,10 @@ async fn what_is_no_answer_counts_for_nothing_and_is_made_up_for_later() {
         ("200 OK", json, part),
     ];
     for (status, kind, body) in refusals {
-        let (url, asked) = answering(status, kind, body);
-        let config = site.measuring(&url, COMPONENTS);
+        let server = answering(status, kind, body);
+        let config = site.measuring(&server.url, COMPONENTS);
         assert!(!site.reports_at(&config, "2026-07-10T12:06:00Z").await, "{status} {body}");
-        assert!(asked.load(Ordering::Relaxed) > 0);
+        assert!(!server.asked().is_empty());
         assert!(site.told(resource).is_empty() && site.ledger(resource).is_empty(), "{status} {body}");
     }
     // Nobody there at all.
@@ -121,9 +91,9 @@ async fn hours_of_which_nothing_is_known_are_held_back_and_gauges_are_told_all_t
     let (site, resource, _) = site().await;
     // An answer without series: retention is shorter than what is asked for, or nothing is scraped.
     let empty = r#"{"status":"success","data":{"resultType":"matrix","result":[]}}"#;
-    let (url, _) = answering("200 OK", "application/json", empty);
+    let server = answering("200 OK", "application/json", empty);
     let components = format!("{COMPONENTS}cpu: {{measured_unit: Core, accounting_type: limit}}\n");
-    assert!(site.reports_at(&site.measuring(&url, &components), "2026-07-10T12:06:00Z").await);
+    assert!(site.reports_at(&site.measuring(&server.url, &components), "2026-07-10T12:06:00Z").await);
     assert_eq!(site.told(resource), ["2026-07-01 cpu 0.00"]);
     assert_eq!(site.hours_since_ten(resource), ["10:00 p cpu_hours=0/0", "11:00 p cpu_hours=0/0"]);
     // Down: the gauge is told as well, and the report says that not all could be said.

@@ -5,19 +5,15 @@ use std::path::PathBuf;
 use tokio::process::Command;
 use uuid::Uuid;
 
-use crate::prometheus::{Metrics, Prometheus};
-use crate::site::{Config, Site, limits, within};
-use crate::usage::{COMPONENTS, pod, site_at};
+use crate::measuring::{COMPONENTS, site_at};
+use crate::prometheus::Prometheus;
+use crate::site::{Config, Site, within};
+use crate::usage::with_core;
 
 /// A resource with four core-hours on 10 July, and a Waldur in August.
 async fn site() -> (Site, Uuid, Config, Prometheus) {
     let site = site_at("2026-07-10T09:58:00Z").await;
-    let resource = site.made("Shop", limits()).await;
-    let namespace = site.backend_id(resource);
-    let (from, until) = ("2026-07-10T10:00:00Z", "2026-07-10T14:00:00Z");
-    let mut m = Metrics::default();
-    m.namespace(&namespace, "2026-07-10T09:58:00Z", until);
-    m.pod(&pod(&namespace, "u1", &[("cpu", "1")]), from, until);
+    let (resource, m) = with_core(&site, "2026-07-10T10:00:00Z", "2026-07-10T14:00:00Z").await;
     let prometheus = Prometheus::start(&[&m]).await;
     let mut config = site.measuring(&prometheus.url, COMPONENTS);
     config.global = config.global.replace("monitoring: {", "monitoring: {minimum_coverage: 0, ");

@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex};
 
 use url::Url;
 
+use crate::measuring::{COMPONENTS, site_at};
 use crate::prometheus::{Metrics, Prometheus};
 use crate::site::limits;
-use crate::usage::{COMPONENTS, pod, site_at};
+use crate::usage::pod;
 
 /// In front of a Prometheus, as OpenShift has it: without exactly one namespace, or with a query about another, the answer
 /// is 400; without a token 401. Gives its address, and the namespaces that were asked about.

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod adopt;
+mod answering;
 mod cluster;
 mod commands;
 mod crash;
@@ -23,6 +24,7 @@ mod lifecycle_terminate;
 mod lifecycle_workloads;
 mod listening;
 mod logs;
+mod measuring;
 mod members;
 mod membership;
 mod membership_doubt;
@@ -58,4 +60,8 @@ mod token_input;
 mod tokens;
 mod traffic;
 mod usage;
+mod usage_clocks;
+mod usage_gone;
 mod usage_last;
+mod usage_prometheus;
+mod usage_refused;

@@ -13,41 +13,32 @@
 //! may thus go any time after its days are here, or stay beside them, and come back.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan as _};
 
-use super::ledger::{
-    CHECKSUM, Closed, Day, LedgerError, Life, Lived, Source, checksum, closed, closed_text, key, life,
-    lived_text, read_lived,
-};
+use super::ledger::Day;
 use super::month::{Month, Stretch, Window, windows};
+pub use super::object::merge;
+use super::object::{self, Closed, Entry, LedgerError, Life, Source};
 use super::series::Counted;
 
 /// How long after its end a day is settled: a day longer than hours are measured without being asked to.
 pub const SETTLED_AFTER: SignedDuration = SignedDuration::from_hours(96);
 
-/// What is kept of one life's month.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MonthEntry {
-    /// The life.
-    pub lived: Lived,
-    /// What was counted in each part of a day.
-    pub days: BTreeMap<Stretch, Closed>,
-}
-
-/// What one object holds of a month.
-pub type MonthObject = BTreeMap<Life, MonthEntry>;
+/// What one object holds of a month: what was counted in each part of a day.
+pub type MonthObject = BTreeMap<Life, Entry<Stretch>>;
 
 /// The texts of an object, with their checksum.
 #[must_use]
 pub fn write(month: &MonthObject) -> BTreeMap<String, String> {
-    let mut texts: BTreeMap<String, String> =
-        month.iter().map(|(life, entry)| (key(life), text(entry))).collect();
-    texts.insert(CHECKSUM.to_owned(), checksum(&texts));
-    texts
+    object::write(
+        month,
+        |Stretch { utc, local }| {
+            if utc == local { utc.to_string() } else { format!("{utc}/{local}") }
+        },
+    )
 }
 
 /// Reads the texts of an object.
@@ -55,30 +46,7 @@ pub fn write(month: &MonthObject) -> BTreeMap<String, String> {
 /// # Errors
 /// [`LedgerError`] if somebody else has written to it.
 pub fn read(texts: &BTreeMap<String, String>) -> Result<MonthObject, LedgerError> {
-    if texts.get(CHECKSUM).map(String::as_str) != Some(checksum(texts).as_str()) {
-        return Err(LedgerError::Checksum);
-    }
-    let entries = texts.iter().filter(|(key, _)| *key != CHECKSUM);
-    entries.map(|(key, text)| Ok((life(key)?, entry(text)?))).collect()
-}
-
-/// Merges what another object holds of the same month; whether something changed.
-pub fn merge(month: &mut MonthObject, other: MonthObject) -> bool {
-    let mut changed = false;
-    for (life, entry) in other {
-        let known = month.entry(life).or_default();
-        changed |= known.lived.learn(&entry.lived);
-        for (stretch, closed) in entry.days {
-            changed |= match known.days.get_mut(&stretch) {
-                Some(day) => day.learn(closed),
-                None => {
-                    known.days.insert(stretch, closed);
-                    true
-                }
-            };
-        }
-    }
-    changed
+    object::read(texts, stretch)
 }
 
 /// Whether the hours of a day of UTC may be added up: no more will be measured without being asked for. In a month
@@ -105,7 +73,7 @@ fn is_complete(day: &Day, windows: &[Window], components: &[&str]) -> bool {
     day.values().all(|entry| {
         let mut alive = windows.iter().filter(|window| entry.lived.minutes_of(**window) > 0);
         alive.all(|window| {
-            let hour = entry.hours.get(&window.begin);
+            let hour = entry.closed.get(&window.begin);
             hour.is_some_and(|hour| components.iter().all(|component| hour.counted.contains_key(*component)))
         })
     })
@@ -116,12 +84,12 @@ fn is_complete(day: &Day, windows: &[Window], components: &[&str]) -> bool {
 pub fn compacted(day: &Day, zone: &TimeZone) -> BTreeMap<Month, MonthObject> {
     let mut months: BTreeMap<Month, MonthObject> = BTreeMap::new();
     for (life, entry) in day {
-        for (begin, hour) in &entry.hours {
+        for (begin, hour) in &entry.closed {
             let stretch = Stretch::of(Window { begin: *begin, end: *begin }, zone);
             let month = months.entry(Month::with(stretch.local)).or_default();
             let known = month.entry(life.clone()).or_default();
             known.lived.learn(&entry.lived);
-            let sum = known.days.entry(stretch);
+            let sum = known.closed.entry(stretch);
             let sum = sum.or_insert_with(|| Closed { source: Source::Prometheus, counted: BTreeMap::new() });
             if hour.source == Source::Sampled {
                 sum.source = Source::Sampled;
@@ -132,7 +100,7 @@ pub fn compacted(day: &Day, zone: &TimeZone) -> BTreeMap<Month, MonthObject> {
                 total.minutes += counted.minutes;
             }
         }
-        if entry.hours.is_empty() {
+        if entry.closed.is_empty() {
             // That it has ended is kept with the month in which that was.
             let ended = entry.lived.until.map(|until| Month::of(until, zone));
             if let Some(month) = ended {
@@ -141,31 +109,6 @@ pub fn compacted(day: &Day, zone: &TimeZone) -> BTreeMap<Month, MonthObject> {
         }
     }
     months
-}
-
-fn text(entry: &MonthEntry) -> String {
-    let mut text = lived_text(&entry.lived);
-    for (Stretch { utc, local }, closed) in &entry.days {
-        let other = if utc == local { String::new() } else { format!("/{local}") };
-        let _ = writeln!(text, "{utc}{other} {}", closed_text(closed));
-    }
-    text
-}
-
-fn entry(text: &str) -> Result<MonthEntry, LedgerError> {
-    let mut entry = MonthEntry::default();
-    for line in text.lines() {
-        let unreadable = || LedgerError::Unreadable(line.to_owned());
-        let (word, rest) = line.split_once(' ').ok_or_else(unreadable)?;
-        match read_lived(&mut entry.lived, word, rest) {
-            Some(read) => read?,
-            None => {
-                let stretch = stretch(word).ok_or_else(unreadable)?;
-                entry.days.insert(stretch, closed(rest).ok_or_else(unreadable)?);
-            }
-        }
-    }
-    Ok(entry)
 }
 
 fn stretch(word: &str) -> Option<Stretch> {
@@ -177,7 +120,7 @@ fn stretch(word: &str) -> Option<Stretch> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::ledger::tests::{at, day, hour, life};
+    use super::super::ledger::tests::{at, check_merging, day, facts, hour, life};
     use super::super::month::Month;
     use super::super::sums::{MonthWindows, Sums};
     use super::*;
@@ -226,13 +169,17 @@ mod tests {
         let zone = TimeZone::posix("EET-2EEST,M3.5.0/3,M10.5.0/4").unwrap();
         let mut edge = day(&[]);
         let entry = edge.get_mut(&life("u-1")).unwrap();
-        entry.hours.insert(at("2026-07-31T20:00:00Z"), hour(1, 60));
-        entry.hours.insert(at("2026-07-31T21:00:00Z"), hour(2, 60));
+        entry.closed.insert(at("2026-07-31T20:00:00Z"), hour(1, 60));
+        entry.closed.insert(at("2026-07-31T21:00:00Z"), hour(2, 60));
         let months = compacted(&edge, &zone);
         let sums: Vec<i128> = months
             .values()
             .map(|month| {
-                month.values().flat_map(|entry| entry.days.values()).map(|day| day.counted["cpu"].total).sum()
+                month
+                    .values()
+                    .flat_map(|entry| entry.closed.values())
+                    .map(|day| day.counted["cpu"].total)
+                    .sum()
             })
             .collect();
         assert_eq!((months.len(), sums), (2, vec![1, 2]));
@@ -288,10 +235,6 @@ mod tests {
         assert_eq!(missing("memory")[0].begin, at("2026-07-01T09:00:00Z"));
     }
 
-    fn facts() -> impl Strategy<Value = Vec<(usize, u32)>> {
-        proptest::collection::vec((0_usize..3, 0_u32..4), 0..6)
-    }
-
     fn of(facts: &[(usize, u32)]) -> MonthObject {
         let mut all = MonthObject::new();
         for (place, minutes) in facts {
@@ -307,20 +250,12 @@ mod tests {
     proptest! {
         #[test]
         fn merging_does_not_depend_on_order_or_repetition(one in facts(), other in facts()) {
-            let (one, other) = (of(&one), of(&other));
-            let mut there = one.clone();
-            merge(&mut there, other.clone());
-            let mut back = other.clone();
-            merge(&mut back, one);
-            prop_assert_eq!(&there, &back);
-            let again = there.clone();
-            prop_assert!(!merge(&mut there, other));
-            prop_assert_eq!(there, again);
+            check_merging(of(&one), of(&other));
         }
 
         #[test]
         fn any_text_is_answered_without_panic(text in "\\PC{0,80}") {
-            let _ = entry(&text);
+            let _ = object::entry(&text, stretch);
         }
     }
 }

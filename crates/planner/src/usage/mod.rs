@@ -6,6 +6,7 @@
 //! | where months and hours begin and end | [`month`] |
 //! | what Prometheus is asked | [`query`] |
 //! | what samples come to | [`series`] |
+//! | since when a namespace that is gone was not there | [`gone`] |
 //! | what is kept of closed hours | [`ledger`] |
 //! | what is kept of days that are settled | [`compact`] |
 //! | what a month comes to | [`sums`] |
@@ -13,8 +14,10 @@
 
 pub mod compact;
 pub mod fraction;
+pub mod gone;
 pub mod ledger;
 pub mod month;
+mod object;
 pub mod query;
 pub mod report;
 pub mod rule;

@@ -12,6 +12,8 @@ use crate::names;
 pub enum Question {
     /// Whether the source knows the namespace.
     Present,
+    /// Whether it knows namespaces that every cluster has: what it does not show then is not there.
+    Others,
     /// How many pods run.
     Running,
     /// What running pods or claims request.
@@ -128,6 +130,10 @@ pub fn promql(question: &Question, namespaces: &[&str]) -> String {
             "group by (namespace) (kube_namespace_status_phase{{{of}}} or kube_resourcequota{{resourcequota=\"{}\", {of}}})",
             names::QUOTA
         ),
+        Question::Others => {
+            "group by (namespace) (kube_namespace_status_phase{namespace=~\"default|kube-system\"})"
+                .to_owned()
+        }
         Question::Running => format!("sum by (namespace) ({running})"),
         Question::Requests(Wanted::Cpu) => format!("sum by (namespace) ({})", requested("cpu")),
         Question::Requests(Wanted::Memory) => format!("sum by (namespace) ({})", requested("memory")),

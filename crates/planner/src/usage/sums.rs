@@ -40,6 +40,13 @@ impl MonthWindows {
         }
     }
 
+    /// Leaves out those that end later.
+    pub fn end_by(&mut self, closed: Timestamp) {
+        let count = self.windows.partition_point(|window| window.end <= closed);
+        self.windows.truncate(count);
+        self.stretches.truncate(count);
+    }
+
     /// Place of the window that begins then.
     fn place(&self, begin: Timestamp) -> Option<usize> {
         self.windows.binary_search_by_key(&begin, |window| window.begin).ok()
@@ -144,7 +151,7 @@ impl Sums {
         for (life, entry) in day {
             let known = self.lives.entry(life.clone()).or_default();
             known.lived.learn(&entry.lived);
-            for (begin, closed) in &entry.hours {
+            for (begin, closed) in &entry.closed {
                 let Some(place) = self.of.place(*begin) else { continue };
                 known.sampled |= closed.source == Source::Sampled;
                 for (component, counted) in &closed.counted {
@@ -162,7 +169,7 @@ impl Sums {
         for (life, entry) in month {
             let known = self.lives.entry(life.clone()).or_default();
             known.lived.learn(&entry.lived);
-            for (stretch, closed) in &entry.days {
+            for (stretch, closed) in &entry.closed {
                 known.sampled |= closed.source == Source::Sampled;
                 for (component, counted) in &closed.counted {
                     let per = known.totals.entry(component.clone()).or_default();
@@ -231,13 +238,20 @@ impl Sums {
         minutes.sum()
     }
 
-    /// End of the last window of which something is recorded as an hour of a life.
+    /// The last window of which something is recorded as an hour of a life.
     #[must_use]
-    pub fn recorded_until(&self, life: &Life) -> Option<Timestamp> {
+    pub fn last_recorded(&self, life: &Life) -> Option<Window> {
         let known = self.lives.get(life)?;
         let is_recorded = |place: &usize| known.totals.values().any(|per| per.is_hour_recorded(*place));
         let last = (0..self.of.windows.len()).rev().find(is_recorded)?;
-        Some(self.of.windows[last].end)
+        Some(self.of.windows[last])
+    }
+
+    /// Whether of a minute of a life anything is known.
+    #[must_use]
+    pub fn has_data(&self, life: &Life) -> bool {
+        let known = self.lives.get(life);
+        known.is_some_and(|known| known.totals.values().any(|per| per.total().minutes > 0))
     }
 
     /// Lives of a resource.
