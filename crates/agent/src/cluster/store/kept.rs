@@ -64,7 +64,7 @@ impl KeptNamespace {
     }
 
     pub(super) fn namespace(&self) -> Namespace {
-        let text = |value: &Box<str>| value.as_ref().to_owned();
+        let text = |value: &_| String::from(Box::clone(value));
         let (labels, annotations) = (map(&self.labels, text), map(&self.annotations, text));
         Namespace { labels, annotations, ..self.bare.clone() }
     }
