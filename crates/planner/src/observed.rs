@@ -26,6 +26,10 @@ pub struct Namespace {
     pub labels: BTreeMap<String, String>,
     /// All annotations.
     pub annotations: BTreeMap<String, String>,
+    /// Labels beside the agent's own that it has applied (Kubernetes: managedFields).
+    pub applied_labels: BTreeSet<String>,
+    /// Annotations beside the agent's own that it has applied.
+    pub applied_annotations: BTreeSet<String>,
     /// When it was made, if the server said so.
     pub created: Option<Timestamp>,
     /// Being deleted.

@@ -53,6 +53,12 @@ impl Cluster {
                 "`subjects.identity_provider` is given, but this cluster has no OpenShift identities; none are made"
             );
         }
+        if found.flavour == Flavour::Kubernetes && self.template.isolates() {
+            tracing::warn!(
+                "`enable_network_isolation`: this cluster has none of OpenShift's labels, so that nothing but a project's own \
+                 pods comes in; give ingress controllers and monitoring a NetworkPolicy among the `manifests`"
+            );
+        }
         let mut features: Vec<Feature> = found.missing.iter().map(|missing| missing.feature).collect();
         features.sort_unstable();
         features.dedup();

@@ -39,6 +39,7 @@ use shrink::Unfit;
 
 pub use access::losses;
 pub(crate) use adoption::NO_ROLE;
+pub use removal::hangs;
 pub use template::recorded_kinds;
 
 /// How soon to look for usernames after an order is done.
@@ -326,6 +327,7 @@ impl Plan {
         let has =
             |map: &BTreeMap<String, String>, (key, value): (&String, &String)| map.get(key) == Some(value);
         if labelled
+            && !namespace.is_some_and(|namespace| project.has_left_marks(namespace, &annotations, &labels))
             && annotations.iter().all(|pair| has(present, pair))
             && labels.iter().all(|pair| has(carried, pair))
         {

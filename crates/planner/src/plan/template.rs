@@ -158,6 +158,20 @@ impl Project {
         (annotations, labels)
     }
 
+    /// Whether a namespace still carries what the template had before. One that cannot be filled in has left nothing.
+    pub(super) fn has_left_marks(
+        &self,
+        namespace: &Namespace,
+        annotations: &BTreeMap<String, String>,
+        labels: &BTreeMap<String, String>,
+    ) -> bool {
+        let left = |applied: &BTreeSet<String>, wanted: &BTreeMap<String, String>| {
+            applied.iter().any(|key| !wanted.contains_key(key))
+        };
+        self.template.metadata(&self.values, &namespace.name).is_ok()
+            && (left(&namespace.applied_labels, labels) || left(&namespace.applied_annotations, annotations))
+    }
+
     /// What people see as the name of a namespace of it.
     pub(super) fn display_name_of(&self, environment: Option<&str>) -> String {
         match environment {

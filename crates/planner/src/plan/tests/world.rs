@@ -328,6 +328,14 @@ impl World {
                 project.namespace.labels = labels(*resource);
                 project.namespace.labels.extend(more.clone());
                 project.namespace.annotations.remove(names::TEMPLATE_RECORD);
+                for key in std::mem::take(&mut project.namespace.applied_annotations) {
+                    project.namespace.annotations.remove(&key);
+                }
+                let of_template =
+                    |key: &&String| !key.starts_with("waldur/") && !key.starts_with("openshift.io/d");
+                project.namespace.applied_labels = more.keys().filter(of_template).cloned().collect();
+                project.namespace.applied_annotations =
+                    annotations.keys().filter(of_template).cloned().collect();
                 project.namespace.annotations.extend(annotations.clone());
             }
             Action::MarkNamespace { target, marks, .. } => {
