@@ -163,7 +163,7 @@ pub fn change(action: &Action, desired: &Desired, observed: &Observed) -> Change
             Change::new(Removed, format!("cluster quota {name}")).with(&before, &nothing)
         }
         Action::ApplyLimitRange { target, value, .. } => {
-            let survey = observed.survey.as_ref().and_then(|survey| survey.limit_range.as_ref());
+            let survey = observed.surveys.get(&target.name).and_then(|survey| survey.limit_range.as_ref());
             let seen = &observed.within(&target.name).limit_range;
             let before = seen.as_ref().or(survey).map(|range| limits(&range.value));
             let sign = if before.is_some() { Changed } else { Added };
@@ -171,7 +171,7 @@ pub fn change(action: &Action, desired: &Desired, observed: &Observed) -> Change
             Change::new(sign, object).with(&before.unwrap_or_default(), &limits(value))
         }
         Action::ApplyRoleBinding { target, name, role, subjects, .. } => {
-            let survey = observed.survey.as_ref().and_then(|survey| survey.bindings.get(name));
+            let survey = observed.surveys.get(&target.name).and_then(|survey| survey.bindings.get(name));
             let seen = observed.within(&target.name).bindings.get(name);
             let before = seen.or(survey).map(|owned| &owned.value.subjects);
             let sign = if before.is_some() { Changed } else { Added };

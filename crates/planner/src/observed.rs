@@ -148,6 +148,8 @@ pub struct Survey {
     pub bindings: BTreeMap<String, Owned<RoleBinding>>,
     /// See [`PythonBinding`].
     pub python: Vec<PythonBinding>,
+    /// Another resource for which Waldur names the namespace.
+    pub rival: Option<Uuid>,
 }
 
 /// An object of ours that comes from the project template.
@@ -206,8 +208,8 @@ pub struct Observed {
     pub workloads: Option<Workloads>,
     /// The cluster's clock, if it has told the time.
     pub server_time: Option<Timestamp>,
-    /// What an adoption takes over; `None` where nothing is adopted.
-    pub survey: Option<Survey>,
+    /// What an adoption takes over, by namespace; empty where nothing is adopted.
+    pub surveys: BTreeMap<String, Survey>,
 }
 
 /// What is in a namespace of which nothing was seen.

@@ -88,6 +88,7 @@ impl Cluster {
             limit_range: range.and_then(object).map(|object| kinds::read_limit_range(&object)),
             bindings: ours.collect::<BTreeMap<_, _>>(),
             python,
+            rival: None,
         }))
     }
 

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod adopt;
+mod adopt_namespaces;
 mod cluster;
 mod commands;
 mod crash;

@@ -8,6 +8,7 @@ mod edits;
 mod marks;
 mod namespace;
 mod places;
+mod proof;
 mod quotas;
 mod removal;
 mod shrink;
@@ -71,6 +72,8 @@ pub enum LookInto {
     UsedTogether,
     /// What runs in this namespace, for [`Observed::workloads`].
     Workloads(String),
+    /// What an adoption would take over in this namespace, for [`Observed::surveys`].
+    Survey(String),
 }
 
 /// What has to be done.
@@ -106,6 +109,7 @@ impl Plan {
         let places = match places::places(project, &desired.requester, observed, now, &mut self.findings) {
             Ok(places) => places,
             Err(Site::LookUp(name)) => return self.look_up = Some(name),
+            Err(Site::Survey(name)) => return self.look_into(LookInto::Survey(name)),
             Err(Site::Leaving(namespace)) => return self.for_leaving(desired, namespace, now),
             Err(Site::Wait { until, why }) => {
                 self.findings.push(Finding::info(why));
@@ -167,7 +171,7 @@ impl Plan {
     fn establish(&mut self, desired: &Desired, project: &Project, place: &Place<'_>) {
         match place.namespace {
             None => self.create(desired, project, place),
-            Some(namespace) if self.adopt(project, &place.target, namespace, place.seen) => {}
+            Some(namespace) if self.adopt(project, place, namespace) => {}
             Some(_) => self.label(project, place, &desired.requester),
         }
     }
@@ -202,7 +206,7 @@ impl Plan {
         if place.namespace.is_none() {
             return Ok(());
         }
-        self.replace_python_bindings(project, &place.target, place.seen);
+        self.replace_python_bindings(project, place);
         self.furnish(project, place)
     }
 
@@ -341,7 +345,7 @@ impl Plan {
     fn fill(&mut self, project: &Project, place: &Place<'_>, wanted: &DesiredQuotas) {
         let Place { namespace, target, seen, .. } = place;
         let none = if namespace.is_some() { Expect::Absent } else { Expect::Fresh };
-        let survey = seen.survey.as_ref().filter(|_| project.adopt);
+        let survey = place.survey.filter(|_| project.adopt);
         let nothing = BTreeMap::new();
         let present = if namespace.is_some() { &seen.quotas } else { &nothing };
         let unlabelled = survey.map_or(&nothing, |survey| &survey.quotas);
@@ -359,7 +363,7 @@ impl Plan {
         };
         let Place { namespace, target, seen, .. } = place;
         let none = if namespace.is_some() { Expect::Absent } else { Expect::Fresh };
-        let survey = seen.survey.as_ref().filter(|_| project.adopt);
+        let survey = place.survey.filter(|_| project.adopt);
         let range = seen.limit_range.as_ref().filter(|_| namespace.is_some());
         let taken_range = survey.and_then(|survey| survey.limit_range.as_ref()).filter(|_| range.is_none());
         let range = range.or(taken_range);

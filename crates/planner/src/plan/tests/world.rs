@@ -204,8 +204,9 @@ impl World {
             ..Observed::default()
         };
         if self.facts.command == Some(Command::Adopt) {
-            let named = self.cluster.get(&self.resource().backend_id);
-            observed.survey = named.map(|project| project.left.clone());
+            let name = &self.resource().backend_id;
+            let named = self.cluster.get(name).map(|project| (name.clone(), project.left.clone()));
+            observed.surveys.extend(named);
         }
         observed.cluster_quotas = self.cluster_quotas.clone();
         let primary = observed.primary(&self.resource().backend_id).map(|namespace| namespace.name.clone());
@@ -226,11 +227,13 @@ impl World {
     pub(super) fn plan(&mut self) -> Plan {
         let desired = desired::desired(&self.policy, &Self::offering(), &self.facts, self.now);
         let (mut used, mut workloads) = (None, BTreeMap::<String, Workloads>::new());
+        let mut surveys = BTreeMap::<String, Survey>::new();
         for _ in 0..20 {
             let mut observed = Observed { used: used.clone(), ..self.observed() };
             for (name, workloads) in &workloads {
                 observed.within_mut(name).workloads = Some(workloads.clone());
             }
+            observed.surveys.extend(surveys.clone());
             let plan = plan(&desired, &observed, self.now);
             match (&plan.look_up, &plan.look_into) {
                 (Some(name), _) => self.look_up(&name.clone()),
@@ -238,6 +241,9 @@ impl World {
                 (None, Some(LookInto::UsedTogether)) => used = Some(self.used_together()),
                 (None, Some(LookInto::Workloads(name))) => {
                     workloads.insert(name.clone(), self.cluster[name].workloads.clone());
+                }
+                (None, Some(LookInto::Survey(name))) => {
+                    surveys.insert(name.clone(), self.cluster[name].left.clone());
                 }
                 (None, None) => return plan,
             }
