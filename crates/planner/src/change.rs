@@ -121,9 +121,10 @@ pub fn change(action: &Action, desired: &Desired, observed: &Observed) -> Change
             }
             Change::new(Changed, format!("namespace {}", target.name)).with(&changed, &after)
         }
-        Action::AdoptNamespace { target, resource, annotations, .. } => {
+        Action::AdoptNamespace { target, resource, annotations, environment, .. } => {
             let before = namespace(&target.name, observed);
             let mut after = annotations.clone();
+            after.extend(environment.clone().map(|environment| (names::ENVIRONMENT.to_owned(), environment)));
             after.extend(labels(resource.simple().to_string()));
             Change::new(Changed, format!("namespace {}", target.name)).with(&known(&before, &after), &after)
         }

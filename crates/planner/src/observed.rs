@@ -210,6 +210,9 @@ pub struct Observed {
     pub server_time: Option<Timestamp>,
     /// What an adoption takes over, by namespace; empty where nothing is adopted.
     pub surveys: BTreeMap<String, Survey>,
+    /// Quotas over this resource's namespaces that have our names and no labels, as [`Observed::cluster_quotas`]; empty
+    /// where nothing is adopted.
+    pub unlabelled_cluster_quotas: BTreeMap<String, Owned<Quota>>,
 }
 
 /// What is in a namespace of which nothing was seen.

@@ -104,7 +104,10 @@ fn names_of(limits: &Limits) -> String {
 
 fn quota_damage(project: &Project, observed: &Observed) -> Option<Finding> {
     let survey = observed.surveys.get(&project.backend_id)?;
-    let quota = observed.quotas.get(names::QUOTA).or(survey.quotas.get(names::QUOTA));
+    let over_all = [&observed.cluster_quotas, &observed.unlabelled_cluster_quotas];
+    let over_all = over_all.into_iter().find_map(|quotas| quotas.get(names::QUOTA));
+    let inside = observed.quotas.get(names::QUOTA).or(survey.quotas.get(names::QUOTA));
+    let quota = over_all.or(inside);
     let Some(quota) = quota.map(|quota| &quota.value.hard) else {
         return Some(Finding::warning("the project has no quota: whatever was bought, it is unlimited"));
     };

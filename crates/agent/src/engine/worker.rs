@@ -140,6 +140,10 @@ impl Engine {
         if facts.command == Some(Command::Adopt) && planner::names::check_namespace(backend_id).is_ok() {
             let survey = offering.cluster.survey(backend_id).await?;
             observed.surveys.extend(survey.map(|survey| (backend_id.to_owned(), survey)));
+            if let Goal::Project(project) = &desired.goal {
+                let found = offering.cluster.unlabelled_cluster_quotas(key.resource, project.quotas.keys());
+                observed.unlabelled_cluster_quotas = found.await?;
+            }
         }
         let plan = plan_with_lookups(offering, &desired, &mut observed).await?;
         let Seen { facts, by_pass: _, team_unknown } = seen;
@@ -191,10 +195,12 @@ pub(crate) async fn plan_with_lookups(
                 {
                     let (surveys, by_name) =
                         (std::mem::take(&mut observed.surveys), std::mem::take(&mut observed.by_name));
+                    let unlabelled = std::mem::take(&mut observed.unlabelled_cluster_quotas);
                     let known = desired.backend_id();
                     let known = if known.is_empty() { name } else { known };
                     *observed = offering.cluster.observe(resource, known, true).await?;
                     (observed.surveys, observed.by_name) = (surveys, by_name);
+                    observed.unlabelled_cluster_quotas = unlabelled;
                 }
                 observed.by_name.insert(name.clone(), found);
             }

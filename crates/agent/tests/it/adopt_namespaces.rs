@@ -203,3 +203,38 @@ async fn an_adoption_that_was_cut_short_is_finished_by_the_next() {
         check(&site, resource, &format!("{labelled:?}"));
     }
 }
+
+#[tokio::test]
+async fn what_was_given_up_is_taken_back_with_its_quota() {
+    let site = Site::start().await;
+    let (config, resource) = site.spread().await;
+    let given_up = Process::run(&mut site.operator(&config, &["abandon", DEV])).await;
+    assert_eq!(given_up.code(), Some(0), "{}", given_up.all());
+    let uid = site.cluster_quota(resource).unwrap()["metadata"]["uid"].clone();
+    let listed = adopt(&site, &[]).await;
+    let makes = listed.stdout.lines().any(|line| line.starts_with("  + "));
+    assert!(!makes, "{}", listed.stdout);
+    assert!(!listed.stdout.contains("unlimited"), "{}", listed.stdout);
+    let ended = adopt(&site, &[DEV]).await;
+    assert_eq!(ended.code(), Some(0), "{}", ended.all());
+    check(&site, resource, "taken back");
+    assert_eq!(site.cluster_quota(resource).unwrap()["metadata"]["uid"], uid);
+    assert_eq!(site.hard_together(resource, "pods"), "50");
+}
+
+#[tokio::test]
+async fn a_quota_of_that_name_that_limits_something_else_is_not_taken_over() {
+    let site = Site::start().await;
+    let (config, resource) = site.spread().await;
+    let given_up = Process::run(&mut site.operator(&config, &["abandon", DEV])).await;
+    assert_eq!(given_up.code(), Some(0), "{}", given_up.all());
+    let mut quota = site.cluster_quota(resource).unwrap();
+    (quota["apiVersion"], quota["kind"]) = (json!("quota.openshift.io/v1"), json!("ClusterResourceQuota"));
+    quota["spec"]["selector"] = json!({"labels": {"matchLabels": {"team": "payments"}}});
+    quota["metadata"].as_object_mut().unwrap().remove("resourceVersion");
+    let before = site.sim.okd.put(quota).unwrap()["spec"].clone();
+    let ended = adopt(&site, &[DEV]).await;
+    assert_eq!(ended.code(), Some(1), "{}", ended.all());
+    assert!(ended.all().contains("does not carry this agent's labels"), "{}", ended.all());
+    assert_eq!(site.cluster_quota(resource).unwrap()["spec"], before);
+}

@@ -30,11 +30,17 @@ impl Plan {
         };
         self.name_strays(survey, project);
         // What the template says of the namespace follows when it is ours.
+        let mut annotations = project.annotations(&namespace.annotations);
+        if let Some(environment) = &place.environment {
+            let display_name = project.display_name_of(Some(environment));
+            annotations.insert(names::DISPLAY_NAME.to_owned(), display_name);
+        }
         self.actions.push(Action::AdoptNamespace {
             target: place.target.clone(),
             resource: project.resource,
             resource_version: survey.resource_version.clone(),
-            annotations: project.annotations(&namespace.annotations),
+            annotations,
+            environment: place.environment.clone(),
         });
         true
     }

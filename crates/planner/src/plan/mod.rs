@@ -147,7 +147,7 @@ impl Plan {
         }
         if places.several {
             let wanted = held.quotas(project);
-            self.apply_cluster_quotas(project.resource, wanted, observed);
+            self.adopt_cluster_quotas(project, wanted, observed);
             self.prune_cluster_quotas(project.resource, wanted, observed);
         }
         for place in &places.all {

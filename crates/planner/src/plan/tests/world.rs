@@ -359,15 +359,17 @@ impl World {
                 assert_eq!(owner.state, change.before);
                 (owner.state, owner.remembered) = (change.after, change.remember.clone());
             }
-            Action::AdoptNamespace { target, resource, resource_version, annotations } => {
+            Action::AdoptNamespace { target, resource, resource_version, annotations, environment } => {
                 assert_eq!(resource_version, "7");
                 let project = self.target(target);
                 project.namespace.labels = labels(*resource);
+                let of = environment.clone().map(|environment| (names::ENVIRONMENT.to_owned(), environment));
+                project.namespace.labels.extend(of);
                 project.namespace.annotations.extend(annotations.clone());
             }
             Action::DeletePythonBinding { namespace, binding, .. } => {
                 let project = self.cluster.get_mut(namespace).unwrap();
-                assert_eq!(project.namespace.labels, labels(RESOURCE));
+                assert_eq!(project.namespace.ownership(RESOURCE, AGENT), Ownership::Ours);
                 project.left.python.retain(|known| known != binding);
             }
             Action::Furnish { target, expect, object, .. } => {
