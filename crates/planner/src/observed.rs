@@ -202,6 +202,8 @@ pub struct Observed {
     pub limit_range_refused: bool,
     /// Objects of the project template in the owned namespace, by kind ([`ObjectApi::token`]) and name.
     pub furnished: BTreeMap<(String, String), Furnished>,
+    /// Why it is not known what there is of the template.
+    pub furnished_unknown: Option<String>,
     /// What is in use by the keys of our quotas (Kubernetes: `status.used`); `None` if nobody looked.
     pub used: Option<Hards>,
     /// What runs in the owned namespace; `None` if nobody looked.

@@ -21,6 +21,7 @@ mod kubeconfig;
 mod lifecycle;
 mod lifecycle_crash;
 mod lifecycle_hanging;
+mod lifecycle_input;
 mod lifecycle_terminate;
 mod lifecycle_workloads;
 mod listening;

@@ -64,7 +64,8 @@ impl Plan {
         let none = BTreeMap::new();
         let present = namespace.map_or(&none, |namespace| &namespace.annotations);
         let record = Record::read(present);
-        let wanted = project.check_template(&target.name);
+        let known = observed.furnished_unknown.clone().filter(|_| namespace.is_some());
+        let wanted = known.map_or(Ok(()), Err).and_then(|()| project.check_template(&target.name));
         let wanted = wanted.and_then(|()| project.template.furnishings(&project.values, &target.name));
         let wanted = match wanted {
             Ok(wanted) => wanted,
