@@ -114,8 +114,8 @@ pub fn change(action: &Action, desired: &Desired, observed: &Observed) -> Change
             after.extend(labels(resource.simple().to_string()));
             let mut changed = known(&before, &after);
             // What the agent has applied before, and does not apply now, goes.
-            let applied =
-                seen.into_iter().flat_map(|seen| seen.applied_labels.iter().chain(&seen.applied_annotations));
+            let applied = seen.and_then(|seen| seen.applied.as_ref()).into_iter();
+            let applied = applied.flat_map(|applied| applied.labels.iter().chain(&applied.annotations));
             for key in applied.map(String::as_str).chain([names::TEMPLATE_RECORD]) {
                 changed.extend(before.get_key_value(key).map(|(key, value)| (key.clone(), value.clone())));
             }

@@ -26,10 +26,8 @@ pub struct Namespace {
     pub labels: BTreeMap<String, String>,
     /// All annotations.
     pub annotations: BTreeMap<String, String>,
-    /// Labels beside the agent's own that it has applied (Kubernetes: managedFields).
-    pub applied_labels: BTreeSet<String>,
-    /// Annotations beside the agent's own that it has applied.
-    pub applied_annotations: BTreeSet<String>,
+    /// What the agent has applied for a template, if anything.
+    pub applied: Option<Box<Applied>>,
     /// When it was made, if the server said so.
     pub created: Option<Timestamp>,
     /// Being deleted.
@@ -38,6 +36,15 @@ pub struct Namespace {
     pub terminating_since: Option<Timestamp>,
     /// What keeps it from going away, in the API server's words; empty if nothing is known.
     pub blocked_by: Vec<String>,
+}
+
+/// Keys beside the agent's own that it has applied to a namespace (Kubernetes: managedFields).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Those of labels.
+    pub labels: BTreeSet<String>,
+    /// Those of annotations.
+    pub annotations: BTreeSet<String>,
 }
 
 /// Whose a namespace is, for one resource.

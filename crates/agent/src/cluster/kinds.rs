@@ -8,7 +8,7 @@ use planner::access::Subject;
 use planner::amount::Amount;
 use planner::lifecycle;
 use planner::names;
-use planner::observed::{Namespace, Owned, RoleBinding};
+use planner::observed::{Applied, Namespace, Owned, RoleBinding};
 use planner::policy::LimitRangePolicy;
 use planner::quota;
 use planner::template::Furnishing;
@@ -407,15 +407,17 @@ pub(crate) fn delete_options(uid: &str) -> Value {
 /// A namespace as the planner means it. `more` names the labels and annotations of the project template.
 pub(crate) fn read_namespace(object: &DynamicObject, more: &BTreeSet<String>) -> Namespace {
     let metadata = &object.metadata;
-    let applied_labels = applied_marks(object, "f:labels");
-    let applied_annotations = applied_marks(object, "f:annotations");
+    let applied = Applied {
+        labels: applied_marks(object, "f:labels"),
+        annotations: applied_marks(object, "f:annotations"),
+    };
     let ours =
-        |key: &String| LABELS.contains(&key.as_str()) || more.contains(key) || applied_labels.contains(key);
+        |key: &String| LABELS.contains(&key.as_str()) || more.contains(key) || applied.labels.contains(key);
     let labels = metadata.labels.iter().flatten().filter(|(key, _)| ours(key));
     let kept = |key: &String| {
         [&ANNOTATIONS[..], &[names::REQUESTER], &lifecycle::MARKS[..]].concat().contains(&key.as_str())
             || more.contains(key)
-            || applied_annotations.contains(key)
+            || applied.annotations.contains(key)
     };
     let annotations = metadata.annotations.iter().flatten().filter(|(key, _)| kept(key));
     Namespace {
@@ -427,8 +429,7 @@ pub(crate) fn read_namespace(object: &DynamicObject, more: &BTreeSet<String>) ->
         terminating: metadata.deletion_timestamp.is_some(),
         terminating_since: metadata.deletion_timestamp.as_ref().map(|time| time.0),
         blocked_by: blocked_by(&object.data),
-        applied_labels,
-        applied_annotations,
+        applied: (applied != Applied::default()).then(|| Box::new(applied)),
     }
 }
 

@@ -169,8 +169,10 @@ impl Project {
         let left = |applied: &BTreeSet<String>, wanted: &BTreeMap<String, String>| {
             applied.iter().any(|key| !wanted.contains_key(key))
         };
-        self.template.metadata(&self.values, &namespace.name).is_ok()
-            && (left(&namespace.applied_labels, labels) || left(&namespace.applied_annotations, annotations))
+        namespace.applied.as_ref().is_some_and(|applied| {
+            let left = left(&applied.labels, labels) || left(&applied.annotations, annotations);
+            left && self.template.metadata(&self.values, &namespace.name).is_ok()
+        })
     }
 
     /// What people see as the name of a namespace of it.

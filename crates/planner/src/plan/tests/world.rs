@@ -11,7 +11,9 @@ use crate::desired::{self, Command, Facts};
 use crate::finding::Finding;
 use crate::model::{Offering, Order, OrderKind, OrderState, Resource, ResourceState};
 use crate::names;
-use crate::observed::{Furnished, Lookup, Namespace, Observed, Owned, Ownership, RoleBinding, Survey};
+use crate::observed::{
+    Applied, Furnished, Lookup, Namespace, Observed, Owned, Ownership, RoleBinding, Survey,
+};
 use crate::plan::{LookInto, Plan, plan};
 use crate::policy::{LimitRangePolicy, Policy};
 use crate::quota::{Hard, Hards, Quota};
@@ -334,14 +336,14 @@ impl World {
                 project.namespace.labels = labels(*resource);
                 project.namespace.labels.extend(more.clone());
                 project.namespace.annotations.remove(names::TEMPLATE_RECORD);
-                for key in std::mem::take(&mut project.namespace.applied_annotations) {
+                for key in project.namespace.applied.take().unwrap_or_default().annotations {
                     project.namespace.annotations.remove(&key);
                 }
                 let of_template =
                     |key: &&String| !key.starts_with("waldur/") && !key.starts_with("openshift.io/d");
-                project.namespace.applied_labels = more.keys().filter(of_template).cloned().collect();
-                project.namespace.applied_annotations =
-                    annotations.keys().filter(of_template).cloned().collect();
+                let keys = |map: &BTreeMap<String, String>| map.keys().filter(of_template).cloned().collect();
+                let applied = Applied { labels: keys(more), annotations: keys(annotations) };
+                project.namespace.applied = (applied != Applied::default()).then(|| Box::new(applied));
                 project.namespace.annotations.extend(annotations.clone());
             }
             Action::MarkNamespace { target, marks, .. } => {
