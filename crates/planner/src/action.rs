@@ -132,6 +132,8 @@ pub enum Action {
         resource_version: String,
         /// Annotations of ours, all of them.
         annotations: BTreeMap<String, String>,
+        /// Which of several it is; value of [`crate::names::ENVIRONMENT`].
+        environment: Option<String>,
     },
     /// Delete a role binding that the Python agent has made and ours has replaced.
     DeletePythonBinding {

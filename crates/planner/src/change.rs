@@ -14,6 +14,7 @@ use crate::names;
 use crate::observed::{Lookup, Namespace, Observed};
 use crate::policy::LimitRangePolicy;
 use crate::quota::{self, Hard, Quota};
+use crate::template::ObjectApi;
 
 /// What becomes of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,15 +107,24 @@ pub fn change(action: &Action, desired: &Desired, observed: &Observed) -> Change
             Change::new(Added, format!("namespace {name}")).with(&nothing, annotations)
         }
         Action::ApplyNamespace { target, resource, annotations, labels: more } => {
-            let before = namespace(&target.name, observed);
+            let seen = seen_namespace(&target.name, observed);
+            let before = seen.map(marks_of).unwrap_or_default();
             let mut after = annotations.clone();
             after.extend(more.clone());
             after.extend(labels(resource.simple().to_string()));
-            Change::new(Changed, format!("namespace {}", target.name)).with(&known(&before, &after), &after)
+            let mut changed = known(&before, &after);
+            // What the agent has applied before, and does not apply now, goes.
+            let applied = seen.and_then(|seen| seen.applied.as_ref()).into_iter();
+            let applied = applied.flat_map(|applied| applied.labels.iter().chain(&applied.annotations));
+            for key in applied.map(String::as_str).chain([names::TEMPLATE_RECORD]) {
+                changed.extend(before.get_key_value(key).map(|(key, value)| (key.clone(), value.clone())));
+            }
+            Change::new(Changed, format!("namespace {}", target.name)).with(&changed, &after)
         }
-        Action::AdoptNamespace { target, resource, annotations, .. } => {
+        Action::AdoptNamespace { target, resource, annotations, environment, .. } => {
             let before = namespace(&target.name, observed);
             let mut after = annotations.clone();
+            after.extend(environment.clone().map(|environment| (names::ENVIRONMENT.to_owned(), environment)));
             after.extend(labels(resource.simple().to_string()));
             Change::new(Changed, format!("namespace {}", target.name)).with(&known(&before, &after), &after)
         }
@@ -154,7 +164,7 @@ pub fn change(action: &Action, desired: &Desired, observed: &Observed) -> Change
             Change::new(Removed, format!("cluster quota {name}")).with(&before, &nothing)
         }
         Action::ApplyLimitRange { target, value, .. } => {
-            let survey = observed.survey.as_ref().and_then(|survey| survey.limit_range.as_ref());
+            let survey = observed.surveys.get(&target.name).and_then(|survey| survey.limit_range.as_ref());
             let seen = &observed.within(&target.name).limit_range;
             let before = seen.as_ref().or(survey).map(|range| limits(&range.value));
             let sign = if before.is_some() { Changed } else { Added };
@@ -162,7 +172,7 @@ pub fn change(action: &Action, desired: &Desired, observed: &Observed) -> Change
             Change::new(sign, object).with(&before.unwrap_or_default(), &limits(value))
         }
         Action::ApplyRoleBinding { target, name, role, subjects, .. } => {
-            let survey = observed.survey.as_ref().and_then(|survey| survey.bindings.get(name));
+            let survey = observed.surveys.get(&target.name).and_then(|survey| survey.bindings.get(name));
             let seen = observed.within(&target.name).bindings.get(name);
             let before = seen.or(survey).map(|owned| &owned.value.subjects);
             let sign = if before.is_some() { Changed } else { Added };
@@ -179,13 +189,15 @@ pub fn change(action: &Action, desired: &Desired, observed: &Observed) -> Change
             let before =
                 observed.within(&target.name).furnished.get(&(object.api.token(), object.name.clone()));
             let sign = if before.is_some() { Changed } else { Added };
-            let before = before.map(|seen| members_of(&seen.body)).unwrap_or_default();
-            let after = members_of(&object.body);
+            let before = before.map(|seen| members_of(&object.api, &seen.body)).unwrap_or_default();
+            let after = members_of(&object.api, &object.body);
             Change::new(sign, format!("{} {}/{}", object.api.kind, target.name, object.name))
                 .with(&known(&before, &after), &after)
         }
         Action::Unfurnish { namespace, api, name, .. } => {
-            Change::new(Removed, format!("{} {namespace}/{name}", api.kind))
+            let seen = observed.within(namespace).furnished.get(&(api.token(), name.clone()));
+            let before = seen.map(|seen| members_of(api, &seen.body)).unwrap_or_default();
+            Change::new(Removed, format!("{} {namespace}/{name}", api.kind)).with(&before, &nothing)
         }
         Action::DeletePythonBinding { namespace, binding, .. } => {
             let object = format!("role binding {namespace}/{}", names::one_line(&binding.name));
@@ -269,15 +281,22 @@ fn project(desired: &Desired) -> Option<&crate::desired::Project> {
     }
 }
 
-fn namespace(name: &str, observed: &Observed) -> BTreeMap<String, String> {
+fn seen_namespace<'a>(name: &str, observed: &'a Observed) -> Option<&'a Namespace> {
     let looked_up = observed.by_name.values().filter_map(|found| match found {
         Lookup::Present(namespace) => Some(namespace),
         Lookup::Absent => None,
     });
-    let mut all = observed.owned.iter().chain(looked_up);
-    let found: Option<&Namespace> = all.find(|namespace| namespace.name == name);
-    let pairs = found.into_iter().flat_map(|namespace| namespace.labels.iter().chain(&namespace.annotations));
+    observed.owned.iter().chain(looked_up).find(|namespace| namespace.name == name)
+}
+
+/// Labels and annotations.
+fn marks_of(namespace: &Namespace) -> BTreeMap<String, String> {
+    let pairs = namespace.labels.iter().chain(&namespace.annotations);
     pairs.map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
+fn namespace(name: &str, observed: &Observed) -> BTreeMap<String, String> {
+    seen_namespace(name, observed).map(marks_of).unwrap_or_default()
 }
 
 /// Only the keys that are written: a namespace's others stay.
@@ -320,11 +339,18 @@ fn members<'a>(users: impl IntoIterator<Item = &'a String>) -> BTreeMap<String, 
     users.into_iter().map(|user| (names::one_line(user), "member".to_owned())).collect()
 }
 
-/// What an object says, without its name.
-fn members_of(body: &Value) -> BTreeMap<String, String> {
+/// What an object says, without its name. Of secrets only which keys there are.
+fn members_of(api: &ObjectApi, body: &Value) -> BTreeMap<String, String> {
     let nothing = Map::new();
     let mut members = body.as_object().unwrap_or(&nothing).clone();
     ["apiVersion", "kind", "metadata"].iter().for_each(|key| drop(members.remove(*key)));
+    if api.is_secret() {
+        let keys = |(name, member): (&String, &Value)| {
+            let keys = member.as_object().into_iter().flat_map(Map::keys);
+            keys.map(|key| (format!("{name}.{key}"), "not shown".to_owned())).collect::<Vec<_>>()
+        };
+        return members.iter().flat_map(keys).collect();
+    }
     texts(&members)
 }
 

@@ -26,6 +26,8 @@ pub struct Namespace {
     pub labels: BTreeMap<String, String>,
     /// All annotations.
     pub annotations: BTreeMap<String, String>,
+    /// What the agent has applied for a template, if anything.
+    pub applied: Option<Box<Applied>>,
     /// When it was made, if the server said so.
     pub created: Option<Timestamp>,
     /// Being deleted.
@@ -34,6 +36,15 @@ pub struct Namespace {
     pub terminating_since: Option<Timestamp>,
     /// What keeps it from going away, in the API server's words; empty if nothing is known.
     pub blocked_by: Vec<String>,
+}
+
+/// Keys beside the agent's own that it has applied to a namespace (Kubernetes: managedFields).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Those of labels.
+    pub labels: BTreeSet<String>,
+    /// Those of annotations.
+    pub annotations: BTreeSet<String>,
 }
 
 /// Whose a namespace is, for one resource.
@@ -144,6 +155,8 @@ pub struct Survey {
     pub bindings: BTreeMap<String, Owned<RoleBinding>>,
     /// See [`PythonBinding`].
     pub python: Vec<PythonBinding>,
+    /// Another resource for which Waldur names the namespace.
+    pub rival: Option<Uuid>,
 }
 
 /// An object of ours that comes from the project template.
@@ -196,14 +209,19 @@ pub struct Observed {
     pub limit_range_refused: bool,
     /// Objects of the project template in the owned namespace, by kind ([`ObjectApi::token`]) and name.
     pub furnished: BTreeMap<(String, String), Furnished>,
+    /// Why it is not known what there is of the template.
+    pub furnished_unknown: Option<String>,
     /// What is in use by the keys of our quotas (Kubernetes: `status.used`); `None` if nobody looked.
     pub used: Option<Hards>,
     /// What runs in the owned namespace; `None` if nobody looked.
     pub workloads: Option<Workloads>,
     /// The cluster's clock, if it has told the time.
     pub server_time: Option<Timestamp>,
-    /// What an adoption takes over; `None` where nothing is adopted.
-    pub survey: Option<Survey>,
+    /// What an adoption takes over, by namespace; empty where nothing is adopted.
+    pub surveys: BTreeMap<String, Survey>,
+    /// Quotas over this resource's namespaces that have our names and no labels, as [`Observed::cluster_quotas`]; empty
+    /// where nothing is adopted.
+    pub unlabelled_cluster_quotas: BTreeMap<String, Owned<Quota>>,
 }
 
 /// What is in a namespace of which nothing was seen.

@@ -1,5 +1,7 @@
 //! The damage that the Python agent leaves behind, as findings on one resource.
 
+use std::collections::BTreeSet;
+
 use crate::access::Bindings;
 use crate::amount::Amount;
 use crate::desired::{Desired, Goal, Project};
@@ -21,28 +23,27 @@ pub fn damage(
     limits: &Limits,
     ordered: Option<&Limits>,
 ) -> Vec<Finding> {
-    let (Goal::Project(project), Some(survey)) = (&desired.goal, &observed.survey) else {
+    let Goal::Project(project) = &desired.goal else {
         return Vec::new();
     };
+    if observed.surveys.is_empty() {
+        return Vec::new();
+    }
+    // One who is bound in several namespaces is one.
+    let python = || observed.surveys.values().flat_map(|survey| &survey.python);
     let mut findings = Vec::new();
     findings.extend(limits_overwritten(limits, ordered));
     findings.extend(quota_damage(project, observed));
-    let nobody: Vec<&str> = survey
-        .python
-        .iter()
-        .filter(|binding| binding.role == NO_ROLE)
-        .map(|binding| binding.user.as_str())
-        .collect();
+    let nobody = python().filter(|binding| binding.role == NO_ROLE).map(|binding| binding.user.as_str());
+    let nobody: BTreeSet<&str> = nobody.collect();
     if !nobody.is_empty() {
         findings.push(Finding::warning(format!(
             "{} users are bound to ClusterRole `{NO_ROLE}`, which gives them nothing: {}; they get the role that Waldur says",
             nobody.len(),
-            names::clipped(&names::one_line(&nobody.join(", ")), 400)
+            names::clipped(&names::one_line(&joined(&nobody)), 400)
         )));
     }
-    let wrong: Vec<String> = survey
-        .python
-        .iter()
+    let wrong: BTreeSet<String> = python()
         .filter(|binding| binding.role != NO_ROLE)
         .filter(|binding| {
             !has(project.access.as_ref().map(|access| &access.bindings), &binding.role, &binding.user)
@@ -53,11 +54,15 @@ pub fn damage(
         findings.push(Finding::warning(format!(
             "{} users have another role than Waldur says: {}",
             wrong.len(),
-            names::clipped(&names::one_line(&wrong.join(", ")), 400)
+            names::clipped(&names::one_line(&joined(&wrong)), 400)
         )));
     }
     findings.extend(missing_metadata(project, observed));
     findings
+}
+
+fn joined<T: AsRef<str>>(names: &BTreeSet<T>) -> String {
+    names.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(", ")
 }
 
 fn has(bindings: Option<&Bindings>, role: &str, user: &str) -> bool {
@@ -98,8 +103,11 @@ fn names_of(limits: &Limits) -> String {
 }
 
 fn quota_damage(project: &Project, observed: &Observed) -> Option<Finding> {
-    let survey = observed.survey.as_ref()?;
-    let quota = observed.quotas.get(names::QUOTA).or(survey.quotas.get(names::QUOTA));
+    let survey = observed.surveys.get(&project.backend_id)?;
+    let over_all = [&observed.cluster_quotas, &observed.unlabelled_cluster_quotas];
+    let over_all = over_all.into_iter().find_map(|quotas| quotas.get(names::QUOTA));
+    let inside = observed.quotas.get(names::QUOTA).or(survey.quotas.get(names::QUOTA));
+    let quota = over_all.or(inside);
     let Some(quota) = quota.map(|quota| &quota.value.hard) else {
         return Some(Finding::warning("the project has no quota: whatever was bought, it is unlimited"));
     };

@@ -30,6 +30,12 @@ impl ObjectApi {
         self.version.rsplit_once('/').map_or("", |(group, _)| group)
     }
 
+    /// Whether what such objects hold may not be shown.
+    #[must_use]
+    pub fn is_secret(&self) -> bool {
+        self.group().is_empty() && (self.kind == "Secret" || self.plural == "secrets")
+    }
+
     /// `v1/configmaps`: how a kind is noted on a namespace.
     #[must_use]
     pub fn token(&self) -> String {
@@ -123,6 +129,12 @@ impl Template {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.objects.is_empty() && self.labels.is_empty() && self.annotations.is_empty()
+    }
+
+    /// True if it keeps other projects out.
+    #[must_use]
+    pub fn isolates(&self) -> bool {
+        isolation().iter().all(|policy| self.objects.iter().any(|object| object.body == policy.body))
     }
 
     /// ClusterRoles that role bindings among the objects give, by name.
@@ -339,10 +351,9 @@ pub fn isolation() -> Vec<TemplateObject> {
     ]
     .into_iter()
     .map(|(name, from)| {
-        let mut spec = json!({"podSelector": {}, "policyTypes": ["Ingress"]});
-        if let Some(from) = from {
-            spec["ingress"] = json!([{"from": [from]}]);
-        }
+        // Nothing comes in by an empty list. Where it is not written, what somebody else adds to it would be theirs.
+        let ingress = from.map_or_else(|| json!([]), |from| json!([{"from": [from]}]));
+        let spec = json!({"podSelector": {}, "policyTypes": ["Ingress"], "ingress": ingress});
         object("networking.k8s.io/v1", "NetworkPolicy", name, json!({"spec": spec}))
     })
     .collect()

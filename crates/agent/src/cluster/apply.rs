@@ -90,8 +90,14 @@ impl<'a> Writes<'a> {
                 let path = workloads::path(change.kind, &target.name, &change.name);
                 self.cluster.http.patch(&path, &workloads::body(change)).await?;
             }
-            Action::AdoptNamespace { target, resource, resource_version, annotations } => {
-                self.adopt(target, *resource, resource_version, annotations).await?;
+            Action::AdoptNamespace { target, resource, resource_version, annotations, environment } => {
+                let uid = self.uid(target)?;
+                let mut body = kinds::namespace(&target.name, Some(&uid), *resource, annotations);
+                body["metadata"]["resourceVersion"] = Value::from(resource_version.as_str());
+                if let Some(environment) = environment {
+                    body["metadata"]["labels"][names::ENVIRONMENT] = Value::from(environment.as_str());
+                }
+                self.adopt(&target.name, &body).await?;
             }
             Action::Furnish { target, resource, expect, object } => {
                 self.furnish(target, *resource, expect, object).await?;
@@ -218,20 +224,11 @@ impl<'a> Writes<'a> {
     }
 
     /// Labels a namespace of somebody else in the state in which the operator has seen it.
-    async fn adopt(
-        &self,
-        target: &Target,
-        resource: Uuid,
-        version: &str,
-        annotations: &BTreeMap<String, String>,
-    ) -> Result<(), ApiError> {
-        let path = kinds::namespace_path(&target.name);
+    async fn adopt(&self, name: &str, body: &Value) -> Result<(), ApiError> {
+        let path = kinds::namespace_path(name);
         let request = format!("PATCH {path}");
-        names::check_namespace(&target.name).map_err(|error| not_ours(&request, &error.to_string()))?;
-        let uid = self.uid(target)?;
-        let mut body = kinds::namespace(&target.name, Some(&uid), resource, annotations);
-        body["metadata"]["resourceVersion"] = Value::from(version);
-        let seen = self.cluster.http.apply(&path, &body).await?;
+        names::check_namespace(name).map_err(|error| not_ours(&request, &error.to_string()))?;
+        let seen = self.cluster.http.apply(&path, body).await?;
         self.saw(Kind::Namespace, seen);
         Ok(())
     }

@@ -8,7 +8,7 @@ use planner::access::Subject;
 use planner::amount::Amount;
 use planner::lifecycle;
 use planner::names;
-use planner::observed::{Namespace, Owned, RoleBinding};
+use planner::observed::{Applied, Namespace, Owned, RoleBinding};
 use planner::policy::LimitRangePolicy;
 use planner::quota;
 use planner::template::Furnishing;
@@ -407,21 +407,17 @@ pub(crate) fn delete_options(uid: &str) -> Value {
 /// A namespace as the planner means it. `more` names the labels and annotations of the project template.
 pub(crate) fn read_namespace(object: &DynamicObject, more: &BTreeSet<String>) -> Namespace {
     let metadata = &object.metadata;
-    let ours = |key: &&String| {
-        [names::MANAGED_BY, names::RESOURCE_UUID, names::ENVIRONMENT].contains(&key.as_str())
-            || more.contains(*key)
+    let applied = Applied {
+        labels: applied_marks(object, "f:labels"),
+        annotations: applied_marks(object, "f:annotations"),
     };
+    let ours =
+        |key: &String| LABELS.contains(&key.as_str()) || more.contains(key) || applied.labels.contains(key);
     let labels = metadata.labels.iter().flatten().filter(|(key, _)| ours(key));
-    let texts = [
-        names::DISPLAY_NAME,
-        names::DESCRIPTION,
-        names::ORGANIZATION,
-        names::PARENT,
-        names::REQUESTER,
-        names::TEMPLATE_RECORD,
-    ];
     let kept = |key: &String| {
-        texts.contains(&key.as_str()) || lifecycle::MARKS.contains(&key.as_str()) || more.contains(key)
+        [&ANNOTATIONS[..], &[names::REQUESTER], &lifecycle::MARKS[..]].concat().contains(&key.as_str())
+            || more.contains(key)
+            || applied.annotations.contains(key)
     };
     let annotations = metadata.annotations.iter().flatten().filter(|(key, _)| kept(key));
     Namespace {
@@ -433,7 +429,26 @@ pub(crate) fn read_namespace(object: &DynamicObject, more: &BTreeSet<String>) ->
         terminating: metadata.deletion_timestamp.is_some(),
         terminating_since: metadata.deletion_timestamp.as_ref().map(|time| time.0),
         blocked_by: blocked_by(&object.data),
+        applied: (applied != Applied::default()).then(|| Box::new(applied)),
     }
+}
+
+/// Labels of a namespace that say whose it is.
+const LABELS: [&str; 3] = [names::MANAGED_BY, names::RESOURCE_UUID, names::ENVIRONMENT];
+/// Annotations that every namespace of ours has.
+const ANNOTATIONS: [&str; 5] =
+    [names::DISPLAY_NAME, names::DESCRIPTION, names::ORGANIZATION, names::PARENT, names::TEMPLATE_RECORD];
+
+/// What the agent has applied of a namespace's labels or annotations because a template said so.
+fn applied_marks(object: &DynamicObject, which: &str) -> BTreeSet<String> {
+    let entries = object.metadata.managed_fields.iter().flatten().filter(|entry| {
+        entry.manager.as_deref() == Some(FIELD_MANAGER) && entry.operation.as_deref() == Some("Apply")
+    });
+    let members =
+        entries.filter_map(|entry| entry.fields_v1.as_ref()?.0.get("f:metadata")?.get(which)?.as_object());
+    let keys = members.flatten().filter_map(|(key, _)| key.strip_prefix("f:"));
+    let own = |key: &&str| LABELS.contains(key) || ANNOTATIONS.contains(key);
+    keys.filter(|key| !own(key)).map(str::to_owned).collect()
 }
 
 /// What a namespace that is being deleted waits for (Kubernetes: conditions of a namespace).

@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
 use planner::names;
-use planner::observed::{PythonBinding, Survey};
+use planner::observed::{Owned, PythonBinding, Survey};
+use planner::quota::Quota;
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::connect::Cluster;
 use super::kinds::{self, Kind};
@@ -88,7 +90,28 @@ impl Cluster {
             limit_range: range.and_then(object).map(|object| kinds::read_limit_range(&object)),
             bindings: ours.collect::<BTreeMap<_, _>>(),
             python,
+            rival: None,
         }))
+    }
+
+    /// Quotas of these names over all namespaces of a resource that carry no labels, for an adoption.
+    pub(crate) async fn unlabelled_cluster_quotas(
+        &self,
+        resource: Uuid,
+        quotas: impl Iterator<Item = &String>,
+    ) -> Result<BTreeMap<String, Owned<Quota>>, ApiError> {
+        let mut found = BTreeMap::new();
+        for name in quotas.filter(|_| self.needs.cluster_quotas) {
+            let path = Kind::ClusterQuota.cluster_path(&names::cluster_quota(name, resource));
+            let quota = match self.http.get(&path).await {
+                Err(error) if error.is_not_found() => continue,
+                quota => quota?,
+            };
+            let quota = Some(quota).filter(is_unlabelled).and_then(object);
+            let owned = quota.and_then(|quota| quotas::read_unlabelled_cluster_quota(&quota, resource));
+            found.extend(owned.map(|owned| (name.clone(), owned)));
+        }
+        Ok(found)
     }
 
     async fn unlabelled(&self, kind: Kind, namespace: &str, name: &str) -> Result<Option<Value>, ApiError> {

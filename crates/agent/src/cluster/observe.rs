@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use kube::api::DynamicObject;
 use planner::names;
 use planner::observed::{Lookup, Namespace, Observed};
+use planner::outcome::Failure;
 use planner::policy::Flavour;
 use serde_json::Value;
 use uuid::Uuid;
@@ -51,6 +52,12 @@ impl Cluster {
         if found.flavour == Flavour::Kubernetes && self.needs.identities {
             tracing::warn!(
                 "`subjects.identity_provider` is given, but this cluster has no OpenShift identities; none are made"
+            );
+        }
+        if found.flavour == Flavour::Kubernetes && self.template.isolates() {
+            tracing::warn!(
+                "`enable_network_isolation`: this cluster has none of OpenShift's labels, so that nothing but a project's own \
+                 pods comes in; give ingress controllers and monitoring a NetworkPolicy among the `manifests`"
             );
         }
         let mut features: Vec<Feature> = found.missing.iter().map(|missing| missing.feature).collect();
@@ -127,10 +134,18 @@ impl Cluster {
         }
         let mut furnished = Vec::with_capacity(observed.owned.len());
         for namespace in &observed.owned {
-            furnished.push((namespace.name.clone(), self.furnished_in(namespace, resource, fresh).await?));
+            furnished.push((namespace.name.clone(), self.furnished_in(namespace, resource, fresh).await));
         }
         for (name, furnished) in furnished {
-            observed.within_mut(&name).furnished = furnished;
+            let place = observed.within_mut(&name);
+            match furnished {
+                Ok(furnished) => place.furnished = furnished,
+                // A right that the template lacks holds up neither quota nor access, nor the other resources.
+                Err(error) if error.failure == Failure::Forbidden => {
+                    place.furnished_unknown = Some(error.to_string());
+                }
+                Err(error) => return Err(error),
+            }
         }
         observed.server_time = self.http.server_time();
         observed.limit_range_refused =

@@ -103,17 +103,28 @@ pub(crate) fn read_quota(object: &DynamicObject) -> Owned<Quota> {
 pub(crate) fn read_cluster_quota(object: &DynamicObject) -> Owned<Quota> {
     let spec = object.data.pointer("/spec/quota");
     let hard = amounts(spec.and_then(|spec| spec.get("hard")));
-    let selector = object.data.pointer("/spec/selector");
-    let part = |name: &str| selector.and_then(|selector| selector.get(name));
-    let others = part("annotations").and_then(Value::as_object).is_some_and(|map| !map.is_empty());
-    let wanted = resource_of(object).map(selected);
-    let is_ours = part("labels") == wanted.as_ref() && !others;
+    let is_ours = resource_of(object).is_some_and(|resource| selects(object, resource));
     Owned {
         uid: object.metadata.uid.clone().unwrap_or_default(),
         // One that somebody has pointed elsewhere limits nothing of the resource, and is written anew.
         value: Quota { scopes: read_scopes(spec), hard: if is_ours { hard } else { Hard::new() } },
         edited_by: editors(object, "/f:spec/f:quota/f:hard", &[]),
     }
+}
+
+/// The same of one that carries no labels; `None` if it is not over the namespaces of this resource and no others.
+pub(crate) fn read_unlabelled_cluster_quota(object: &DynamicObject, resource: Uuid) -> Option<Owned<Quota>> {
+    let hard = amounts(object.data.pointer("/spec/quota/hard"));
+    let mut owned = read_cluster_quota(object);
+    owned.value.hard = hard;
+    selects(object, resource).then_some(owned)
+}
+
+/// Whether a quota is over the namespaces of this resource and no others.
+fn selects(object: &DynamicObject, resource: Uuid) -> bool {
+    let part = |name: &str| object.data.pointer("/spec/selector").and_then(|selector| selector.get(name));
+    let others = part("annotations").and_then(Value::as_object).is_some_and(|map| !map.is_empty());
+    part("labels") == Some(&selected(resource)) && !others
 }
 
 /// What a quota over several namespaces shows as used: together, and in each; `None` as with [`read_used`].

@@ -425,10 +425,13 @@ impl Store {
         changed
     }
 
-    /// Resources with a namespace whose deadline has passed, or cannot be read, and those of which nothing is left but a
-    /// quota over namespaces that are gone.
+    /// Resources with a namespace whose deadline has passed, or cannot be read, those with one that hangs, and those of
+    /// which nothing is left but a quota over namespaces that are gone.
     pub(crate) fn due(&self, now: Timestamp) -> Vec<Uuid> {
         let is_due = |seen: &&Seen<KeptNamespace>| {
+            if planner::plan::hangs(&seen.value.bare, now) {
+                return true;
+            }
             let mark = seen.value.annotation(lifecycle::DELETE_AFTER);
             mark.is_some_and(|text| text.parse::<Timestamp>().map_or(true, |deadline| deadline <= now))
         };

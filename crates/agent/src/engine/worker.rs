@@ -138,7 +138,12 @@ impl Engine {
             observed.by_name.insert(name.clone(), offering.cluster.look_up(name).await?);
         }
         if facts.command == Some(Command::Adopt) && planner::names::check_namespace(backend_id).is_ok() {
-            observed.survey = offering.cluster.survey(backend_id).await?;
+            let survey = offering.cluster.survey(backend_id).await?;
+            observed.surveys.extend(survey.map(|survey| (backend_id.to_owned(), survey)));
+            if let Goal::Project(project) = &desired.goal {
+                let found = offering.cluster.unlabelled_cluster_quotas(key.resource, project.quotas.keys());
+                observed.unlabelled_cluster_quotas = found.await?;
+            }
         }
         let plan = plan_with_lookups(offering, &desired, &mut observed).await?;
         let Seen { facts, by_pass: _, team_unknown } = seen;
@@ -188,11 +193,14 @@ pub(crate) async fn plan_with_lookups(
                     && let Some(resource) = desired.standing.as_ref().map(|standing| standing.resource)
                     && namespace.ownership(resource, "") == planner::observed::Ownership::Ours
                 {
-                    let (survey, by_name) = (observed.survey.take(), std::mem::take(&mut observed.by_name));
+                    let (surveys, by_name) =
+                        (std::mem::take(&mut observed.surveys), std::mem::take(&mut observed.by_name));
+                    let unlabelled = std::mem::take(&mut observed.unlabelled_cluster_quotas);
                     let known = desired.backend_id();
                     let known = if known.is_empty() { name } else { known };
                     *observed = offering.cluster.observe(resource, known, true).await?;
-                    (observed.survey, observed.by_name) = (survey, by_name);
+                    (observed.surveys, observed.by_name) = (surveys, by_name);
+                    observed.unlabelled_cluster_quotas = unlabelled;
                 }
                 observed.by_name.insert(name.clone(), found);
             }
@@ -206,6 +214,16 @@ pub(crate) async fn plan_with_lookups(
                 Some(LookInto::Workloads(name)) => {
                     let workloads = offering.cluster.workloads(name).await;
                     observed.within_mut(name).workloads = Some(workloads);
+                }
+                Some(LookInto::Survey(name)) => {
+                    let Some(mut survey) = offering.cluster.survey(name).await? else {
+                        observed.by_name.insert(name.clone(), Lookup::Absent);
+                        continue;
+                    };
+                    let named = offering.waldur.resources_named(name).await?;
+                    let resource = desired.standing.as_ref().map(|standing| standing.resource);
+                    survey.rival = named.into_iter().find(|named| Some(*named) != resource);
+                    observed.surveys.insert(name.clone(), survey);
                 }
                 None => return Ok(plan),
             },

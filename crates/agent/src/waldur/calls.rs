@@ -337,6 +337,19 @@ impl Waldur {
         self.http.list(call).await
     }
 
+    /// Resources of any offering that is seen for which Waldur names this namespace, and which are not terminated.
+    pub(crate) async fn resources_named(&self, namespace: &str) -> Result<Vec<Uuid>, ApiError> {
+        let call = Call::get("/api/marketplace-provider-resources/")
+            .query("backend_id", namespace)
+            .fields(&dto::Resource::FIELDS);
+        let found: Vec<dto::Resource> = self.http.list(call).await?;
+        // A server that does not know the filter names all.
+        let named = found
+            .into_iter()
+            .filter(|found| found.backend_id.trim() == namespace && found.state != "Terminated");
+        Ok(named.map(|resource| resource.uuid).collect())
+    }
+
     /// Resources of an offering that have usage, whether or not it is taken now; or one of them.
     pub(crate) async fn resources_with_usage(
         &self,

@@ -17,7 +17,7 @@ use crate::members::{Log, access};
 use crate::site::{Agent, Config, Site, limits, options, within};
 
 /// A resource whose project is full: quota, access, and something of the tenant's.
-async fn furnished(site: &Site, config: &Config) -> (Uuid, String) {
+pub(crate) async fn furnished(site: &Site, config: &Config) -> (Uuid, String) {
     let (order, resource) = site.order("Shop", limits());
     assert!(site.once_with(config).await);
     assert_eq!(site.order_state(order), OrderState::Done);
@@ -35,7 +35,7 @@ fn everybody() -> crate::members::Access {
     access(&[("edit", &["max.manager"]), ("view", &["mia.member"])])
 }
 
-fn with(site: &Site, lifecycle: &str) -> Config {
+pub(crate) fn with(site: &Site, lifecycle: &str) -> Config {
     site.config().with_members().with_backend(&format!("lifecycle: {{{lifecycle}}}\n"))
 }
 
@@ -43,7 +43,7 @@ fn mark(site: &Site, name: &str, key: &str) -> Value {
     site.namespace(name).unwrap()["metadata"]["annotations"][key].clone()
 }
 
-async fn terminated(site: &Site, config: &Config, resource: Uuid) {
+pub(crate) async fn terminated(site: &Site, config: &Config, resource: Uuid) {
     let order = site.terminate(resource);
     assert!(site.once_with(config).await);
     assert_eq!(site.order_state(order), OrderState::Done, "{}", site.order_text(order, "error_message"));

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod adopt;
+mod adopt_namespaces;
 mod answering;
 mod cluster;
 mod commands;
@@ -17,9 +18,12 @@ mod events_faults;
 mod events_ways;
 mod faults;
 mod input;
+mod isolation;
 mod kubeconfig;
 mod lifecycle;
 mod lifecycle_crash;
+mod lifecycle_hanging;
+mod lifecycle_input;
 mod lifecycle_terminate;
 mod lifecycle_workloads;
 mod listening;
@@ -55,6 +59,7 @@ mod server_2024;
 mod site;
 mod subjects;
 mod template;
+mod template_marks;
 mod tls;
 mod token_input;
 mod tokens;

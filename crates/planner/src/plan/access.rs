@@ -36,7 +36,8 @@ impl Plan {
             if held && place.namespace.is_some() {
                 keep_everybody(&mut wanted, place.seen, observed);
             }
-            Room { target: &place.target, fresh: place.namespace.is_none(), wanted, seen: place.seen }
+            let (fresh, seen, survey) = (place.namespace.is_none(), place.seen, place.survey);
+            Room { target: &place.target, fresh, wanted, seen, survey }
         });
         let granting =
             Granting { resource: project.resource, primary: &places.primary, grouped: access.grouped };

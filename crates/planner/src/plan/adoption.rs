@@ -7,8 +7,9 @@ use std::collections::BTreeSet;
 use uuid::Uuid;
 
 use super::Plan;
+use super::places::Place;
 use crate::access::{DesiredAccess, Subject};
-use crate::action::{Action, OwnedKind, Target};
+use crate::action::{Action, OwnedKind};
 use crate::desired::Project;
 use crate::finding::Finding;
 use crate::names;
@@ -20,26 +21,26 @@ pub(crate) const NO_ROLE: &str = "root";
 
 impl Plan {
     /// Plans the labels of a namespace that carries none of ours; `false` if there is nothing to adopt.
-    pub(super) fn adopt(
-        &mut self,
-        project: &Project,
-        target: &Target,
-        namespace: &Namespace,
-        observed: &Observed,
-    ) -> bool {
+    pub(super) fn adopt(&mut self, project: &Project, place: &Place<'_>, namespace: &Namespace) -> bool {
         // One that this agent has made counts as its own by less than labels.
         let foreign =
             matches!(namespace.ownership(project.resource, ""), Ownership::Foreign | Ownership::Claimed);
-        let Some(survey) = observed.survey.as_ref().filter(|_| project.adopt && foreign) else {
+        let Some(survey) = place.survey.filter(|_| project.adopt && foreign) else {
             return false;
         };
         self.name_strays(survey, project);
         // What the template says of the namespace follows when it is ours.
+        let mut annotations = project.annotations(&namespace.annotations);
+        if let Some(environment) = &place.environment {
+            let display_name = project.display_name_of(Some(environment));
+            annotations.insert(names::DISPLAY_NAME.to_owned(), display_name);
+        }
         self.actions.push(Action::AdoptNamespace {
-            target: target.clone(),
+            target: place.target.clone(),
             resource: project.resource,
             resource_version: survey.resource_version.clone(),
-            annotations: project.annotations(&namespace.annotations),
+            annotations,
+            environment: place.environment.clone(),
         });
         true
     }
@@ -59,13 +60,8 @@ impl Plan {
 
     /// Plans the removal of what the Python agent has bound, after our own grants. Where so many would lose their
     /// access that it looks like an accident, theirs stays.
-    pub(super) fn replace_python_bindings(
-        &mut self,
-        project: &Project,
-        target: &Target,
-        observed: &Observed,
-    ) {
-        let Some(survey) = observed.survey.as_ref().filter(|_| project.adopt) else {
+    pub(super) fn replace_python_bindings(&mut self, project: &Project, place: &Place<'_>) {
+        let Some(survey) = place.survey.filter(|_| project.adopt) else {
             return;
         };
         if survey.python.is_empty() {
@@ -96,7 +92,7 @@ impl Plan {
         let replaced =
             survey.python.iter().filter(|binding| !held || !losing.contains(binding.user.as_str()));
         self.actions.extend(replaced.map(|binding| Action::DeletePythonBinding {
-            namespace: target.name.clone(),
+            namespace: place.target.name.clone(),
             resource: project.resource,
             binding: binding.clone(),
         }));

@@ -8,6 +8,7 @@ mod edits;
 mod marks;
 mod namespace;
 mod places;
+mod proof;
 mod quotas;
 mod removal;
 mod shrink;
@@ -39,6 +40,7 @@ use shrink::Unfit;
 
 pub use access::losses;
 pub(crate) use adoption::NO_ROLE;
+pub use removal::hangs;
 pub use template::recorded_kinds;
 
 /// How soon to look for usernames after an order is done.
@@ -70,6 +72,8 @@ pub enum LookInto {
     UsedTogether,
     /// What runs in this namespace, for [`Observed::workloads`].
     Workloads(String),
+    /// What an adoption would take over in this namespace, for [`Observed::surveys`].
+    Survey(String),
 }
 
 /// What has to be done.
@@ -105,6 +109,7 @@ impl Plan {
         let places = match places::places(project, &desired.requester, observed, now, &mut self.findings) {
             Ok(places) => places,
             Err(Site::LookUp(name)) => return self.look_up = Some(name),
+            Err(Site::Survey(name)) => return self.look_into(LookInto::Survey(name)),
             Err(Site::Leaving(namespace)) => return self.for_leaving(desired, namespace, now),
             Err(Site::Wait { until, why }) => {
                 self.findings.push(Finding::info(why));
@@ -142,7 +147,7 @@ impl Plan {
         }
         if places.several {
             let wanted = held.quotas(project);
-            self.apply_cluster_quotas(project.resource, wanted, observed);
+            self.adopt_cluster_quotas(project, wanted, observed);
             self.prune_cluster_quotas(project.resource, wanted, observed);
         }
         for place in &places.all {
@@ -166,7 +171,7 @@ impl Plan {
     fn establish(&mut self, desired: &Desired, project: &Project, place: &Place<'_>) {
         match place.namespace {
             None => self.create(desired, project, place),
-            Some(namespace) if self.adopt(project, &place.target, namespace, place.seen) => {}
+            Some(namespace) if self.adopt(project, place, namespace) => {}
             Some(_) => self.label(project, place, &desired.requester),
         }
     }
@@ -201,7 +206,7 @@ impl Plan {
         if place.namespace.is_none() {
             return Ok(());
         }
-        self.replace_python_bindings(project, &place.target, place.seen);
+        self.replace_python_bindings(project, place);
         self.furnish(project, place)
     }
 
@@ -326,6 +331,7 @@ impl Plan {
         let has =
             |map: &BTreeMap<String, String>, (key, value): (&String, &String)| map.get(key) == Some(value);
         if labelled
+            && !namespace.is_some_and(|namespace| project.has_left_marks(namespace, &annotations, &labels))
             && annotations.iter().all(|pair| has(present, pair))
             && labels.iter().all(|pair| has(carried, pair))
         {
@@ -339,7 +345,7 @@ impl Plan {
     fn fill(&mut self, project: &Project, place: &Place<'_>, wanted: &DesiredQuotas) {
         let Place { namespace, target, seen, .. } = place;
         let none = if namespace.is_some() { Expect::Absent } else { Expect::Fresh };
-        let survey = seen.survey.as_ref().filter(|_| project.adopt);
+        let survey = place.survey.filter(|_| project.adopt);
         let nothing = BTreeMap::new();
         let present = if namespace.is_some() { &seen.quotas } else { &nothing };
         let unlabelled = survey.map_or(&nothing, |survey| &survey.quotas);
@@ -357,7 +363,7 @@ impl Plan {
         };
         let Place { namespace, target, seen, .. } = place;
         let none = if namespace.is_some() { Expect::Absent } else { Expect::Fresh };
-        let survey = seen.survey.as_ref().filter(|_| project.adopt);
+        let survey = place.survey.filter(|_| project.adopt);
         let range = seen.limit_range.as_ref().filter(|_| namespace.is_some());
         let taken_range = survey.and_then(|survey| survey.limit_range.as_ref()).filter(|_| range.is_none());
         let range = range.or(taken_range);

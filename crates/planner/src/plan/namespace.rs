@@ -22,6 +22,8 @@ pub(super) enum Site<'a> {
     Create(String),
     /// Not known before this name was looked up.
     LookUp(String),
+    /// Not known before what is in the namespace of this name was looked into.
+    Survey(String),
     /// In this namespace, which is going away.
     Leaving(&'a Namespace),
     /// Not decided before something else has happened.
@@ -115,7 +117,7 @@ impl<'a> Search<'a, '_> {
     fn is_adoptable(&self, namespace: &Namespace) -> bool {
         let resource = namespace.labels.get(crate::names::RESOURCE_UUID);
         self.project.adopt
-            && self.observed.survey.is_some()
+            && self.observed.surveys.contains_key(&namespace.name)
             && resource.is_none_or(|label| *label == self.project.resource.simple().to_string())
     }
 

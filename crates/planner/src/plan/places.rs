@@ -8,10 +8,11 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use super::namespace::{Search, Site, ambiguous, site, usable};
+use super::proof::Proof;
 use crate::action::Target;
 use crate::desired::{Environment, Project};
 use crate::finding::Finding;
-use crate::observed::{Namespace, Observed};
+use crate::observed::{Namespace, Observed, Survey};
 
 /// One namespace of a resource.
 #[derive(Clone, Debug)]
@@ -24,6 +25,8 @@ pub(super) struct Place<'a> {
     pub(super) environment: Option<String>,
     /// What is in it.
     pub(super) seen: &'a Observed,
+    /// What in it carries no labels, where it is adopted.
+    pub(super) survey: Option<&'a Survey>,
 }
 
 /// The namespaces of a resource.
@@ -54,7 +57,8 @@ impl<'a> Place<'a> {
     fn new(namespace: Option<&'a Namespace>, name: &str, observed: &'a Observed) -> Self {
         let uid = namespace.map(|namespace| namespace.uid.clone());
         let target = Target { name: name.to_owned(), uid };
-        Self { namespace, target, environment: None, seen: observed.within(name) }
+        let (seen, survey) = (observed.within(name), observed.surveys.get(name));
+        Self { namespace, target, environment: None, seen, survey }
     }
 }
 
@@ -191,7 +195,14 @@ impl<'a> Several<'a, '_> {
         owned: Option<&'a Namespace>,
         findings: &mut Vec<Finding>,
     ) -> Result<Found<'a>, Site<'a>> {
-        let site = match owned {
+        let adopted = match owned {
+            None if self.project.adopt => {
+                let Self { project, requester, observed, .. } = *self;
+                Proof { project, requester, observed, environment }.adoptable(findings)?
+            }
+            _ => None,
+        };
+        let site = match owned.or(adopted) {
             Some(namespace) => usable(namespace),
             None => Search {
                 names: &environment.candidates,

@@ -36,6 +36,19 @@ impl Plan {
         self.apply_quotas(place, (&observed.cluster_quotas, &Quotas::new()), &Expect::Absent, wanted);
     }
 
+    /// The same where those are taken over that carry no labels, if anything is adopted.
+    pub(super) fn adopt_cluster_quotas(
+        &mut self,
+        project: &Project,
+        wanted: &DesiredQuotas,
+        observed: &Observed,
+    ) {
+        let nothing = Quotas::new();
+        let unlabelled = if project.adopt { &observed.unlabelled_cluster_quotas } else { &nothing };
+        let place = (QuotaPlace::Cluster, project.resource);
+        self.apply_quotas(place, (&observed.cluster_quotas, unlabelled), &Expect::Absent, wanted);
+    }
+
     /// Plans that quotas over all namespaces go which the configuration does not have any more.
     pub(super) fn prune_cluster_quotas(
         &mut self,

@@ -42,6 +42,12 @@ fn waited(namespace: &Namespace, now: Timestamp) -> SignedDuration {
     namespace.terminating_since.map_or(SignedDuration::ZERO, |since| now.duration_since(since))
 }
 
+/// Whether a namespace is being deleted for longer than that takes.
+#[must_use]
+pub fn hangs(namespace: &Namespace, now: Timestamp) -> bool {
+    namespace.terminating && waited(namespace, now) >= HANGS
+}
+
 impl Plan {
     pub(super) fn for_removal(
         &mut self,
@@ -224,7 +230,7 @@ impl Plan {
             self.findings
                 .push(Finding::warning(format!("namespace `{name}` is being deleted, but {blocked}")));
         }
-        let hanging = blocked.iter().find(|namespace| waited(namespace, now) >= HANGS);
+        let hanging = blocked.iter().find(|namespace| hangs(namespace, now));
         if let Some(Namespace { name, terminating_since, blocked_by, .. }) = hanging {
             let since = terminating_since.map(|since| since.to_string());
             let state = json!({"namespace": name, "deleting_since": since, "waits_for": blocked_by});
@@ -348,6 +354,9 @@ impl Plan {
         if names::check_namespace(name).is_err() {
             return false;
         }
+        if namespace.terminating {
+            return true;
+        }
         let deadline = match lifecycle::time_mark(namespace, DELETE_AFTER) {
             Ok(None) => return false,
             Ok(Some(deadline)) => deadline,
@@ -360,7 +369,7 @@ impl Plan {
                 return false;
             }
         };
-        if namespace.terminating || lifecycle::has_passed(deadline, now, observed) {
+        if lifecycle::has_passed(deadline, now, observed) {
             return true;
         }
         if let Some(server) = observed.server_time.filter(|_| deadline <= now) {

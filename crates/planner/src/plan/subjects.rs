@@ -9,7 +9,7 @@ use super::Plan;
 use crate::access::{self, Bindings, Subject};
 use crate::action::{Action, Expect, Target};
 use crate::finding::Finding;
-use crate::observed::{Observed, Owned, RoleBinding};
+use crate::observed::{Observed, Owned, RoleBinding, Survey};
 use crate::subjects::{fits_user_object, group_name};
 
 /// What access is given to.
@@ -30,6 +30,8 @@ pub(super) struct Room<'a> {
     pub(super) fresh: bool,
     pub(super) wanted: Bindings,
     pub(super) seen: &'a Observed,
+    /// What in it carries no labels, where it is adopted.
+    pub(super) survey: Option<&'a Survey>,
 }
 
 /// Who is where.
@@ -82,7 +84,7 @@ impl<'a> Change<'a> {
         let name = access::binding_name(role);
         let known = room.bindings().get(&name);
         // One without our labels counts as empty, so that it is written whatever it holds.
-        let survey = room.seen.survey.as_ref().filter(|_| !room.fresh);
+        let survey = room.survey.filter(|_| !room.fresh);
         let taken = survey.and_then(|survey| survey.bindings.get(&name));
         let holder = Holder::Binding {
             target: room.target,

@@ -64,7 +64,8 @@ impl Plan {
         let none = BTreeMap::new();
         let present = namespace.map_or(&none, |namespace| &namespace.annotations);
         let record = Record::read(present);
-        let wanted = project.check_template(&target.name);
+        let known = observed.furnished_unknown.clone().filter(|_| namespace.is_some());
+        let wanted = known.map_or(Ok(()), Err).and_then(|()| project.check_template(&target.name));
         let wanted = wanted.and_then(|()| project.template.furnishings(&project.values, &target.name));
         let wanted = match wanted {
             Ok(wanted) => wanted,
@@ -156,6 +157,22 @@ impl Project {
             labels.insert(names::ENVIRONMENT.to_owned(), environment.clone());
         }
         (annotations, labels)
+    }
+
+    /// Whether a namespace still carries what the template had before. One that cannot be filled in has left nothing.
+    pub(super) fn has_left_marks(
+        &self,
+        namespace: &Namespace,
+        annotations: &BTreeMap<String, String>,
+        labels: &BTreeMap<String, String>,
+    ) -> bool {
+        let left = |applied: &BTreeSet<String>, wanted: &BTreeMap<String, String>| {
+            applied.iter().any(|key| !wanted.contains_key(key))
+        };
+        namespace.applied.as_ref().is_some_and(|applied| {
+            let left = left(&applied.labels, labels) || left(&applied.annotations, annotations);
+            left && self.template.metadata(&self.values, &namespace.name).is_ok()
+        })
     }
 
     /// What people see as the name of a namespace of it.

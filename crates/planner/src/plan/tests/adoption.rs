@@ -143,3 +143,62 @@ fn what_is_given_up_keeps_everything_but_its_labels_and_can_be_taken_back() {
     assert_eq!(world.roles("prod-env").len(), 2);
     assert_eq!(world.cluster["prod-env"].namespace.labels, before.namespace.labels);
 }
+
+/// A resource of which Waldur names the first namespace, and more with the names that its others would have.
+fn several(mark: impl Fn(&mut crate::observed::Namespace)) -> World {
+    let mut world = world(Some(Command::Adopt));
+    world.policy.naming.environments = ["dev", "stage"].map(str::to_owned).into();
+    let mut stage = Project::foreign(STAGE);
+    mark(&mut stage.namespace);
+    stage.left.python = vec![python("user1", "root")];
+    world.with(stage)
+}
+
+const STAGE: &str = "waldur-alloc-prod-1-stage";
+
+#[test]
+fn a_further_namespace_is_taken_over_where_agent_or_operator_vouch_for_it_and_nothing_speaks_against_it() {
+    let annotated = |namespace: &mut crate::observed::Namespace, key: &str, value: &str| {
+        namespace.annotations.insert(key.to_owned(), value.to_owned());
+    };
+    let parent = "waldur-proj-web-1";
+    type Mark<'a> = &'a dyn Fn(&mut crate::observed::Namespace);
+    let cases: [(bool, Mark<'_>); 9] = [
+        (true, &|namespace| annotated(namespace, names::REQUESTER, AGENT)),
+        (true, &|namespace| annotated(namespace, names::PARENT, parent)),
+        (true, &|namespace| {
+            annotated(namespace, names::REQUESTER, "alice");
+            annotated(namespace, names::PARENT, parent);
+        }),
+        (false, &|_| {}),
+        (false, &|namespace| annotated(namespace, names::REQUESTER, "alice")),
+        (false, &|namespace| annotated(namespace, names::REQUESTER, "")),
+        (false, &|namespace| {
+            annotated(namespace, names::REQUESTER, AGENT);
+            annotated(namespace, names::PARENT, "waldur-proj-other");
+        }),
+        (false, &|namespace| {
+            annotated(namespace, names::REQUESTER, AGENT);
+            namespace.labels.insert(names::ENVIRONMENT.to_owned(), "prod".to_owned());
+        }),
+        (false, &|namespace| {
+            annotated(namespace, names::REQUESTER, AGENT);
+            namespace.terminating = true;
+        }),
+    ];
+    for (number, (taken, mark)) in cases.into_iter().enumerate() {
+        let mut world = several(mark);
+        let before = world.cluster[STAGE].namespace.clone();
+        let text = done(&mut world);
+        assert_eq!(text.contains(&format!("~ namespace {STAGE}: adopted")), taken, "{number}: {text}");
+        // One that is going away is gone by now.
+        let after = world.cluster.get(STAGE).map_or(&before, |project| &project.namespace);
+        assert_eq!(
+            after.labels.get(names::ENVIRONMENT).is_some_and(|of| of == "stage"),
+            taken,
+            "{number}: {text}"
+        );
+        assert_eq!(*after == before, !taken, "{number}: {text}");
+        assert!(world.run().is_empty(), "{number}");
+    }
+}

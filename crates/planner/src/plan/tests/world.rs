@@ -11,7 +11,9 @@ use crate::desired::{self, Command, Facts};
 use crate::finding::Finding;
 use crate::model::{Offering, Order, OrderKind, OrderState, Resource, ResourceState};
 use crate::names;
-use crate::observed::{Furnished, Lookup, Namespace, Observed, Owned, Ownership, RoleBinding, Survey};
+use crate::observed::{
+    Applied, Furnished, Lookup, Namespace, Observed, Owned, Ownership, RoleBinding, Survey,
+};
 use crate::plan::{LookInto, Plan, plan};
 use crate::policy::{LimitRangePolicy, Policy};
 use crate::quota::{Hard, Hards, Quota};
@@ -204,8 +206,9 @@ impl World {
             ..Observed::default()
         };
         if self.facts.command == Some(Command::Adopt) {
-            let named = self.cluster.get(&self.resource().backend_id);
-            observed.survey = named.map(|project| project.left.clone());
+            let name = &self.resource().backend_id;
+            let named = self.cluster.get(name).map(|project| (name.clone(), project.left.clone()));
+            observed.surveys.extend(named);
         }
         observed.cluster_quotas = self.cluster_quotas.clone();
         let primary = observed.primary(&self.resource().backend_id).map(|namespace| namespace.name.clone());
@@ -226,11 +229,13 @@ impl World {
     pub(super) fn plan(&mut self) -> Plan {
         let desired = desired::desired(&self.policy, &Self::offering(), &self.facts, self.now);
         let (mut used, mut workloads) = (None, BTreeMap::<String, Workloads>::new());
+        let mut surveys = BTreeMap::<String, Survey>::new();
         for _ in 0..20 {
             let mut observed = Observed { used: used.clone(), ..self.observed() };
             for (name, workloads) in &workloads {
                 observed.within_mut(name).workloads = Some(workloads.clone());
             }
+            observed.surveys.extend(surveys.clone());
             let plan = plan(&desired, &observed, self.now);
             match (&plan.look_up, &plan.look_into) {
                 (Some(name), _) => self.look_up(&name.clone()),
@@ -238,6 +243,9 @@ impl World {
                 (None, Some(LookInto::UsedTogether)) => used = Some(self.used_together()),
                 (None, Some(LookInto::Workloads(name))) => {
                     workloads.insert(name.clone(), self.cluster[name].workloads.clone());
+                }
+                (None, Some(LookInto::Survey(name))) => {
+                    surveys.insert(name.clone(), self.cluster[name].left.clone());
                 }
                 (None, None) => return plan,
             }
@@ -328,6 +336,14 @@ impl World {
                 project.namespace.labels = labels(*resource);
                 project.namespace.labels.extend(more.clone());
                 project.namespace.annotations.remove(names::TEMPLATE_RECORD);
+                for key in project.namespace.applied.take().unwrap_or_default().annotations {
+                    project.namespace.annotations.remove(&key);
+                }
+                let of_template =
+                    |key: &&String| !key.starts_with("waldur/") && !key.starts_with("openshift.io/d");
+                let keys = |map: &BTreeMap<String, String>| map.keys().filter(of_template).cloned().collect();
+                let applied = Applied { labels: keys(more), annotations: keys(annotations) };
+                project.namespace.applied = (applied != Applied::default()).then(|| Box::new(applied));
                 project.namespace.annotations.extend(annotations.clone());
             }
             Action::MarkNamespace { target, marks, .. } => {
@@ -345,15 +361,17 @@ impl World {
                 assert_eq!(owner.state, change.before);
                 (owner.state, owner.remembered) = (change.after, change.remember.clone());
             }
-            Action::AdoptNamespace { target, resource, resource_version, annotations } => {
+            Action::AdoptNamespace { target, resource, resource_version, annotations, environment } => {
                 assert_eq!(resource_version, "7");
                 let project = self.target(target);
                 project.namespace.labels = labels(*resource);
+                let of = environment.clone().map(|environment| (names::ENVIRONMENT.to_owned(), environment));
+                project.namespace.labels.extend(of);
                 project.namespace.annotations.extend(annotations.clone());
             }
             Action::DeletePythonBinding { namespace, binding, .. } => {
                 let project = self.cluster.get_mut(namespace).unwrap();
-                assert_eq!(project.namespace.labels, labels(RESOURCE));
+                assert_eq!(project.namespace.ownership(RESOURCE, AGENT), Ownership::Ours);
                 project.left.python.retain(|known| known != binding);
             }
             Action::Furnish { target, expect, object, .. } => {
