@@ -119,3 +119,19 @@ pub(super) fn person(number: u128, roles: &[&str]) -> Member {
         grants: roles.iter().map(|role| Grant { role: Some((*role).to_owned()), expires: None }).collect(),
     }
 }
+
+impl super::world::World {
+    /// What is in use in all namespaces of the resource together.
+    pub(super) fn used_together(&self) -> crate::quota::Hards {
+        let mut sum = crate::quota::Hards::new();
+        for project in self.cluster.values() {
+            for (quota, used) in &project.used {
+                for (key, value) in used {
+                    let total = sum.entry(quota.clone()).or_default().entry(key.clone()).or_default();
+                    *total = total.plus(*value).unwrap();
+                }
+            }
+        }
+        sum
+    }
+}

@@ -253,19 +253,6 @@ impl World {
         panic!("the plan keeps asking for names")
     }
 
-    fn used_together(&self) -> Hards {
-        let mut sum = Hards::new();
-        for project in self.cluster.values() {
-            for (quota, used) in &project.used {
-                for (key, value) in used {
-                    let total = sum.entry(quota.clone()).or_default().entry(key.clone()).or_default();
-                    *total = total.plus(*value).unwrap();
-                }
-            }
-        }
-        sum
-    }
-
     fn look_up(&mut self, name: &str) {
         let found = self.cluster.get(name).map(|project| Lookup::Present(project.namespace.clone()));
         self.looked_up.insert(name.to_owned(), found.unwrap_or(Lookup::Absent));
