@@ -415,7 +415,9 @@ pub(crate) fn read_namespace(object: &DynamicObject, more: &BTreeSet<String>) ->
         |key: &String| LABELS.contains(&key.as_str()) || more.contains(key) || applied.labels.contains(key);
     let labels = metadata.labels.iter().flatten().filter(|(key, _)| ours(key));
     let kept = |key: &String| {
-        [&ANNOTATIONS[..], &[names::REQUESTER], &lifecycle::MARKS[..]].concat().contains(&key.as_str())
+        ANNOTATIONS.contains(&key.as_str())
+            || key == names::REQUESTER
+            || lifecycle::MARKS.contains(&key.as_str())
             || more.contains(key)
             || applied.annotations.contains(key)
     };
