@@ -27,6 +27,8 @@ pub(crate) struct State {
     pub(crate) surroundings: Option<Surroundings>,
     /// Kinds whose watch has listed everything and is running.
     pub(crate) live: HashSet<Kind>,
+    /// Kinds that have been listed as a whole before, by a pass or by a watch.
+    pub(crate) known: HashSet<Kind>,
 }
 
 impl Cluster {
@@ -87,6 +89,7 @@ impl Cluster {
             let query = format!("&labelSelector={}", encoded(&kinds::our_labels()));
             let listing = self.read_list(kind, &query).await?;
             self.write_store(|store| store.listed(kind, &listing));
+            self.write_state(|state| state.known.insert(kind));
         }
         self.refresh_template().await
     }
@@ -97,6 +100,7 @@ impl Cluster {
             let query = format!("&labelSelector={}", encoded(&kinds::our_labels()));
             let listing = self.read_list(kind, &query).await?;
             self.write_store(|store| store.listed(kind, &listing));
+            self.write_state(|state| state.known.insert(kind));
         }
         Ok(())
     }

@@ -36,6 +36,8 @@ struct State {
     listed: HashSet<String>,
     /// Kinds whose watch has listed everything and is running.
     live: HashSet<String>,
+    /// Kinds whose watch has listed everything before.
+    known: HashSet<String>,
     /// Versions of objects as the server has made them of what was wanted, by uid.
     settled: HashMap<String, String>,
 }
@@ -79,6 +81,12 @@ impl TemplateStore {
         self.state().forget(&api.token(), text(object, "namespace")?, text(object, "name")?)
     }
 
+    /// Whether a kind has been listed as a whole before, by a pass or by a watch.
+    pub(super) fn is_known(&self, api: &ObjectApi) -> bool {
+        let (state, token) = (self.state(), api.token());
+        state.known.contains(&token) || state.listed.contains(&token)
+    }
+
     /// A kind's watch begins anew.
     pub(super) fn watch_begins(&self, api: &ObjectApi) {
         self.state().live.remove(&api.token());
@@ -88,6 +96,7 @@ impl TemplateStore {
     pub(super) fn watch_runs(&self, api: &ObjectApi, named: &Named) -> BTreeSet<Uuid> {
         let mut state = self.state();
         state.live.insert(api.token());
+        state.known.insert(api.token());
         state.forget_unnamed(&api.token(), None, named)
     }
 }

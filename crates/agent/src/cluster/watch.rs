@@ -1,5 +1,7 @@
 //! Watches of our labelled objects: they keep the store fresh and wake the keys whose objects changed.
 //!
+//! What is listed for the first time is no change: the pass that goes with the start looks at everything anyway.
+//!
 //! Reads only. A watch that ends or fails is started again for ever by kube's watcher, with growing pauses; while
 //! it lists anew, the kind counts as not live and is read by lists.
 
@@ -121,6 +123,7 @@ fn take_furnishing(
 ) {
     let change = change_of(&event);
     let store = &cluster.furnished;
+    let was_known = store.is_known(api);
     let value = |object: &DynamicObject| serde_json::to_value(object).unwrap_or_default();
     let changed: Vec<Uuid> = match event {
         Event::Init => {
@@ -130,7 +133,7 @@ fn take_furnishing(
         }
         Event::InitApply(object) => {
             named.extend(object.metadata.namespace.clone().zip(object.metadata.name.clone()));
-            store.saw(api, &value(&object)).into_iter().collect()
+            store.saw(api, &value(&object)).into_iter().filter(|_| was_known).collect()
         }
         Event::InitDone => store.watch_runs(api, named).into_iter().collect(),
         Event::Apply(object) => store.saw(api, &value(&object)).into_iter().collect(),
@@ -156,9 +159,12 @@ fn take(cluster: &Cluster, kind: Kind, event: Event<DynamicObject>, listing: &mu
         Event::InitDone => {
             let listing = std::mem::take(listing);
             let changed = cluster.write_store(|store| store.listed(kind, &listing));
-            cluster.write_state(|state| state.live.insert(kind));
+            let was_known = cluster.write_state(|state| {
+                state.live.insert(kind);
+                !state.known.insert(kind)
+            });
             tracing::debug!(kind = kind.plural(), objects = listing.len(), "watching");
-            changed.into_iter().collect()
+            changed.into_iter().filter(|_| was_known).collect()
         }
         Event::Apply(object) => cluster.write_store(|store| store.apply(kind, &object)).into_iter().collect(),
         Event::Delete(object) => {

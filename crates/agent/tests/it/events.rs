@@ -4,12 +4,15 @@ use std::time::Instant;
 
 use agent::settings::Mode;
 use serde_json::json;
+use simulator::faults::{Fault, Rule};
 use simulator::waldur::OrderState;
 
 use crate::listening::Listening;
 use crate::members::access;
 use crate::site::{Site, limits, within};
 
+/// Waldur's list of an offering's resources.
+const RESOURCES: &str = "/api/marketplace-provider-resources/";
 /// Milliseconds from one look at a resource to the next one that messages ask for.
 const BETWEEN_EVENTS_MS: u128 = 200;
 
@@ -46,6 +49,31 @@ async fn a_role_given_or_taken_is_on_the_cluster_when_its_message_comes() {
     let one = access(&[("edit", &["max.manager", "mia.member"])]);
     site.comes("the role is taken", || ["shop", "blog"].iter().all(|name| site.access(name) == one)).await;
     site.all_acknowledged().await;
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_start_finds_done_is_not_looked_at_one_by_one() {
+    let site = Site::start().await;
+    site.planted("shop");
+    site.planted("blog");
+    site.listening(&site.by_events()).await.stop().await;
+    site.sim.reset_traffic();
+    // The watches have listed everything before the pass knows what there is to be.
+    let held = site.sim.waldur_server.faults.add(Rule::path(RESOURCES, Fault::Hold));
+    let agent = Listening::start(&site.by_events(), Mode::EventProcess);
+    site.comes("the watches run", || {
+        let requests = site.sim.okd_server.traffic.requests();
+        requests.iter().filter(|request| request.query.contains("watch=")).count() >= 4
+    })
+    .await;
+    site.is_quiet().await;
+    assert!(site.sim.waldur_server.faults.release(held));
+    site.settles().await;
+    let requests = site.sim.waldur_server.traffic.requests();
+    let looks = requests.iter().filter(|request| request.path.starts_with(RESOURCES));
+    let paths: Vec<&str> = looks.map(|request| request.path.as_str()).collect();
+    assert_eq!(paths, [RESOURCES]);
     agent.stop().await;
 }
 
