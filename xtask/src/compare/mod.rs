@@ -104,18 +104,26 @@ fn compare(arguments: &Arguments) -> Result<Figures> {
     if !arguments.no_pre_release {
         match Agent::python_pre_release() {
             Ok(agent) => agents.push(agent),
-            Err(error) => absent = Some(format!("{error:#}")),
+            Err(error) => absent = Some(format!("it cannot be installed: {error:#}")),
         }
     }
-    let sides = site::run_until_stopped(measure(&binaries, &agents, arguments))?;
+    let (sides, failed) = site::run_until_stopped(measure(&binaries, &agents, arguments))?;
+    if failed.is_some() {
+        agents.retain(|agent| !agent.is_pre_release());
+        absent = failed;
+    }
     let agents = agents.iter().map(Agent::facts).collect();
     Ok(Figures { sizes: arguments.sizes(), agents, absent, sides })
 }
 
 /// All agents at all latencies. The pre-release is run at the judged latency alone: it is there to show what is coming,
-/// and takes minutes.
-async fn measure(binaries: &Binaries, agents: &[Agent], arguments: &Arguments) -> Result<Vec<Side>> {
-    let mut sides = Vec::new();
+/// and takes minutes. That it does not work is told and ends nothing.
+async fn measure(
+    binaries: &Binaries,
+    agents: &[Agent],
+    arguments: &Arguments,
+) -> Result<(Vec<Side>, Option<String>)> {
+    let (mut sides, mut failed) = (Vec::new(), None);
     for latency_ms in &arguments.latency_ms {
         for (number, agent) in agents.iter().enumerate() {
             if agent.is_pre_release() && *latency_ms != JUDGED_MS {
@@ -124,9 +132,15 @@ async fn measure(binaries: &Binaries, agents: &[Agent], arguments: &Arguments) -
             let name = agent.facts().name;
             eprintln!("{name}, {latency_ms} ms");
             let measured = work::measure(binaries, agent, arguments.sizes(), *latency_ms).await;
-            let measured = measured.with_context(|| format!("{name} at {latency_ms} ms"))?;
-            sides.push(Side { agent: number, latency_ms: *latency_ms, measured });
+            match measured.with_context(|| format!("{name} at {latency_ms} ms")) {
+                Ok(measured) => sides.push(Side { agent: number, latency_ms: *latency_ms, measured }),
+                Err(error) if agent.is_pre_release() => {
+                    eprintln!("{error:#}");
+                    failed = Some(format!("it does not work: {error:#}"));
+                }
+                Err(error) => return Err(error),
+            }
         }
     }
-    Ok(sides)
+    Ok((sides, failed))
 }
