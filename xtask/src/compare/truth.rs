@@ -14,8 +14,6 @@ use crate::site::{Api, text};
 
 /// What names of ordered resources begin with.
 pub(super) const ORDERED: &str = "Ordered";
-/// Rows of a page of Waldur's lists.
-const PAGE: usize = 300;
 /// One pod in so many asks for memory in powers of ten.
 const IN_TENS: usize = 10;
 /// How often the cluster is asked whether projects are gone.
@@ -100,7 +98,7 @@ impl Ordered {
     /// # Errors
     /// Waldur does not answer.
     pub(super) async fn read(stage: &Stage) -> Result<Vec<Self>> {
-        let rows = pages(&stage.customer, "/api/marketplace-resources/?").await?;
+        let rows = stage.customer.rows("/api/marketplace-resources/?").await?;
         let ordered = rows.iter().filter(|row| text(row, "/name").starts_with(ORDERED));
         let read = |row: &Value| {
             let text = |pointer| text(row, pointer).to_owned();
@@ -185,7 +183,7 @@ pub(super) async fn after_passes(stage: &Stage, people: &People, size: Size) -> 
     const AFTER: &str = "membership passes";
     let quotas = quotas(&stage.cluster).await?;
     let quota = (0..size.resources).map(|number| quota_fault(&quotas, &people::namespace(number)));
-    let resources = pages(&stage.customer, "/api/marketplace-resources/?").await?;
+    let resources = stage.customer.rows("/api/marketplace-resources/?").await?;
     let limits = resources
         .iter()
         .map(|row| limits_fault(text(row, "/name"), row.get("limits").unwrap_or(&Value::Null)));
@@ -210,7 +208,7 @@ pub(super) async fn after_change(stage: &Stage, people: &People) -> Result<Check
 /// As [`after_create`].
 pub(super) async fn after_report(stage: &Stage, size: Size) -> Result<Check> {
     let agent = Api::waldur(&stage.place.waldur_url, &stage.place.waldur_agent_token)?;
-    let rows = pages(&agent, "/api/marketplace-component-usages/?").await?;
+    let rows = agent.rows("/api/marketplace-component-usages/?").await?;
     let mut reported: HashMap<String, BTreeMap<String, f64>> = HashMap::new();
     for row in &rows {
         let usage = row.get("usage").context("a usage without an amount")?;
@@ -303,20 +301,6 @@ fn by_user(roles: Option<&Roles>) -> Roles {
         }
     }
     users
-}
-
-/// All rows of one of Waldur's lists.
-async fn pages(api: &Api, list: &str) -> Result<Vec<Value>> {
-    let mut rows = Vec::new();
-    for page in 1.. {
-        let answer = api.get(&format!("{list}page_size={PAGE}&page={page}")).await?;
-        let found = answer.as_array().context("a list of Waldur is none")?;
-        rows.extend(found.iter().cloned());
-        if found.len() < PAGE {
-            break;
-        }
-    }
-    Ok(rows)
 }
 
 /// All objects of one kind on the cluster.

@@ -8,9 +8,6 @@ use serde_json::Value;
 use super::model::Stranger;
 use crate::site::{Api, Site, text};
 
-/// Rows on a page of Waldur's lists.
-const PAGE: usize = 300;
-
 /// Everything that is judged.
 #[derive(Debug)]
 pub(crate) struct World {
@@ -36,9 +33,9 @@ impl World {
     pub(crate) async fn read(site: &Site, strangers: &[Stranger]) -> Result<Self> {
         let (staff, cluster) = (&site.staff, &site.cluster);
         let (resources, orders, identities, namespaces, quotas, limit_ranges, bindings, deployments) = tokio::try_join!(
-            pages(staff, "/api/marketplace-resources/"),
-            pages(staff, "/api/marketplace-orders/"),
-            pages(staff, "/api/marketplace-site-agent-identities/"),
+            staff.rows("/api/marketplace-resources/?"),
+            staff.rows("/api/marketplace-orders/?"),
+            staff.rows("/api/marketplace-site-agent-identities/?"),
             items(cluster, "/api/v1/namespaces"),
             items(cluster, "/api/v1/resourcequotas"),
             items(cluster, "/api/v1/limitranges"),
@@ -67,22 +64,6 @@ impl World {
 /// True if nothing more will become of an order.
 pub(crate) fn has_ended(order: &Value) -> bool {
     ["done", "erred", "rejected", "canceled"].contains(&text(order, "/state"))
-}
-
-async fn pages(api: &Api, path: &str) -> Result<Vec<Value>> {
-    let mut rows = Vec::new();
-    for page in 1.. {
-        let answer = api.get(&format!("{path}?page_size={PAGE}&page={page}")).await?;
-        let Value::Array(more) = answer else {
-            anyhow::bail!("{path} is no list");
-        };
-        let last = more.len() < PAGE;
-        rows.extend(more);
-        if last {
-            break;
-        }
-    }
-    Ok(rows)
 }
 
 async fn items(api: &Api, path: &str) -> Result<Vec<Value>> {

@@ -13,6 +13,9 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// Deadline of one that waits for something to happen.
 const FOR_EVER: Duration = Duration::from_secs(86_400);
 
+/// Rows on a page of Waldur's lists.
+const PAGE: usize = 300;
+
 /// By which faults tell these clients from the agent.
 pub(crate) const USER_AGENT: &str = "xtask";
 
@@ -67,6 +70,27 @@ impl Api {
             return Ok(None);
         }
         read(status, &body).map(Some).with_context(|| format!("GET {}{path}", self.root))
+    }
+
+    /// All rows of one of Waldur's lists; its path ends with `?` or `&`. A page behind the last one is not found, which
+    /// is how a list of whole pages ends.
+    ///
+    /// # Errors
+    /// As [`Api::get`], or it is no list.
+    pub(crate) async fn rows(&self, list: &str) -> Result<Vec<Value>> {
+        let mut rows = Vec::new();
+        for page in 1.. {
+            let path = format!("{list}page_size={PAGE}&page={page}");
+            let found = if page == 1 { Some(self.get(&path).await?) } else { self.find(&path).await? };
+            let Some(found) = found else { break };
+            let Value::Array(found) = found else { bail!("{list} is no list") };
+            let is_last = found.len() < PAGE;
+            rows.extend(found);
+            if is_last {
+                break;
+            }
+        }
+        Ok(rows)
     }
 
     /// Null if the answer is empty, as Waldur's often are.
