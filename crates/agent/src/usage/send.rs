@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use planner::outcome::Failure;
 use planner::usage::fraction::Hundredths;
 use planner::usage::month::Month;
@@ -42,7 +41,7 @@ pub(super) async fn send(
             return Err(error);
         }
         if report::refuses_past(&error.message) {
-            if !is_past(month, &reports.options.zone, now) {
+            if !month.is_past(&reports.options.zone, now) {
                 let hint = "by this machine's clock the month goes on: is the clock of Waldur right, and the one here?";
                 let error = error.with_hint(hint);
                 tracing::error!(resource = %resource.uuid.simple(), error = %error, "usage not reported; will try again");
@@ -73,11 +72,6 @@ pub(super) async fn send(
             return Ok(false);
         }
     }
-}
-
-/// Whether a month is over where it is billed, or for servers, which reckon by UTC.
-fn is_past(month: Month, zone: &TimeZone, now: Timestamp) -> bool {
-    month < Month::of(now, zone) || month < Month::of(now, &TimeZone::UTC)
 }
 
 /// The server does not say which component it does not like: each is sent by itself.

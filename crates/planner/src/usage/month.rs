@@ -24,6 +24,12 @@ impl Month {
         Self { first: zone.to_datetime(at).date().first_of_month() }
     }
 
+    /// Whether it is over where it is billed, or for servers, which reckon by UTC.
+    #[must_use]
+    pub fn is_past(self, zone: &TimeZone, now: Timestamp) -> bool {
+        self < Self::of(now, zone) || self < Self::of(now, &TimeZone::UTC)
+    }
+
     /// Reads `2026-11`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -211,6 +217,20 @@ mod tests {
             _ => "UTC0",
         };
         TimeZone::posix(rules).unwrap()
+    }
+
+    #[test]
+    fn a_month_is_past_when_it_is_over_for_the_one_or_for_the_other() {
+        let month = Month::parse("2026-10").unwrap();
+        // Midnight is two hours earlier in Tallinn than for servers, and four later in New York.
+        for (name, now, is_past) in [
+            ("Europe/Tallinn", "2026-10-31T21:59:59Z", false),
+            ("Europe/Tallinn", "2026-10-31T22:00:00Z", true),
+            ("America/New_York", "2026-10-31T23:59:59Z", false),
+            ("America/New_York", "2026-11-01T00:00:00Z", true),
+        ] {
+            assert_eq!(month.is_past(&zone(name), at(now)), is_past, "{name} {now}");
+        }
     }
 
     #[test]
