@@ -245,6 +245,13 @@ impl Observed {
         }
     }
 
+    /// With what was looked up besides for an earlier sight, which a new sight does not hold.
+    #[must_use]
+    pub fn with_lookups_of(self, before: Self) -> Self {
+        let Self { by_name, surveys, unlabelled_cluster_quotas, .. } = before;
+        Self { by_name, surveys, unlabelled_cluster_quotas, ..self }
+    }
+
     /// What is in each of the resource's namespaces.
     pub fn each(&self) -> impl Iterator<Item = &Self> {
         std::iter::once(self).chain(self.others.values())

@@ -193,14 +193,10 @@ pub(crate) async fn plan_with_lookups(
                     && let Some(resource) = desired.standing.as_ref().map(|standing| standing.resource)
                     && namespace.ownership(resource, "") == planner::observed::Ownership::Ours
                 {
-                    let (surveys, by_name) =
-                        (std::mem::take(&mut observed.surveys), std::mem::take(&mut observed.by_name));
-                    let unlabelled = std::mem::take(&mut observed.unlabelled_cluster_quotas);
                     let known = desired.backend_id();
                     let known = if known.is_empty() { name } else { known };
-                    *observed = offering.cluster.observe(resource, known, true).await?;
-                    (observed.surveys, observed.by_name) = (surveys, by_name);
-                    observed.unlabelled_cluster_quotas = unlabelled;
+                    let now = offering.cluster.observe(resource, known, true).await?;
+                    *observed = now.with_lookups_of(std::mem::take(observed));
                 }
                 observed.by_name.insert(name.clone(), found);
             }
