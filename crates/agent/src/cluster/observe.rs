@@ -85,19 +85,18 @@ impl Cluster {
     /// allowed by now.
     pub(crate) async fn refresh(&self) -> Result<(), ApiError> {
         self.write_store(super::store::Store::forget_refusals);
-        for kind in self.not_live() {
-            let query = format!("&labelSelector={}", encoded(&kinds::our_labels()));
-            let listing = self.read_list(kind, &query).await?;
-            self.write_store(|store| store.listed(kind, &listing));
-            self.write_state(|state| state.known.insert(kind));
-        }
+        self.refresh_all(self.not_live()).await?;
         self.refresh_template().await
     }
 
     /// Lists of these kinds what is not watched.
     pub(crate) async fn refresh_kinds(&self, kinds: &[Kind]) -> Result<(), ApiError> {
-        for kind in self.not_live().into_iter().filter(|kind| kinds.contains(kind)) {
-            let query = format!("&labelSelector={}", encoded(&kinds::our_labels()));
+        self.refresh_all(self.not_live().into_iter().filter(|kind| kinds.contains(kind))).await
+    }
+
+    async fn refresh_all(&self, kinds: impl IntoIterator<Item = Kind>) -> Result<(), ApiError> {
+        let query = format!("&labelSelector={}", encoded(&kinds::our_labels()));
+        for kind in kinds {
             let listing = self.read_list(kind, &query).await?;
             self.write_store(|store| store.listed(kind, &listing));
             self.write_state(|state| state.known.insert(kind));

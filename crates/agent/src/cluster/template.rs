@@ -36,7 +36,7 @@ struct State {
     listed: HashSet<String>,
     /// Kinds whose watch has listed everything and is running.
     live: HashSet<String>,
-    /// Kinds whose watch has listed everything before.
+    /// Kinds that have been listed as a whole before, by a pass or by a watch.
     known: HashSet<String>,
     /// Versions of objects as the server has made them of what was wanted, by uid.
     settled: HashMap<String, String>,
@@ -83,8 +83,7 @@ impl TemplateStore {
 
     /// Whether a kind has been listed as a whole before, by a pass or by a watch.
     pub(super) fn is_known(&self, api: &ObjectApi) -> bool {
-        let (state, token) = (self.state(), api.token());
-        state.known.contains(&token) || state.listed.contains(&token)
+        self.state().known.contains(&api.token())
     }
 
     /// A kind's watch begins anew.
@@ -266,6 +265,7 @@ impl Cluster {
                 state.take(api, item);
             }
             state.listed.insert(api.token());
+            state.known.insert(api.token());
         }
         Ok(())
     }
