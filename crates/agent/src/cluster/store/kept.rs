@@ -15,8 +15,8 @@ use planner::quota::scopes::Scopes;
 pub(super) struct Keys(HashSet<Arc<str>>);
 
 impl Keys {
-    fn list<T>(&mut self, map: BTreeMap<String, T>) -> List<T> {
-        map.into_iter().map(|(key, value)| (self.shared(key), value)).collect()
+    fn list<T, U: From<T>>(&mut self, map: BTreeMap<String, T>) -> List<U> {
+        map.into_iter().map(|(key, value)| (self.shared(key), value.into())).collect()
     }
 
     fn shared(&mut self, key: String) -> Arc<str> {
@@ -31,8 +31,8 @@ impl Keys {
 
 type List<T> = Box<[(Arc<str>, T)]>;
 
-fn map<T, U>(list: &List<T>, value: impl Fn(&T) -> U) -> BTreeMap<String, U> {
-    list.iter().map(|(key, kept)| (key.as_ref().to_owned(), value(kept))).collect()
+fn map<T: Clone + Into<U>, U>(list: &List<T>) -> BTreeMap<String, U> {
+    list.iter().map(|(key, kept)| (key.as_ref().to_owned(), kept.clone().into())).collect()
 }
 
 /// A namespace.
@@ -46,11 +46,8 @@ pub(super) struct KeptNamespace {
 
 impl KeptNamespace {
     pub(super) fn new(mut namespace: Namespace, keys: &mut Keys) -> Self {
-        let short = |map: BTreeMap<String, String>| -> BTreeMap<String, Box<str>> {
-            map.into_iter().map(|(key, value)| (key, value.into())).collect()
-        };
-        let labels = keys.list(short(std::mem::take(&mut namespace.labels)));
-        let annotations = keys.list(short(std::mem::take(&mut namespace.annotations)));
+        let labels = keys.list(std::mem::take(&mut namespace.labels));
+        let annotations = keys.list(std::mem::take(&mut namespace.annotations));
         Self { bare: namespace, labels, annotations }
     }
 
@@ -64,9 +61,7 @@ impl KeptNamespace {
     }
 
     pub(super) fn namespace(&self) -> Namespace {
-        let text = |value: &_| String::from(Box::clone(value));
-        let (labels, annotations) = (map(&self.labels, text), map(&self.annotations, text));
-        Namespace { labels, annotations, ..self.bare.clone() }
+        Namespace { labels: map(&self.labels), annotations: map(&self.annotations), ..self.bare.clone() }
     }
 }
 
@@ -83,7 +78,7 @@ impl KeptQuota {
     }
 
     pub(super) fn quota(&self) -> Quota {
-        Quota { scopes: self.scopes.clone(), hard: map(&self.hard, Clone::clone) }
+        Quota { scopes: self.scopes.clone(), hard: map(&self.hard) }
     }
 }
 
