@@ -64,7 +64,7 @@ pub(crate) fn checked(
     let Ok(parsed) = PrivateKeyDer::from_pem_slice(key.expose_secret().as_bytes()) else {
         bail!("{key_name} holds no private key in PEM (`-----BEGIN PRIVATE KEY-----`)");
     };
-    let provider = rustls::crypto::ring::default_provider();
+    let provider = crate::certificates::provider();
     let signer = provider.key_provider.load_private_key(parsed);
     let signer = signer.with_context(|| format!("{key_name} holds a key that cannot be used"))?;
     rustls::sign::CertifiedKey::new(chain, signer).keys_match().with_context(|| {

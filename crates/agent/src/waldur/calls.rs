@@ -341,7 +341,7 @@ impl Waldur {
     pub(crate) async fn resources_named(&self, namespace: &str) -> Result<Vec<Uuid>, ApiError> {
         let call = Call::get("/api/marketplace-provider-resources/")
             .query("backend_id", namespace)
-            .fields(&dto::Resource::FIELDS);
+            .fields(&["uuid", "backend_id", "state"]);
         let found: Vec<dto::Resource> = self.http.list(call).await?;
         // A server that does not know the filter names all.
         let named = found
