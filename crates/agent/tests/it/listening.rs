@@ -12,6 +12,9 @@ use tokio_util::sync::CancellationToken;
 use crate::process::Process;
 use crate::site::{Config, Site, within};
 
+/// Servers that nobody asks for so long are left alone.
+const A_WHILE: Duration = Duration::from_millis(300);
+
 /// An agent that runs for ever; all that wakes it within a test is events and the cluster.
 pub(crate) struct Listening {
     stop: CancellationToken,
@@ -87,18 +90,15 @@ impl Site {
 
     /// Waits until nobody has asked a server for anything for a while.
     pub(crate) async fn is_quiet(&self) {
-        let total = || self.sim.waldur_server.traffic.total() + self.sim.okd_server.traffic.total();
-        let quiet = async {
-            let mut before = total();
-            loop {
-                tokio::time::sleep(Duration::from_millis(300)).await;
-                let now = total();
-                if now == before {
-                    return;
-                }
-                before = now;
+        let asked = async || {
+            let (waldur, okd) = (&self.sim.waldur_server.traffic, &self.sim.okd_server.traffic);
+            let before = (waldur.total(), okd.total());
+            tokio::select! {
+                () = waldur.wait_for(|traffic| traffic.total() > before.0) => {}
+                () = okd.wait_for(|traffic| traffic.total() > before.1) => {}
             }
         };
+        let quiet = async { while tokio::time::timeout(A_WHILE, asked()).await.is_ok() {} };
         within("the servers are left alone", quiet).await;
     }
 
