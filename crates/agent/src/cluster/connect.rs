@@ -18,6 +18,7 @@ use super::connection::Connection;
 use super::http::Http;
 use super::kinds::{Kind, QUOTA};
 use super::rights::{self, Feature, Right};
+use super::sights::Sights;
 use super::store::Store;
 use super::subjects::Needs;
 use super::template::TemplateStore;
@@ -116,6 +117,8 @@ pub struct Cluster {
     pub(crate) watch_client: Client,
     pub(crate) store: RwLock<Store>,
     pub(crate) state: RwLock<super::observe::State>,
+    /// How far the watches of our objects have come.
+    pub(super) sights: Sights<Kind>,
     pub(crate) needs: Needs,
     pub(crate) template: Template,
     pub(crate) furnished: TemplateStore,
@@ -147,6 +150,7 @@ impl Cluster {
             watch_client,
             store: RwLock::new(Store::keeping(template_keys(&options.template))),
             state: RwLock::default(),
+            sights: Sights::default(),
             needs: options.needs,
             template: options.template.clone(),
             furnished: TemplateStore::default(),

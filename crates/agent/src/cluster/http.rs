@@ -97,6 +97,11 @@ impl Http {
         self.clock.now()
     }
 
+    /// How long the server may take for an answer.
+    pub(super) const fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// What is known of the token.
     pub(crate) fn token_status(&self) -> CredentialStatus {
         self.credential.describe()

@@ -17,6 +17,7 @@ pub(crate) mod observe;
 mod quotas;
 mod refresh_token;
 pub(crate) mod rights;
+mod sights;
 pub(crate) mod store;
 pub(crate) mod subjects;
 mod template;

@@ -25,8 +25,6 @@ use crate::error::{ApiError, Peer};
 pub(crate) struct State {
     /// `None` before [`Cluster::explore`] has answered.
     pub(crate) surroundings: Option<Surroundings>,
-    /// Kinds whose watch has listed everything and is running.
-    pub(crate) live: HashSet<Kind>,
     /// Kinds that have been listed as a whole before, by a pass or by a watch.
     pub(crate) known: HashSet<Kind>,
 }
@@ -81,8 +79,8 @@ impl Cluster {
         }
     }
 
-    /// Lists what is not watched; for the start of a pass in which there is work. What was refused before may be
-    /// allowed by now.
+    /// Lists what is not watched; for the start of a pass in which there is work. A watch that lists at this moment is
+    /// waited for. What was refused before may be allowed by now.
     pub(crate) async fn refresh(&self) -> Result<(), ApiError> {
         self.write_store(super::store::Store::forget_refusals);
         self.refresh_all(self.not_live()).await?;
@@ -97,6 +95,9 @@ impl Cluster {
     async fn refresh_all(&self, kinds: impl IntoIterator<Item = Kind>) -> Result<(), ApiError> {
         let query = format!("&labelSelector={}", encoded(&kinds::our_labels()));
         for kind in kinds {
+            if self.sights.becomes_live(&kind, self.http.timeout()).await {
+                continue;
+            }
             let listing = self.read_list(kind, &query).await?;
             self.write_store(|store| store.listed(kind, &listing));
             self.write_state(|state| state.known.insert(kind));
@@ -169,7 +170,7 @@ impl Cluster {
         if known.owned.is_empty() || !all_leave {
             return self.observe(resource, backend_id, fresh).await;
         }
-        if self.read_state(|state| state.live.contains(&Kind::Namespace)) {
+        if self.sights.is_live(&Kind::Namespace) {
             return Ok(known);
         }
         let mut found = Vec::new();
@@ -231,7 +232,7 @@ impl Cluster {
             let readable =
                 |kind: &Kind| state.surroundings.as_ref().is_none_or(|known| known.can_read(*kind));
             let kinds = self.needs.kinds().into_iter();
-            kinds.filter(|kind| !state.live.contains(kind) && readable(kind)).collect()
+            kinds.filter(|kind| !self.sights.is_live(kind) && readable(kind)).collect()
         })
     }
 

@@ -19,6 +19,7 @@ use uuid::Uuid;
 use super::connect::Cluster;
 use super::kinds::{self, path_segment};
 use super::observe::{encoded, object};
+use super::sights::Sights;
 use crate::error::{ApiError, Peer};
 
 /// By kind and name.
@@ -26,7 +27,11 @@ type Furnishings = BTreeMap<(String, String), Furnished>;
 
 /// What was seen of the template.
 #[derive(Debug, Default)]
-pub(crate) struct TemplateStore(Mutex<State>);
+pub(crate) struct TemplateStore {
+    state: Mutex<State>,
+    /// How far the watches of its kinds have come.
+    pub(super) sights: Sights<String>,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -34,8 +39,6 @@ struct State {
     seen: HashMap<String, BTreeMap<(String, String), Seen>>,
     /// Kinds that the last pass has listed over the whole cluster.
     listed: HashSet<String>,
-    /// Kinds whose watch has listed everything and is running.
-    live: HashSet<String>,
     /// Kinds that have been listed as a whole before, by a pass or by a watch.
     known: HashSet<String>,
     /// Versions of objects as the server has made them of what was wanted, by uid.
@@ -54,7 +57,7 @@ type Named = HashSet<(String, String)>;
 
 impl TemplateStore {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes in what the server has answered to a write of ours.
@@ -86,15 +89,9 @@ impl TemplateStore {
         self.state().known.contains(&api.token())
     }
 
-    /// A kind's watch begins anew.
-    pub(super) fn watch_begins(&self, api: &ObjectApi) {
-        self.state().live.remove(&api.token());
-    }
-
     /// A kind's watch has named all objects: the others are gone. Returns the resources whose view has changed.
-    pub(super) fn watch_runs(&self, api: &ObjectApi, named: &Named) -> BTreeSet<Uuid> {
+    pub(super) fn watch_listed(&self, api: &ObjectApi, named: &Named) -> BTreeSet<Uuid> {
         let mut state = self.state();
-        state.live.insert(api.token());
         state.known.insert(api.token());
         state.forget_unnamed(&api.token(), None, named)
     }
@@ -247,7 +244,7 @@ impl Cluster {
         };
         let apis: BTreeSet<&ObjectApi> = template.objects.iter().map(|object| &object.api).collect();
         for api in apis {
-            if self.furnished.state().live.contains(&api.token()) {
+            if self.furnished.sights.becomes_live(&api.token(), self.http.timeout()).await {
                 continue;
             }
             let path = format!("{}/{}", root(&api.version), api.plural);
@@ -291,9 +288,8 @@ impl Cluster {
         }
         let place = &namespace.name;
         let unread: Vec<(String, ObjectApi)> = {
-            let state = self.furnished.state();
-            let is_known =
-                |token: &String| state.listed.contains(token) && !fresh || state.live.contains(token);
+            let (state, sights) = (self.furnished.state(), &self.furnished.sights);
+            let is_known = |token: &String| state.listed.contains(token) && !fresh || sights.is_live(token);
             apis.into_iter().filter(|(token, _)| !is_known(token)).collect()
         };
         for (token, api) in unread {

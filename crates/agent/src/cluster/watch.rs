@@ -1,9 +1,10 @@
 //! Watches of our labelled objects: they keep the store fresh and wake the keys whose objects changed.
 //!
-//! What is listed for the first time is no change: the pass that goes with the start looks at everything anyway.
+//! What is listed for the first time is no change: the pass that goes with the start looks at everything anyway, and waits
+//! for these lists.
 //!
 //! Reads only. A watch that ends or fails is started again for ever by kube's watcher, with growing pauses; while
-//! it lists anew, the kind counts as not live and is read by lists.
+//! it lists anew, the kind counts as not live, and who cannot wait reads it by lists.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -36,10 +37,13 @@ pub(crate) enum Change {
     SomebodyElses,
 }
 
+/// What a watch tells, also that it broke off.
+type News = Result<Event<DynamicObject>, watcher::Error>;
+
 /// Called with the resource whose objects on the cluster changed.
 pub(crate) type Wake = Arc<dyn Fn(Uuid, Change) + Send + Sync>;
 
-/// Starts a watch for each of these kinds.
+/// Starts a watch for each of these kinds. From here on passes wait for its list.
 pub(crate) fn start(
     cluster: &Arc<Cluster>,
     kinds: &[Kind],
@@ -50,7 +54,11 @@ pub(crate) fn start(
     for kind in kinds.iter().copied() {
         let (of, wake) = (Arc::clone(cluster), Arc::clone(wake));
         let mut listing = Listing::default();
-        let take = move |event| take(&of, kind, event, &mut listing, &wake);
+        cluster.sights.lists(&kind);
+        let take = move |news: News| match news {
+            Ok(event) => take(&of, kind, event, &mut listing, &wake),
+            Err(_) => of.sights.breaks(&kind),
+        };
         let run = run(Arc::clone(cluster), kind.api_resource(), kinds::our_labels(), take);
         spawn(run, tasks, stop);
     }
@@ -68,7 +76,11 @@ pub(crate) fn start_template(
         let (of, api, wake) = (Arc::clone(cluster), api.clone(), Arc::clone(wake));
         let resource = template::api_resource(&api);
         let mut named = HashSet::new();
-        let take = move |event| take_furnishing(&of, &api, event, &mut named, &wake);
+        cluster.furnished.sights.lists(&api.token());
+        let take = move |news: News| match news {
+            Ok(event) => take_furnishing(&of, &api, event, &mut named, &wake),
+            Err(_) => of.furnished.sights.breaks(&api.token()),
+        };
         spawn(run(Arc::clone(cluster), resource, template::labels(), take), tasks, stop);
     }
 }
@@ -83,25 +95,21 @@ fn spawn(run: impl Future<Output = ()> + Send + 'static, tasks: &TaskTracker, st
     });
 }
 
-async fn run(
-    cluster: Arc<Cluster>,
-    resource: ApiResource,
-    labels: String,
-    mut take: impl FnMut(Event<DynamicObject>),
-) {
+async fn run(cluster: Arc<Cluster>, resource: ApiResource, labels: String, mut take: impl FnMut(News)) {
     let api: Api<DynamicObject> = Api::all_with(cluster.watch_client.clone(), &resource);
     let config = watcher::Config::default().labels(&labels).page_size(PAGE_SIZE);
     let mut events = watch(api, config).default_backoff().into_stream().boxed();
     cluster.http.metrics.watches(&resource.plural);
     loop {
         match events.try_next().await {
-            Ok(Some(event)) => take(event),
+            Ok(Some(event)) => take(Ok(event)),
             Ok(None) => return,
             // The watcher goes on from where it was, and lists anew if the server has forgotten that: what is kept is
             // a moment old at most, unless it has to begin again.
             Err(error) => {
                 cluster.http.metrics.watch_broke(&resource.plural);
-                tracing::warn!(kind = resource.plural, error = %error, "the watch broke off; starting again")
+                tracing::warn!(kind = resource.plural, error = %error, "the watch broke off; starting again");
+                take(Err(error));
             }
         }
     }
@@ -127,15 +135,20 @@ fn take_furnishing(
     let value = |object: &DynamicObject| serde_json::to_value(object).unwrap_or_default();
     let changed: Vec<Uuid> = match event {
         Event::Init => {
-            store.watch_begins(api);
+            store.sights.lists(&api.token());
             named.clear();
             Vec::new()
         }
         Event::InitApply(object) => {
+            store.sights.lists(&api.token());
             named.extend(object.metadata.namespace.clone().zip(object.metadata.name.clone()));
             store.saw(api, &value(&object)).into_iter().filter(|_| was_known).collect()
         }
-        Event::InitDone => store.watch_runs(api, named).into_iter().collect(),
+        Event::InitDone => {
+            let changed = store.watch_listed(api, named);
+            store.sights.runs(&api.token());
+            changed.into_iter().filter(|_| was_known).collect()
+        }
         Event::Apply(object) => store.saw(api, &value(&object)).into_iter().collect(),
         Event::Delete(object) => store.lost(api, &value(&object)).into_iter().collect(),
     };
@@ -148,21 +161,20 @@ fn take(cluster: &Cluster, kind: Kind, event: Event<DynamicObject>, listing: &mu
     let change = change_of(&event);
     let changed: Vec<Uuid> = match event {
         Event::Init => {
-            cluster.write_state(|state| state.live.remove(&kind));
+            cluster.sights.lists(&kind);
             *listing = Listing::default();
             Vec::new()
         }
         Event::InitApply(object) => {
+            cluster.sights.lists(&kind);
             cluster.write_store(|store| store.list(kind, &object, listing));
             Vec::new()
         }
         Event::InitDone => {
             let listing = std::mem::take(listing);
             let changed = cluster.write_store(|store| store.listed(kind, &listing));
-            let was_known = cluster.write_state(|state| {
-                state.live.insert(kind);
-                !state.known.insert(kind)
-            });
+            let was_known = cluster.write_state(|state| !state.known.insert(kind));
+            cluster.sights.runs(&kind);
             tracing::debug!(kind = kind.plural(), objects = listing.len(), "watching");
             changed.into_iter().filter(|_| was_known).collect()
         }

@@ -4,8 +4,7 @@
 //! repeated after a growing pause, never longer than the period.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
@@ -16,6 +15,7 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::{Engine, Key, LATE, Offering, Rhythm, sleep_for};
+use crate::cluster::connect::Surroundings;
 use crate::cluster::watch;
 use crate::error::ApiError;
 use crate::waldur::dto;
@@ -36,6 +36,14 @@ const LONGEST_PASS: Duration = Duration::from_secs(3600);
 /// How long `--once` waits for something that is not in the agent's hands, such as a namespace that is going
 /// away.
 const ONCE_WAITS: Duration = Duration::from_secs(600);
+
+/// The watches of an offering's cluster; both kinds of passes wait for what they list.
+#[derive(Debug)]
+pub(super) struct Watching {
+    started: OnceLock<()>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
 
 /// What a pass looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,13 +101,12 @@ impl Engine {
         let tasks = TaskTracker::new();
         let drained = CancellationToken::new();
         for (index, offering) in self.offerings.iter().enumerate() {
-            let watched = Arc::new(AtomicBool::new(false));
+            let watching =
+                Arc::new(Watching { started: OnceLock::new(), tasks: tasks.clone(), stop: stop.clone() });
             let rhythm = rhythm(offering);
             for pass in Pass::ALL.into_iter().filter(|pass| pass.period(rhythm).is_some()) {
-                let (engine, stop, watches) = (Arc::clone(self), stop.clone(), tasks.clone());
-                let watched = Arc::clone(&watched);
-                let run = async move { engine.passes(index, pass, rhythm, &watched, &watches, &stop).await };
-                tasks.spawn(run);
+                let (engine, watching) = (Arc::clone(self), Arc::clone(&watching));
+                tasks.spawn(async move { engine.passes(index, pass, rhythm, &watching).await });
             }
             if let Some(options) = &offering.options.events {
                 let (options, stop, drained) = (options.clone(), stop.clone(), drained.clone());
@@ -124,7 +131,7 @@ impl Engine {
         let passes = offerings.flat_map(|(index, offering)| {
             let rhythm = rhythm(offering);
             let wanted = Pass::ALL.into_iter().filter(move |pass| pass.period(rhythm).is_some());
-            wanted.map(move |pass| Arc::clone(self).pass(index, pass))
+            wanted.map(move |pass| Arc::clone(self).pass(index, pass, None))
         });
         let passes =
             async { futures::future::join_all(passes).await.into_iter().all(|passed| passed.is_ok()) };
@@ -155,12 +162,17 @@ impl Engine {
         worker.await.is_ok() && done
     }
 
-    async fn pass(self: Arc<Self>, index: usize, pass: Pass) -> Result<(), ApiError> {
+    async fn pass(
+        self: Arc<Self>,
+        index: usize,
+        pass: Pass,
+        watching: Option<&Watching>,
+    ) -> Result<(), ApiError> {
         let metrics = self.offerings[index].options.metrics.clone();
         let begun = Instant::now();
         let result = match pass {
-            Pass::Orders => self.order_pass(index).await,
-            Pass::Resources => self.resource_pass(index).await,
+            Pass::Orders => self.order_pass(index, watching).await,
+            Pass::Resources => self.resource_pass(index, watching).await,
         };
         metrics.passed(pass.name(), result.is_ok(), begun.elapsed());
         result
@@ -188,15 +200,8 @@ impl Engine {
         }
     }
 
-    async fn passes(
-        self: &Arc<Self>,
-        index: usize,
-        pass: Pass,
-        rhythm: Rhythm,
-        watched: &AtomicBool,
-        tasks: &TaskTracker,
-        stop: &CancellationToken,
-    ) {
+    async fn passes(self: &Arc<Self>, index: usize, pass: Pass, rhythm: Rhythm, watching: &Watching) {
+        let stop = &watching.stop;
         let offering = &self.offerings[index];
         let name = format!("{} of {}", pass.name(), offering.options.name);
         let wanted = &offering.wanted[pass as usize];
@@ -218,11 +223,8 @@ impl Engine {
             // A pass may be cut short anywhere; when the agent is to stop, nobody waits for a server that does not answer.
             let result = tokio::select! {
                 () = stop.cancelled() => return,
-                result = Arc::clone(self).pass(index, pass) => result,
+                result = Arc::clone(self).pass(index, pass, Some(watching)) => result,
             };
-            if result.is_ok() && !watched.swap(true, Ordering::Relaxed) {
-                watched.store(self.watch(index, tasks, stop).await, Ordering::Relaxed);
-            }
             let period = self.period(index, pass, rhythm);
             let pause = match result {
                 Ok(()) => {
@@ -268,30 +270,40 @@ impl Engine {
         period
     }
 
-    /// Starts the watches of an offering's cluster where its role grants them.
-    async fn watch(self: &Arc<Self>, index: usize, tasks: &TaskTracker, stop: &CancellationToken) -> bool {
+    /// What an offering's cluster is and grants; its watches are running from here on, where passes are to come again.
+    pub(super) async fn surroundings(
+        self: &Arc<Self>,
+        index: usize,
+        watching: Option<&Watching>,
+    ) -> Result<Surroundings, ApiError> {
         let cluster = &self.offerings[index].cluster;
-        let Ok(surroundings) = cluster.surroundings().await else {
-            return false;
-        };
+        let surroundings = cluster.surroundings().await?;
+        if let Some(Watching { started, tasks, stop }) = watching {
+            started.get_or_init(|| {
+                let wake = self.wake_of(index);
+                watch::start(cluster, &surroundings.watchable, &wake, tasks, stop);
+                watch::start_template(cluster, &surroundings.watchable_template, &wake, tasks, stop);
+            });
+        }
+        Ok(surroundings)
+    }
+
+    fn wake_of(self: &Arc<Self>, index: usize) -> watch::Wake {
         let engine = Arc::downgrade(self);
         let scope = self.offerings[index].options.scope;
-        let wake: watch::Wake = Arc::new(move |resource, change| {
+        Arc::new(move |resource, change| {
             if let Some(engine) = engine.upgrade() {
                 engine.wake_by_cluster(Key { offering: index, resource }, scope, change);
             }
-        });
-        watch::start(cluster, &surroundings.watchable, &wake, tasks, stop);
-        watch::start_template(cluster, &surroundings.watchable_template, &wake, tasks, stop);
-        true
+        })
     }
 
     /// One look at an offering's open orders.
-    async fn order_pass(self: Arc<Self>, index: usize) -> Result<(), ApiError> {
+    async fn order_pass(self: Arc<Self>, index: usize, watching: Option<&Watching>) -> Result<(), ApiError> {
         let offering = Arc::clone(&self.offerings[index]);
         let span = tracing::info_span!("pass", offering = %offering.options.name);
         async {
-            let result = match self.wake_open_orders(index, &offering).await {
+            let result = match self.wake_open_orders(index, &offering, watching).await {
                 Ok(count) => self.wake_due(index, &offering).await.map(|()| count),
                 Err(error) => Err(error),
             };
@@ -306,7 +318,12 @@ impl Engine {
         .await
     }
 
-    async fn wake_open_orders(&self, index: usize, offering: &Offering) -> Result<usize, ApiError> {
+    async fn wake_open_orders(
+        self: &Arc<Self>,
+        index: usize,
+        offering: &Offering,
+        watching: Option<&Watching>,
+    ) -> Result<usize, ApiError> {
         let begun = Instant::now();
         offering.register("order_process", "OfferingOrderProcessor").await?;
         let orders = offering.waldur.open_orders(offering.options.uuid).await?;
@@ -314,11 +331,11 @@ impl Engine {
             // Waldur is asked for the offering and the cluster who it is even when there is nothing to do: an operator
             // wants to hear of a wrong UUID, URL or token before the first customer does.
             offering.model().await?;
-            offering.cluster.surroundings().await?;
+            self.surroundings(index, watching).await?;
             return Ok(0);
         }
         offering.read_offering().await?;
-        offering.cluster.surroundings().await?;
+        self.surroundings(index, watching).await?;
         offering.cluster.refresh().await?;
         let count = orders.len();
         let mut by_resource = by_resource(orders);
