@@ -20,6 +20,8 @@ mod planning;
 mod pledges;
 mod readiness;
 mod resources;
+mod told;
+mod users;
 mod worker;
 
 use std::collections::{HashMap, HashSet};

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use planner::event;
 use planner::outcome::Failure;
 use planner::policy::Policy;
 use planner::usernames::UsernameRule;
@@ -13,10 +14,11 @@ use uuid::Uuid;
 
 use super::Scope;
 use super::people::{GivenLists, People};
+use super::told::Told;
 use crate::cluster::Cluster;
 use crate::cluster::connect::Surroundings;
 use crate::error::ApiError;
-use crate::events::EventOptions;
+use crate::events::{EventOptions, Way};
 use crate::metrics::Metrics;
 use crate::waldur::Waldur;
 use crate::waldur::calls::Registration;
@@ -87,17 +89,6 @@ impl Rhythm {
     pub const fn resources(period: Duration) -> Self {
         Self { orders: None, resources: Some(period), without_events: None }
     }
-}
-
-/// What events have told since; facts that were read before it are not good enough.
-#[derive(Debug, Default)]
-struct Told {
-    /// When a key was woken by an event.
-    woken: HashMap<Uuid, Instant>,
-    /// When roles in a project changed.
-    roles: HashMap<Uuid, Instant>,
-    /// When accounts in the offering changed.
-    accounts: Option<Instant>,
 }
 
 /// One offering at work.
@@ -224,7 +215,21 @@ impl Offering {
 
     /// True if accounts have changed since.
     pub(super) fn accounts_changed_since(&self, read: Instant) -> bool {
-        self.told().accounts.is_some_and(|changed| changed >= read)
+        self.told().accounts_changed_since(read)
+    }
+
+    /// All messages come from now on, or not any more.
+    pub(crate) fn note_hears(&self, all: bool) {
+        self.told().hears = all.then(Instant::now);
+    }
+
+    /// True if messages would have told of any change of accounts since, and have told of none (contract §6.4). What a
+    /// broker of the operator's own passes on is not known.
+    pub(super) fn accounts_told_since(&self, read: Instant) -> bool {
+        let is_told = |events: &EventOptions| {
+            matches!(events.way, Way::Waldur) && events.object_types.contains(&event::OFFERING_USER)
+        };
+        self.options.events.as_ref().is_some_and(is_told) && self.told().accounts_unchanged_since(read)
     }
 
     /// Resources that an event has asked for since a pass began to read.

@@ -1,4 +1,4 @@
-//! What Waldur says about the people of an offering: reads, and the usernames that it leaves to the agent.
+//! What Waldur says about the people of an offering. Reads only, but for the usernames of [`super::users`].
 //!
 //! Lists over the whole offering are read once and serve all its resources; what is read per project or per
 //! organization is read once for each. An answer that is not complete is an error here, never a smaller team.
@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use planner::access::{Attribute, Grant, Member, SubjectRule, Team};
 use planner::outcome::Failure;
-use planner::usernames::{self, UserNames};
 use tokio::sync::{Mutex, OnceCell};
 use uuid::Uuid;
 
+use super::users::Users;
 use super::{Offering, Scope};
 use crate::error::ApiError;
 use crate::waldur::dto;
@@ -58,8 +58,7 @@ pub(crate) struct People {
     read: Instant,
     /// How long it took.
     took: Duration,
-    /// Accounts in the offering, in the order of their users.
-    users: Vec<dto::OfferingUser>,
+    users: Arc<Users>,
     service_accounts: Accounts,
     course_accounts: Accounts,
     /// Roles in projects; `None` where the provider's list cannot serve, then teams are read.
@@ -77,6 +76,8 @@ pub(crate) enum Reading {
     All,
     /// Project by project, as they are needed.
     AsNeeded,
+    /// In the same way, and accounts only where messages tell that any has changed.
+    AsTold,
 }
 
 /// The provider's list of roles. A team shows one role of each member (contract §4.4), this shows all.
@@ -118,7 +119,7 @@ impl Offering {
         let reading = if self.options.scope == Scope::Resources && self.options.events.is_none() {
             Reading::All
         } else {
-            Reading::AsNeeded
+            Reading::AsTold
         };
         self.people_if(reading, |people| people.read.elapsed() <= max_age.max(SERVES_TIMES * people.took))
             .await
@@ -149,29 +150,29 @@ impl Offering {
             return Ok(Arc::clone(people));
         }
         // Two whole sets of people are never in memory, where nobody works with the old one any more.
-        *known = None;
-        let people = Arc::new(People::read(self, reading).await?);
+        let before = known.take().filter(|_| reading == Reading::AsTold);
+        let before = before.map(|people| Arc::clone(&people.users));
+        let people = Arc::new(People::read(self, reading, before).await?);
         *known = Some(Arc::clone(&people));
         Ok(people)
     }
 }
 
 impl People {
-    async fn read(offering: &Offering, reading: Reading) -> Result<Self, ApiError> {
+    async fn read(
+        offering: &Offering,
+        reading: Reading,
+        before: Option<Arc<Users>>,
+    ) -> Result<Self, ApiError> {
         let read = Instant::now();
-        let (waldur, uuid) = (&offering.waldur, offering.options.uuid);
         let model = offering.read_offering().await?;
-        let users = waldur.offering_users(uuid);
+        let users = Users::read(offering, &model, reading, before);
         let service_accounts = accounts(offering, "list_project_service_accounts");
         let course_accounts = accounts(offering, "list_course_accounts");
         let roles = roles(offering, &model, reading);
         let owner_roles = owner_roles(offering, reading);
-        let (mut users, service_accounts, course_accounts, roles, owner_roles) =
+        let (users, service_accounts, course_accounts, roles, owner_roles) =
             futures::try_join!(users, service_accounts, course_accounts, roles, owner_roles)?;
-        name_users(offering, &model, &mut users).await?;
-        users.retain(|user| user.user_uuid.is_some());
-        users.sort_by_key(|user| user.user_uuid);
-        users.shrink_to_fit();
         let (teams, owners) = (Once::default(), Once::default());
         let took = read.elapsed();
         Ok(Self { read, took, users, service_accounts, course_accounts, roles, teams, owners, owner_roles })
@@ -179,7 +180,7 @@ impl People {
 
     /// Whether a user has an account in the offering.
     pub(crate) fn knows(&self, user: Uuid) -> bool {
-        self.account(user).is_some()
+        self.users.of(user).is_some()
     }
 
     /// Everybody who is to have access to a resource.
@@ -221,7 +222,7 @@ impl People {
     }
 
     fn add(&self, members: &mut HashMap<Uuid, Member>, permission: &dto::Permission, role: Option<&str>) {
-        let user = self.account(permission.user_uuid);
+        let user = self.users.of(permission.user_uuid);
         let member = members.entry(permission.user_uuid).or_insert_with(|| Member {
             user: permission.user_uuid,
             username: permission.user_username.to_string(),
@@ -235,7 +236,7 @@ impl People {
 
     fn add_team_member(&self, members: &mut HashMap<Uuid, Member>, member: &dto::TeamMember) {
         // A username that was given a moment ago may be newer than the team.
-        let user = self.account(member.uuid).filter(|user| !user.username.is_empty() || user.is_restricted);
+        let user = self.users.of(member.uuid).filter(|user| !user.username.is_empty() || user.is_restricted);
         let own = member.offering_user_username.clone().filter(|name| !name.is_empty());
         let entry = members.entry(member.uuid).or_insert_with(|| Member {
             user: member.uuid,
@@ -273,12 +274,6 @@ impl People {
         };
         let roles = cell.get_or_try_init(read).await?;
         Ok(roles.clone().map(RolesIn::Asked))
-    }
-
-    /// A user's account in the offering.
-    fn account(&self, user: Uuid) -> Option<&dto::OfferingUser> {
-        let at = self.users.binary_search_by_key(&Some(user), |account| account.user_uuid);
-        at.ok().map(|at| &self.users[at])
     }
 
     async fn team_of(
@@ -340,7 +335,7 @@ async fn owner_roles(
 ) -> Result<Option<HashMap<Uuid, Owners>>, ApiError> {
     let known = offering.given().owners.len();
     // Addresses may change and the list does not have them.
-    if reading == Reading::AsNeeded || known <= ONE_BY_ONE || emails(offering) == Emails::Read {
+    if reading != Reading::All || known <= ONE_BY_ONE || emails(offering) == Emails::Read {
         return Ok(None);
     }
     let roles = match offering.waldur.owner_roles().await {
@@ -417,7 +412,7 @@ async fn roles(
         };
         let listed = match reading {
             Reading::All => Some(listed(waldur.project_permissions(provider, None, emails(offering)).await?)),
-            Reading::AsNeeded => None,
+            Reading::AsNeeded | Reading::AsTold => None,
         };
         Ok(Some(Roles { provider, listed, asked: Mutex::default() }))
     };
@@ -454,76 +449,6 @@ fn roles_of(listed: &[dto::Permission], project: Uuid) -> &[dto::Permission] {
     let start = listed.partition_point(|permission| permission.project_uuid < Some(project));
     let end = listed.partition_point(|permission| permission.project_uuid <= Some(project));
     &listed[start..end]
-}
-
-/// Gives usernames to those who wait for one, where that is the provider's task (contract §4.3). A user for whom
-/// it fails waits for the next look.
-impl Offering {
-    /// Gives usernames to those of the offering's users who wait for one, where that is left to the agent. How many
-    /// have got one, and how many still wait.
-    pub(crate) async fn name_offering_users(&self) -> Result<(usize, usize), ApiError> {
-        let model = self.read_offering().await?;
-        let mut users = self.waldur.offering_users(self.options.uuid).await?;
-        let unnamed = |users: &[dto::OfferingUser]| {
-            let waiting = users.iter().filter(|user| user.username.is_empty() && !user.is_restricted);
-            waiting.filter(|user| usernames::wants_username(user.state.as_deref())).count()
-        };
-        let before = unnamed(&users);
-        name_users(self, &model, &mut users).await?;
-        let after = unnamed(&users);
-        Ok((before.saturating_sub(after), after))
-    }
-}
-
-async fn name_users(
-    offering: &Offering,
-    model: &dto::Offering,
-    users: &mut [dto::OfferingUser],
-) -> Result<(), ApiError> {
-    let ours = model.username_policy() == "service_provider"
-        && model.option("service_provider_can_create_offering_user")
-        && !offering.options.dry_run;
-    offering.names_users.store(ours, std::sync::atomic::Ordering::Relaxed);
-    if !ours {
-        return Ok(());
-    }
-    let mut taken: BTreeSet<String> = users.iter().map(|user| user.username.to_string()).collect();
-    for user in users.iter_mut().filter(|user| user.username.is_empty() && !user.is_restricted) {
-        if !usernames::wants_username(user.state.as_deref()) {
-            continue;
-        }
-        let Some(names) = &user.names else {
-            continue;
-        };
-        let names = UserNames { username: &names.username, email: &names.email, full_name: &names.full_name };
-        let Some(username) = usernames::generate(&offering.options.usernames, names, &taken) else {
-            tracing::warn!(offering_user = %user.uuid.simple(), "nothing is known of the user to make a username of");
-            continue;
-        };
-        match name_user(offering, user, &username).await {
-            Ok(()) => {
-                tracing::info!(target: "audit", offering_user = %user.uuid.simple(), "username {username} given");
-                taken.insert(username.clone());
-                user.username = username.into();
-                user.state = user.state.as_ref().map(|_| "OK".into());
-            }
-            Err(error) => {
-                tracing::warn!(%error, username, "Waldur does not take the username; it is tried again")
-            }
-        }
-    }
-    Ok(())
-}
-
-async fn name_user(offering: &Offering, user: &dto::OfferingUser, username: &str) -> Result<(), ApiError> {
-    if usernames::has_to_begin(user.state.as_deref()) {
-        match offering.waldur.begin_creating(user.uuid).await {
-            // Another look was faster.
-            Err(error) if error.failure == Failure::Conflict => {}
-            other => other?,
-        }
-    }
-    offering.waldur.set_username(user.uuid, username).await
 }
 
 #[cfg(test)]

@@ -16,8 +16,9 @@ mod subscribe;
 mod tls;
 mod transport;
 
-use std::sync::Arc;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use secrecy::SecretString;
@@ -92,14 +93,17 @@ pub(crate) async fn listen(
     let name = engine.offering(index).options.name.clone();
     let span = tracing::info_span!("events", offering = %name);
     async {
-        let listener = Listener { engine: &engine, index, options: &options, stop: &stop, drained: &drained };
+        let up = Mutex::default();
+        let listener =
+            Listener { engine: &engine, index, options: &options, up: &up, stop: &stop, drained: &drained };
         let connections = tokio::select! {
             () = stop.cancelled() => return,
             connections = listener.first() => connections,
         };
         let intake = Intake::start(Arc::clone(&engine), index, options.clone(), stop.clone());
+        let all = connections.len();
         let runs = connections.into_iter().enumerate();
-        let runs = runs.map(|(number, connection)| listener.keep_up(number, connection, &intake));
+        let runs = runs.map(|(number, connection)| listener.keep_up((number, all), connection, &intake));
         futures::future::join_all(runs).await;
     }
     .instrument(span)
@@ -110,6 +114,8 @@ struct Listener<'a> {
     engine: &'a Arc<Engine>,
     index: usize,
     options: &'a EventOptions,
+    /// Connections over which messages come.
+    up: &'a Mutex<HashSet<usize>>,
     stop: &'a CancellationToken,
     drained: &'a CancellationToken,
 }
@@ -158,15 +164,25 @@ impl Listener<'_> {
         self.engine.health().broker(&self.name(number), Some(trouble));
     }
 
+    /// Notes whether messages come over one of `all` connections.
+    fn hears(&self, (number, all): (usize, usize), comes: bool) {
+        let mut up = self.up.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = if comes { up.insert(number) } else { up.remove(&number) };
+        if is_new {
+            self.offering().note_hears(up.len() == all);
+        }
+    }
+
     /// Connects and connects again.
-    async fn keep_up(&self, number: usize, first: Connection, intake: &Intake) {
+    async fn keep_up(&self, (number, all): (usize, usize), first: Connection, intake: &Intake) {
         let mut connection = Some(first);
         let mut failures = 0_u32;
         while !self.stop.is_cancelled() {
             self.alive(number);
             let begun = Instant::now();
             let good = AtomicBool::new(false);
-            let end = self.one(number, &mut connection, intake, &good).await;
+            let end = self.one((number, all), &mut connection, intake, &good).await;
+            self.hears((number, all), false);
             if good.into_inner() && begun.elapsed() >= GOOD_AFTER {
                 failures = 0;
             }
@@ -196,7 +212,7 @@ impl Listener<'_> {
     /// One connection, from its registration to its end.
     async fn one(
         &self,
-        number: usize,
+        (number, all): (usize, usize),
         known: &mut Option<Connection>,
         intake: &Intake,
         good: &AtomicBool,
@@ -227,6 +243,7 @@ impl Listener<'_> {
             tracing::info!(address, "messages come");
             self.engine.health().broker(&self.name(number), None);
             self.offering().options.metrics.broker(number, true);
+            self.hears((number, all), true);
             self.offering().subscribed.send_replace(true);
             // What was told before nobody was there to hear.
             self.offering().want_passes();

@@ -132,6 +132,35 @@ async fn a_burst_about_one_resource_is_one_or_two_reconciles() {
 }
 
 #[tokio::test]
+async fn the_list_of_accounts_is_read_again_when_a_message_tells_of_a_change() {
+    let site = Site::start().await;
+    let resource = site.planted("shop");
+    let agent = site.listening(&site.by_events()).await;
+    let waldur = &site.sim.waldur_server.traffic;
+    let lists = |path: &str| waldur.count("GET", path);
+    let (users, accounts) =
+        ("/api/marketplace-offering-users/", "/api/marketplace-provider-offerings/{}/list_course_accounts/");
+    let before = lists(users);
+    let id = |uuid: uuid::Uuid| uuid.simple().to_string();
+    let resource =
+        json!({"object_type": "resource", "offering_uuid": id(site.offering), "resource_uuid": id(resource)});
+    // Everything else that the people are made of is read again when it is some seconds old.
+    let read = lists(accounts);
+    while lists(accounts) == read {
+        site.publish(resource.to_string());
+        site.all_acknowledged().await;
+    }
+    assert_eq!(lists(users), before);
+    let changed = json!({
+        "object_type": "offering_user", "offering_uuid": id(site.offering), "action": "update",
+        "resource_backend_ids": ["shop"], "changed_fields": ["is_restricted"],
+    });
+    site.publish(changed.to_string());
+    site.comes("the list is read again", || lists(users) == before + 1).await;
+    agent.stop().await;
+}
+
+#[tokio::test]
 async fn all_modes_run_in_one_process_over_one_set_of_connections() {
     let site = Site::start().await;
     site.planted("shop");

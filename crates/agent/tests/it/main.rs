@@ -70,3 +70,4 @@ mod usage_gone;
 mod usage_last;
 mod usage_prometheus;
 mod usage_refused;
+mod watches;

@@ -1,0 +1,66 @@
+//! How watches begin, and who waits for them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use simulator::faults::{Fault, Rule, When};
+use simulator::traffic::Traffic;
+
+use crate::members::{Keeping, keeper};
+use crate::site::{Site, within};
+
+/// No further pass comes while a test runs.
+const FAR_APART: Duration = Duration::from_secs(3600);
+
+const BINDINGS: &str = "/apis/rbac.authorization.k8s.io/v1/rolebindings";
+
+/// How often our objects of each kind were listed over the whole cluster.
+fn lists(site: &Site) -> BTreeMap<String, usize> {
+    let requests = site.sim.okd_server.traffic.requests().into_iter();
+    let lists = requests.filter(|request| {
+        let (ours, of_one) = (request.query.contains("managed-by"), request.query.contains("resource-uuid"));
+        request.method == "GET" && ours && !of_one && !request.query.contains("watch=")
+    });
+    lists.fold(BTreeMap::new(), |mut counts, list| {
+        *counts.entry(list.path).or_default() += 1;
+        counts
+    })
+}
+
+async fn kept(site: &Site, watches: usize) {
+    let watched = site.sim.okd_server.traffic.wait_for(|traffic| {
+        traffic.requests().iter().filter(|request| request.query.contains("watch=")).count() >= watches
+    });
+    within("the watches run", watched).await;
+    let kept = |traffic: &Traffic| {
+        traffic.count("POST", "/api/marketplace-provider-resources/{}/refresh_last_sync/") > 0
+    };
+    within("the resource is kept", site.sim.waldur_server.traffic.wait_for(kept)).await;
+}
+
+#[tokio::test]
+async fn the_first_pass_and_the_watches_list_the_cluster_once_between_them() {
+    let site = Site::start().await;
+    site.planted("shop");
+    let agent = Keeping::start(keeper(&site.with_members()), FAR_APART);
+    kept(&site, 4).await;
+    let lists = lists(&site);
+    assert!(lists.len() == 4 && lists.values().all(|count| *count == 1), "{lists:#?}");
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_pass_reads_the_list_of_a_watch_that_broke_off_itself() {
+    for fault in [Fault::Status(500), Fault::ResetBefore] {
+        let site = Site::start().await;
+        site.planted("shop");
+        let breaks = Rule::path(BINDINGS, fault.clone()).when(When::First(1));
+        site.sim.okd_server.faults.add(breaks);
+        let agent = Keeping::start(keeper(&site.with_members()), FAR_APART);
+        kept(&site, 4).await;
+        // The one that failed, that of the pass, and that of the watch that was started again.
+        assert_eq!(lists(&site)[BINDINGS], 3, "{fault:?}");
+        assert!(site.binding("shop", "view")["subjects"].is_array());
+        agent.stop().await;
+    }
+}
