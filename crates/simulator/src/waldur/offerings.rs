@@ -245,7 +245,10 @@ impl Call<'_> {
         let roles: Vec<&str> = query.all("role_name").collect();
         let created = super::filter::Span::of(query, "modified")?;
         let find = || {
-            let projects = self.projects_using(offerings);
+            let projects = match scopes.as_slice() {
+                [project] => self.project_using(offerings, *project).into_iter().collect(),
+                _ => self.projects_using(offerings),
+            };
             let grants = projects
                 .iter()
                 .filter(|project| among(&scopes, project.uuid))
@@ -283,6 +286,13 @@ impl Call<'_> {
             .filter(|resource| seen.insert(resource.project))
             .filter_map(|resource| self.state.projects.get(resource.project))
             .collect()
+    }
+
+    /// A project, if it is one of [`Self::projects_using`].
+    fn project_using(&self, offerings: &[Uuid], project: Uuid) -> Option<&Project> {
+        let mut resources = self.state.resources_in(project);
+        resources.any(|resource| offerings.contains(&resource.offering)).then_some(())?;
+        self.state.projects.get(project)
     }
 
     fn users_of(&self, projects: &[&Project]) -> Vec<&User> {

@@ -36,11 +36,14 @@ impl Call<'_> {
         let projects = query.uuids("project_uuid")?;
         let (modified, created) = (Span::of(query, "modified")?, Span::of(query, "created")?);
         let provided = self.state.provided_offerings(self.actor);
-        let orders: Vec<&Order> = self
-            .state
-            .orders
-            .select(&asked, &states)
+        let candidates: Vec<&Order> = match resources.as_slice() {
+            [resource] => self.state.orders_of(*resource).collect(),
+            _ => self.state.orders.select(&asked, &states),
+        };
+        let orders: Vec<&Order> = candidates
             .into_iter()
+            .filter(|order| filter::among(&asked, order.offering))
+            .filter(|order| states.is_empty() || states.contains(&(order.state as u8)))
             .filter(|order| types.is_empty() || types.contains(&(order.kind as u8)))
             .filter(|order| {
                 filter::among(&resources, order.resource) && filter::among(&projects, order.project)

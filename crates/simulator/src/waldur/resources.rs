@@ -86,12 +86,16 @@ impl Call<'_> {
         let text_filter = |name: &str, value: &str| query.get(name).is_none_or(|wanted| wanted == value);
         let flag_filter = |name: &str, value: bool| query.flag(name).is_none_or(|wanted| wanted == value);
         let words = query.get("query").or(query.get("name")).map(str::to_lowercase);
-        let resources = self
-            .state
-            .resources
-            .select(&offerings, &states)
+        let candidates: Vec<&Resource> = match projects.as_slice() {
+            [project] => {
+                self.state.resources_in(*project).filter(|row| among(&offerings, row.offering)).collect()
+            }
+            _ => self.state.resources.select(&offerings, &states),
+        };
+        let resources = candidates
             .into_iter()
             .filter(|row| among(&projects, row.project))
+            .filter(|row| states.is_empty() || states.contains(&(row.state as u8)))
             .filter(|row| plans.is_empty() || row.plan.is_some_and(|plan| plans.contains(&plan)))
             .filter(|row| text_filter("backend_id", &row.backend_id) && text_filter("slug", &row.slug))
             .filter(|row| text_filter("name_exact", &row.name))
