@@ -80,17 +80,17 @@ pub(crate) fn select(store: &Store, kind: &Kind, selection: &Selection, query: &
         .number("limit")?
         .filter(|limit| *limit > 0)
         .map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
-    let (start, version) = match query.get("continue") {
+    let (start, version, left) = match query.get("continue") {
         Some(token) => {
-            let (start, version) = read_token(kind, token)?;
+            let (start, version, left) = read_token(kind, token)?;
             if version < store.table(kind).compacted {
                 let message = "The provided continue parameter is too old to display a consistent list result. You can \
                                start a new list without the continue parameter.";
                 return Err(ApiError::expired(message.to_owned()));
             }
-            (Some(start), version)
+            (Some(start), version, left)
         }
-        None => (None, store.version()),
+        None => (None, store.version(), None),
     };
     let table = store.table(kind);
     let indexed = selection.labels.equalities().find_map(|(label, value)| table.labelled(label, value));
@@ -105,38 +105,44 @@ pub(crate) fn select(store: &Store, kind: &Kind, selection: &Selection, query: &
         }
         None => Box::new(table.range(selection.namespace.as_deref(), start.as_ref())),
     };
+    // The server counts what remains only where no selector makes it guess.
+    let counts = selection.labels.is_empty() && selection.fields.is_empty();
     let mut items = Vec::new();
-    let mut next = None;
+    let mut next: Option<&Key> = None;
     let mut remaining = 0;
     for stored in candidates.by_ref().filter(|stored| selection.matches(stored)) {
         if limit.is_some_and(|limit| items.len() >= limit) {
-            if next.is_none() {
-                next = Some(write_token(&stored.key, version));
-            }
+            next.get_or_insert(&stored.key);
             remaining += 1;
-            // The server counts what remains only where no selector makes it guess.
-            if !selection.labels.is_empty() || !selection.fields.is_empty() {
+            if !counts || left.is_some() {
                 break;
             }
         } else {
             items.push(Arc::clone(stored));
         }
     }
-    let counted = next.is_some() && selection.labels.is_empty() && selection.fields.is_empty();
-    Ok(Page { items, version, next, remaining: counted.then_some(remaining) })
+    // Counted on the first page: to count on each would make the time of a whole list grow with the square of its length.
+    let remaining = left.map_or(remaining, |left| left.saturating_sub(items.len()).max(remaining));
+    let remaining = (counts && next.is_some()).then_some(remaining);
+    let next = next.map(|next| write_token(next, version, remaining));
+    Ok(Page { items, version, next, remaining })
 }
 
-fn write_token(next: &Key, version: u64) -> String {
+fn write_token(next: &Key, version: u64, left: Option<usize>) -> String {
     let start = if next.namespace.is_empty() {
         format!("/{}", next.name)
     } else {
         format!("/{}/{}", next.namespace, next.name)
     };
-    STANDARD_NO_PAD
-        .encode(json!({"v": "meta.k8s.io/v1", "rv": version, "start": format!("{start}\0")}).to_string())
+    let mut token = json!({"v": "meta.k8s.io/v1", "rv": version, "start": format!("{start}\0")});
+    if let Some(left) = left {
+        token["left"] = left.into();
+    }
+    STANDARD_NO_PAD.encode(token.to_string())
 }
 
-fn read_token(kind: &Kind, token: &str) -> Result<(Key, u64)> {
+/// Where the next page begins, the version of the list, and how many objects are left of it where that was counted.
+fn read_token(kind: &Kind, token: &str) -> Result<(Key, u64, Option<usize>)> {
     let invalid = |why: &str| {
         ApiError::bad_request(format!("invalid continue token: continue key is not valid: {why}"))
     };
@@ -150,7 +156,8 @@ fn read_token(kind: &Kind, token: &str) -> Result<(Key, u64)> {
         Some((namespace, name)) if kind.namespaced => Key::new(namespace, name),
         _ => Key::new("", start),
     };
-    Ok((key, version))
+    let left = value["left"].as_u64().and_then(|left| usize::try_from(left).ok());
+    Ok((key, version, left))
 }
 
 /// A list as an answer.
