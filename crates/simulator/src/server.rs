@@ -15,7 +15,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
@@ -296,6 +296,11 @@ fn page(status: u16, content_type: &'static str, body: Bytes) -> Response<Body> 
 /// Promises the whole length, sends the first half, then breaks off.
 async fn truncate(response: Response<Body>) -> Response<Body> {
     let (mut parts, body) = response.into_parts();
+    if body.size_hint().exact().is_none() {
+        // A stream, as that of a watch, has no half; it breaks off at once.
+        let cut = futures::stream::once(async { Err::<Bytes, _>(io::Error::other(Reset)) });
+        return Response::from_parts(parts, Body::from_stream(cut));
+    }
     let whole = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(whole.len()));
     let half = whole.slice(..whole.len() / 2);

@@ -144,7 +144,7 @@ impl Cluster {
     /// A URL, CA file or proxy that cannot be used.
     pub fn new(options: &ClusterOptions, credential: Arc<Credential>) -> anyhow::Result<Self> {
         let connection = Arc::new(Connection::new(options, Arc::clone(&credential))?);
-        let watch_client = authorized(Arc::clone(&connection), Arc::clone(&credential));
+        let watch_client = authorized(Arc::clone(&connection), Arc::clone(&credential), options.timeout);
         Ok(Self {
             http: Http::new(connection, credential, options),
             watch_client,

@@ -20,6 +20,9 @@ use crate::credentials::Credential;
 use crate::settings::PemSource;
 use crate::waldur::http::Verify;
 
+/// Servers end a watch after 290 seconds, kube's default: a connection over which nothing comes for longer is dead.
+const LONGEST_SILENCE: Duration = Duration::from_secs(320);
+
 /// How often files are read again, whatever happens.
 const REREAD: Duration = Duration::from_secs(60);
 
@@ -106,6 +109,7 @@ fn config(options: &ClusterOptions, shown: Option<&ClientCertificate>) -> anyhow
     let uri = options.api_url.as_str().trim_end_matches('/').parse().context("the API URL cannot be used")?;
     let mut config = Config::new(uri);
     config.default_retry = false;
+    config.read_timeout = Some(LONGEST_SILENCE);
     config.connect_timeout = Some(options.timeout.min(Duration::from_secs(10)));
     match &options.verify {
         Verify::System => {}

@@ -147,7 +147,7 @@ fn take_furnishing(
         Event::InitDone => {
             let changed = store.watch_listed(api, named);
             store.sights.runs(&api.token());
-            changed.into_iter().filter(|_| was_known).collect()
+            changed.into_iter().collect()
         }
         Event::Apply(object) => store.saw(api, &value(&object)).into_iter().collect(),
         Event::Delete(object) => store.lost(api, &value(&object)).into_iter().collect(),

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use agent::engine::{Bounds, EngineOptions};
 use simulator::faults::{Fault, Rule, When};
 use simulator::traffic::Traffic;
 
-use crate::members::{Keeping, keeper};
+use crate::members::{Keeping, keeper, keeper_with};
 use crate::site::{Site, within};
 
 /// No further pass comes while a test runs.
@@ -63,4 +64,21 @@ async fn a_pass_reads_the_list_of_a_watch_that_broke_off_itself() {
         assert!(site.binding("shop", "view")["subjects"].is_array());
         agent.stop().await;
     }
+}
+
+#[tokio::test]
+async fn a_watch_that_is_never_answered_begins_again() {
+    let site = Site::start().await;
+    site.planted("shop");
+    // The first request of this path is the list that the watch begins with.
+    let silent = Rule::path("/api/v1/resourcequotas", Fault::Stall).when(When::Nth(2));
+    site.sim.okd_server.faults.add(silent);
+    let bounds = Bounds { request: Duration::from_secs(2), ..Bounds::default() };
+    let options = EngineOptions { bounds, ..EngineOptions::default() };
+    let agent = Keeping::start(keeper_with(&site.with_members(), options), FAR_APART);
+    kept(&site, 4).await;
+    site.edit("shop", "ResourceQuota", "waldur-quota", |quota| quota["spec"]["hard"]["pods"] = "1".into());
+    let healed = site.sim.okd_server.traffic.wait_for(|_| site.hard("shop")["pods"] == "50");
+    within("the quota is healed", healed).await;
+    agent.stop().await;
 }
