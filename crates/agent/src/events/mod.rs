@@ -194,12 +194,12 @@ impl Listener<'_> {
                 End::Refused(reason) => {
                     // The token may be another by now, or the queue gone.
                     connection = None;
-                    tracing::error!(reason, pause_ms, "the broker refuses; registering again");
                     self.trouble(number, format!("the broker refuses: {reason}"));
+                    tracing::error!(reason, pause_ms, "the broker refuses; registering again");
                 }
                 End::Lost(reason) => {
-                    tracing::warn!(reason, pause_ms, "no connection to the broker; trying again");
                     self.trouble(number, format!("no connection to the broker: {reason}"));
+                    tracing::warn!(reason, pause_ms, "no connection to the broker; trying again");
                 }
             }
             tokio::select! {
@@ -240,9 +240,9 @@ impl Listener<'_> {
         };
         let subscribed = || {
             good.store(true, Ordering::Relaxed);
-            tracing::info!(address, "messages come");
             self.engine.health().broker(&self.name(number), None);
             self.offering().options.metrics.broker(number, true);
+            tracing::info!(address, "messages come");
             self.hears((number, all), true);
             self.offering().subscribed.send_replace(true);
             // What was told before nobody was there to hear.

@@ -46,10 +46,7 @@ async fn the_documented_role_is_enough_for_every_order() {
 async fn where_watches_are_granted_a_pass_with_work_lists_nothing() {
     let site = Site::start().await;
     let agent = site.agent();
-    let watching = site.sim.okd_server.traffic.wait_for(|traffic| {
-        traffic.requests().iter().filter(|request| request.query.contains("watch=")).count() >= 3
-    });
-    crate::site::within("the watches run", watching).await;
+    site.watched(3).await;
     site.sim.reset_traffic();
     let (order, _) = site.order("Shop", limits());
     site.ends(order, OrderState::Done).await;

@@ -62,11 +62,7 @@ async fn what_a_start_finds_done_is_not_looked_at_one_by_one() {
     // The watches have listed everything before the pass knows what there is to be.
     let held = site.sim.waldur_server.faults.add(Rule::path(RESOURCES, Fault::Hold));
     let agent = Listening::start(&site.by_events(), Mode::EventProcess);
-    site.comes("the watches run", || {
-        let requests = site.sim.okd_server.traffic.requests();
-        requests.iter().filter(|request| request.query.contains("watch=")).count() >= 4
-    })
-    .await;
+    site.watched(4).await;
     site.is_quiet().await;
     assert!(site.sim.waldur_server.faults.release(held));
     site.settles().await;

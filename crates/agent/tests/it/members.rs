@@ -9,6 +9,7 @@ use agent::engine::{Engine, EngineOptions};
 use agent::settings::Mode;
 use serde_json::{Value, json};
 use simulator::waldur::{ResourceState, Scope, SeedProject, SeedResource, SeedUser};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::filter::LevelFilter;
@@ -59,11 +60,18 @@ pub(crate) struct Log {
 }
 
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+struct Lines(Arc<Text>);
+
+#[derive(Default)]
+struct Text {
+    bytes: Mutex<Vec<u8>>,
+    written: Notify,
+}
 
 impl Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        self.0.bytes.lock().unwrap().extend_from_slice(bytes);
+        self.0.written.notify_waiters();
         Ok(bytes.len())
     }
 
@@ -100,12 +108,26 @@ impl Log {
     }
 
     pub(crate) fn text(&self) -> String {
-        String::from_utf8(self.lines.0.lock().unwrap().clone()).unwrap()
+        String::from_utf8(self.lines.0.bytes.lock().unwrap().clone()).unwrap()
     }
 
     /// How many lines hold this.
     pub(crate) fn count(&self, part: &str) -> usize {
         self.text().lines().filter(|line| line.contains(part)).count()
+    }
+
+    /// Waits for a line that holds this.
+    pub(crate) async fn says(&self, part: &str) {
+        let said = async {
+            loop {
+                let written = self.lines.0.written.notified();
+                if self.count(part) > 0 {
+                    return;
+                }
+                written.await;
+            }
+        };
+        within(&format!("it is logged: {part}"), said).await;
     }
 
     #[track_caller]

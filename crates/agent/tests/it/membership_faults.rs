@@ -159,10 +159,7 @@ async fn an_order_that_is_done_while_a_pass_reads_is_not_undone_by_it() {
     let resource = site.planted("shop");
     let agent = Keeping::start(keeper(&site.with_members()), Duration::from_millis(100));
     let (waldur, okd) = (&site.sim.waldur_server, &site.sim.okd_server);
-    let watched = |traffic: &Traffic| {
-        traffic.requests().iter().filter(|request| request.query.contains("watch=")).count() >= 4
-    };
-    within("the watches run", okd.traffic.wait_for(watched)).await;
+    site.watched(4).await;
     // A pass that has read the limits waits for the team, and the watch tells it of the order's quota meanwhile.
     let team = "/api/marketplace-provider-resources/*/team/";
     let late = Fault::Latency { fixed: Duration::from_secs(3), jitter: Duration::ZERO };

@@ -209,10 +209,7 @@ async fn what_the_cluster_tells_of_another_offering_is_left_to_that() {
     let agent =
         Keeping::start(two_offerings(&site.config(), [site.offering, second]), Duration::from_secs(300));
     let (waldur, okd) = (&site.sim.waldur_server.traffic, &site.sim.okd_server.traffic);
-    let watched = |traffic: &Traffic| {
-        traffic.requests().iter().filter(|request| request.query.contains("watch=")).count() >= 8
-    };
-    within("the watches run", okd.wait_for(watched)).await;
+    site.watched(8).await;
     let kept = "/api/marketplace-provider-resources/{}/refresh_last_sync/";
     within("both resources are kept", waldur.wait_for(|traffic| traffic.count("POST", kept) >= 2)).await;
     waldur.reset();

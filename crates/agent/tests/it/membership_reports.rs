@@ -230,10 +230,7 @@ async fn watching_a_pass_costs_the_cluster_nothing() {
     let site = Site::start().await;
     site.planted("shop");
     let agent = Keeping::start(keeper(&site.with_members()), Duration::from_millis(100));
-    let watched = site.sim.okd_server.traffic.wait_for(|traffic| {
-        traffic.requests().iter().filter(|request| request.query.contains("watch=")).count() >= 4
-    });
-    within("the watches run", watched).await;
+    site.watched(4).await;
     passes(&site, 2).await;
     site.sim.okd_server.traffic.reset();
     passes(&site, 4).await;
@@ -249,10 +246,7 @@ async fn a_change_by_hand_is_healed_at_once_and_says_whose_it_was() {
     let log = Log::start();
     // With the default period: no further pass is near.
     let agent = Keeping::start(keeper(&site.with_members()), Duration::from_secs(300));
-    let watched = site.sim.okd_server.traffic.wait_for(|traffic| {
-        traffic.requests().iter().filter(|request| request.query.contains("watch=")).count() >= 4
-    });
-    within("the watches run", watched).await;
+    site.watched(4).await;
     let done = |traffic: &Traffic| {
         let path = "/api/marketplace-provider-resources/{}/refresh_last_sync/";
         traffic.count("POST", path) >= 2

@@ -55,9 +55,14 @@ impl Output {
 
     /// Waits for a line that holds this.
     pub(crate) async fn says(&self, words: &str) {
+        self.says_times(words, 1).await;
+    }
+
+    /// Waits until this was said so often.
+    pub(crate) async fn says_times(&self, words: &str, times: usize) {
         let mut changed = self.changed.clone();
         let said = async {
-            while !self.text().contains(words) {
+            while self.text().matches(words).count() < times {
                 assert!(changed.changed().await.is_ok(), "never said: {words}\n{}", self.text());
             }
         };

@@ -186,10 +186,7 @@ async fn one_that_somebody_deletes_is_put_back_at_once() {
     let (_, name) = made(&site, &config).await;
     let keeping = Keeping::start(keeper(&config.with_members()), Duration::from_secs(600));
     let okd = &site.sim.okd_server.traffic;
-    let watched = okd.wait_for(|traffic| {
-        traffic.requests().iter().filter(|request| request.query.contains("watch=")).count() >= 4
-    });
-    within("the watches run", watched).await;
+    site.watched(4).await;
     site.sim.reset_traffic();
     assert!(site.sim.okd.delete("resourcequotas", &name, "batch"));
     let path = format!("/api/v1/namespaces/{name}/resourcequotas/batch");

@@ -5,7 +5,6 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use agent::settings::Mode;
 use serde_json::json;
@@ -110,22 +109,10 @@ async fn node() -> RabbitMq {
     RabbitMq::start(Path::new(env!("CARGO_TARGET_TMPDIR"))).await.unwrap()
 }
 
-/// Waits until the agent says that it is ready, or why it is not.
-async fn until_readiness_says(address: SocketAddr, what: &str) {
+/// What the agent says at this moment of whether it is ready.
+async fn readiness(address: SocketAddr) -> String {
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
-    let url = format!("http://{address}/readyz");
-    let says = async {
-        loop {
-            // The agent may not have begun to listen.
-            if let Ok(answer) = http.get(&url).send().await
-                && answer.text().await.unwrap().contains(what)
-            {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    };
-    within(&format!("/readyz says {what}"), says).await;
+    http.get(format!("http://{address}/readyz")).send().await.unwrap().text().await.unwrap()
 }
 
 /// What Waldur has the broker make when an agent registers. The agent's own registration later finds it there.
@@ -215,16 +202,19 @@ async fn a_plain_broker_over_tcp_may_refuse_and_fall_silent() {
     let (order, _) = rabbit.site.order("At the start", limits());
     let agent = rabbit.site.process(&config, "event_process");
     rabbit.site.ends(order, OrderState::Done).await;
-    until_readiness_says(health, "Access refused for user").await;
+    agent.stdout.says("Access refused for user").await;
+    assert!(readiness(health).await.contains("Access refused for user"));
     rabbit.broker.add_user("agent", passcode).await.unwrap();
     rabbit.is_listened_to().await;
     rabbit.order_comes_through("Let in").await;
 
-    until_readiness_says(health, "ok").await;
+    assert_eq!(readiness(health).await, "ok\n");
     rabbit.broker.freeze().unwrap();
-    until_readiness_says(health, "silent").await;
+    agent.stdout.says("the broker has been silent").await;
+    assert!(readiness(health).await.contains("silent"));
     rabbit.broker.thaw().unwrap();
-    until_readiness_says(health, "ok").await;
+    agent.stdout.says_times("messages come", 2).await;
+    assert_eq!(readiness(health).await, "ok\n");
     rabbit.order_comes_through("After the silence").await;
 
     agent.signal("TERM");

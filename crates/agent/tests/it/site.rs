@@ -169,6 +169,14 @@ pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T 
 }
 
 impl Site {
+    /// Waits until so many watches have begun.
+    pub(crate) async fn watched(&self, count: usize) {
+        let begun = self.sim.okd_server.traffic.wait_for(|traffic| {
+            traffic.requests().iter().filter(|request| request.query.contains("watch=")).count() >= count
+        });
+        within("the watches run", begun).await;
+    }
+
     /// The demo's people and offering, an OpenShift, and all rights that the agent can use.
     pub(crate) async fn start() -> Self {
         Self::with(options()).await

@@ -22,10 +22,7 @@ async fn a_pass_without_orders_costs_one_request_and_none_to_the_cluster() {
     let agent = site.agent();
     passes(&site, 2).await;
     // The watches are running by the time of the second pass, or will have been recorded by the third.
-    let watches = site.sim.okd_server.traffic.wait_for(|traffic| {
-        traffic.requests().iter().filter(|request| request.query.contains("watch=")).count() >= 3
-    });
-    within("the watches run", watches).await;
+    site.watched(3).await;
     site.sim.reset_traffic();
     let (waldur, okd) = passes(&site, 5).await;
     agent.stop().await;
@@ -64,10 +61,7 @@ async fn a_create_order_costs_at_most_fourteen_requests() {
         let agent = Agent::start_with(site.config().engine(), std::time::Duration::from_millis(300));
         passes(&site, 2).await;
         if watching {
-            let watches = site.sim.okd_server.traffic.wait_for(|traffic| {
-                traffic.requests().iter().filter(|request| request.query.contains("watch=")).count() >= 3
-            });
-            within("the watches run", watches).await;
+            site.watched(3).await;
         }
         site.sim.reset_traffic();
         let (order, _) = site.order("Shop", limits());
