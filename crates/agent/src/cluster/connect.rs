@@ -1,7 +1,7 @@
 //! The connection to one cluster, and what the agent has to know about it before it can work.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use kube::Client;
@@ -22,6 +22,7 @@ use super::sights::Sights;
 use super::store::Store;
 use super::subjects::Needs;
 use super::template::TemplateStore;
+use super::watch::Watches;
 use super::workloads;
 use crate::credentials::Credential;
 use crate::error::{ApiError, Peer};
@@ -119,6 +120,8 @@ pub struct Cluster {
     pub(crate) state: RwLock<super::observe::State>,
     /// How far the watches of our objects have come.
     pub(super) sights: Sights<Kind>,
+    /// Watches that have not begun yet.
+    pub(super) wanted: Mutex<Option<Watches>>,
     pub(crate) needs: Needs,
     pub(crate) template: Template,
     pub(crate) furnished: TemplateStore,
@@ -151,6 +154,7 @@ impl Cluster {
             store: RwLock::new(Store::keeping(template_keys(&options.template))),
             state: RwLock::default(),
             sights: Sights::default(),
+            wanted: Mutex::default(),
             needs: options.needs,
             template: options.template.clone(),
             furnished: TemplateStore::default(),

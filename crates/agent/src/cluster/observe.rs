@@ -3,7 +3,7 @@
 //! Where watches run, the answer comes from the store and costs no request. Where the role grants no watch, a
 //! list per kind and pass takes their place, and a key that is looked at again is read by itself.
 
-use std::collections::HashSet;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use kube::api::DynamicObject;
@@ -25,19 +25,21 @@ use crate::error::{ApiError, Peer};
 pub(crate) struct State {
     /// `None` before [`Cluster::explore`] has answered.
     pub(crate) surroundings: Option<Surroundings>,
-    /// Kinds that have been listed as a whole before, by a pass or by a watch.
-    pub(crate) known: HashSet<Kind>,
 }
 
 impl Cluster {
-    /// What [`Cluster::explore`] found; asked once.
-    pub(crate) async fn surroundings(&self) -> Result<Surroundings, ApiError> {
-        if let Some(known) = self.read_state(|state| state.surroundings.clone()) {
-            return Ok(known);
-        }
-        let found = self.explore().await?;
-        self.say_what_is_missing(&found);
-        self.write_state(|state| state.surroundings = Some(found.clone()));
+    /// What [`Cluster::explore`] found; asked once. Watches that are wanted are running from here on.
+    pub(crate) async fn surroundings(self: &Arc<Self>) -> Result<Surroundings, ApiError> {
+        let found = match self.read_state(|state| state.surroundings.clone()) {
+            Some(known) => known,
+            None => {
+                let found = self.explore().await?;
+                self.say_what_is_missing(&found);
+                self.write_state(|state| state.surroundings = Some(found.clone()));
+                found
+            }
+        };
+        self.start_watches(&found);
         Ok(found)
     }
 
@@ -100,7 +102,7 @@ impl Cluster {
             }
             let listing = self.read_list(kind, &query).await?;
             self.write_store(|store| store.listed(kind, &listing));
-            self.write_state(|state| state.known.insert(kind));
+            self.sights.listed(&kind);
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 //! A watch begins with a list of everything. Who needs that list at the same time waits for the watch's, in place of reading
 //! it a second time; where the watch breaks off or gets no further, they read it themselves.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,50 +20,70 @@ enum Sight {
     Runs,
 }
 
-/// The kinds that are watched.
+#[derive(Debug)]
+struct Kinds<K> {
+    watched: HashMap<K, Sight>,
+    /// Listed as a whole before, by a pass or by a watch.
+    known: HashSet<K>,
+}
+
+/// Which kinds have been seen, and how they are watched.
 #[derive(Debug)]
 pub(crate) struct Sights<K> {
-    kinds: Mutex<HashMap<K, Sight>>,
+    kinds: Mutex<Kinds<K>>,
     changed: Notify,
 }
 
 impl<K> Default for Sights<K> {
     fn default() -> Self {
-        Self { kinds: Mutex::default(), changed: Notify::new() }
+        let kinds = Kinds { watched: HashMap::new(), known: HashSet::new() };
+        Self { kinds: Mutex::new(kinds), changed: Notify::new() }
     }
 }
 
 impl<K: Eq + Hash + Clone> Sights<K> {
     /// A watch begins, maybe anew, or its list goes on.
     pub(super) fn lists(&self, kind: &K) {
-        self.kinds().insert(kind.clone(), Sight::Lists(Instant::now()));
+        self.kinds().watched.insert(kind.clone(), Sight::Lists(Instant::now()));
     }
 
-    /// A watch has listed everything.
-    pub(super) fn runs(&self, kind: &K) {
-        self.kinds().insert(kind.clone(), Sight::Runs);
+    /// A watch has listed everything. Whether the kind was known before.
+    pub(super) fn runs(&self, kind: &K) -> bool {
+        let was_known = self.listed(kind);
+        self.kinds().watched.insert(kind.clone(), Sight::Runs);
         self.changed.notify_waiters();
+        was_known
+    }
+
+    /// Somebody has listed everything. Whether the kind was known before.
+    pub(super) fn listed(&self, kind: &K) -> bool {
+        !self.kinds().known.insert(kind.clone())
+    }
+
+    /// Whether a kind has been listed as a whole before, by a pass or by a watch.
+    pub(super) fn is_known(&self, kind: &K) -> bool {
+        self.kinds().known.contains(kind)
     }
 
     /// A watch broke off. One that was running goes on from where it was, or begins anew.
     pub(super) fn breaks(&self, kind: &K) {
         let mut kinds = self.kinds();
-        if matches!(kinds.get(kind), Some(Sight::Lists(_))) {
-            kinds.remove(kind);
+        if matches!(kinds.watched.get(kind), Some(Sight::Lists(_))) {
+            kinds.watched.remove(kind);
             self.changed.notify_waiters();
         }
     }
 
     /// Whether what is kept of a kind is as on the cluster, but for a moment.
     pub(super) fn is_live(&self, kind: &K) -> bool {
-        matches!(self.kinds().get(kind), Some(Sight::Runs))
+        matches!(self.kinds().watched.get(kind), Some(Sight::Runs))
     }
 
     /// The same, after waiting for a list that has begun as long as it gets on: nothing comes for `patience` at most.
     pub(super) async fn becomes_live(&self, kind: &K, patience: Duration) -> bool {
         loop {
             let changed = self.changed.notified();
-            let seen = self.kinds().get(kind).copied();
+            let seen = self.kinds().watched.get(kind).copied();
             match until(seen, Instant::now(), patience) {
                 Until::Known(live) => return live,
                 Until::Later(end) => tokio::select! {
@@ -74,7 +94,7 @@ impl<K: Eq + Hash + Clone> Sights<K> {
         }
     }
 
-    fn kinds(&self) -> MutexGuard<'_, HashMap<K, Sight>> {
+    fn kinds(&self) -> MutexGuard<'_, Kinds<K>> {
         self.kinds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -125,7 +145,7 @@ mod tests {
         sights.lists(&"pods");
         let mut second = Box::pin(sights.becomes_live(&"pods", PATIENCE));
         assert!(second.as_mut().now_or_never().is_none());
-        sights.runs(&"pods");
+        assert!(!sights.runs(&"pods") && sights.is_known(&"pods"));
         assert!(second.await);
         sights.breaks(&"pods");
         assert!(sights.is_live(&"pods"), "one that was running goes on from where it was");

@@ -39,8 +39,6 @@ struct State {
     seen: HashMap<String, BTreeMap<(String, String), Seen>>,
     /// Kinds that the last pass has listed over the whole cluster.
     listed: HashSet<String>,
-    /// Kinds that have been listed as a whole before, by a pass or by a watch.
-    known: HashSet<String>,
     /// Versions of objects as the server has made them of what was wanted, by uid.
     settled: HashMap<String, String>,
 }
@@ -84,16 +82,9 @@ impl TemplateStore {
         self.state().forget(&api.token(), text(object, "namespace")?, text(object, "name")?)
     }
 
-    /// Whether a kind has been listed as a whole before, by a pass or by a watch.
-    pub(super) fn is_known(&self, api: &ObjectApi) -> bool {
-        self.state().known.contains(&api.token())
-    }
-
     /// A kind's watch has named all objects: the others are gone. Returns the resources whose view has changed.
     pub(super) fn watch_listed(&self, api: &ObjectApi, named: &Named) -> BTreeSet<Uuid> {
-        let mut state = self.state();
-        state.known.insert(api.token());
-        state.forget_unnamed(&api.token(), None, named)
+        self.state().forget_unnamed(&api.token(), None, named)
     }
 }
 
@@ -262,7 +253,7 @@ impl Cluster {
                 state.take(api, item);
             }
             state.listed.insert(api.token());
-            state.known.insert(api.token());
+            self.furnished.sights.listed(&api.token());
         }
         Ok(())
     }

@@ -7,7 +7,7 @@
 //! it lists anew, the kind counts as not live, and who cannot wait reads it by lists.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use kube::Api;
@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use super::connect::Cluster;
+use super::connect::{Cluster, Surroundings};
 use super::kinds::{self, Kind};
 use super::store::Listing;
 use super::template;
@@ -43,51 +43,67 @@ type News = Result<Event<DynamicObject>, watcher::Error>;
 /// Called with the resource whose objects on the cluster changed.
 pub(crate) type Wake = Arc<dyn Fn(Uuid, Change) + Send + Sync>;
 
-/// Starts a watch for each of these kinds. From here on passes wait for its list.
-pub(crate) fn start(
-    cluster: &Arc<Cluster>,
-    kinds: &[Kind],
-    wake: &Wake,
-    tasks: &TaskTracker,
-    stop: &CancellationToken,
-) {
-    for kind in kinds.iter().copied() {
-        let (of, wake) = (Arc::clone(cluster), Arc::clone(wake));
-        let mut listing = Listing::default();
-        cluster.sights.lists(&kind);
-        let take = move |news: News| match news {
-            Ok(event) => take(&of, kind, event, &mut listing, &wake),
-            Err(_) => of.sights.breaks(&kind),
-        };
-        let run = run(Arc::clone(cluster), kind.api_resource(), kinds::our_labels(), take);
-        spawn(run, tasks, stop);
+/// Watches that somebody wants.
+pub(crate) struct Watches {
+    /// Of these kinds; without it of all that the agent keeps, and of those of the project template.
+    pub(crate) kinds: Option<&'static [Kind]>,
+    pub(crate) wake: Wake,
+    /// Where they run, and until when.
+    pub(crate) tasks: TaskTracker,
+    pub(crate) stop: CancellationToken,
+}
+
+impl Cluster {
+    /// Has what the role lets be watched be watched, as soon as that is known.
+    pub(crate) fn want_watches(&self, wanted: Watches) {
+        *self.wanted() = Some(wanted);
+    }
+
+    /// Starts the watches that are wanted. From here on passes wait for their lists.
+    pub(super) fn start_watches(self: &Arc<Self>, surroundings: &Surroundings) {
+        // Held until all have begun: nobody reads a kind in between whose watch is about to list it.
+        let mut wanted = self.wanted();
+        let Some(wanted) = wanted.take() else { return };
+        let is_wanted = |kind: &&Kind| wanted.kinds.is_none_or(|kinds| kinds.contains(*kind));
+        for kind in surroundings.watchable.iter().filter(is_wanted) {
+            start(self, *kind, &wanted);
+        }
+        for api in surroundings.watchable_template.iter().filter(|_| wanted.kinds.is_none()) {
+            start_template(self, api, &wanted);
+        }
+    }
+
+    fn wanted(&self) -> MutexGuard<'_, Option<Watches>> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Starts a watch for each of these kinds of the project template.
-pub(crate) fn start_template(
-    cluster: &Arc<Cluster>,
-    apis: &[ObjectApi],
-    wake: &Wake,
-    tasks: &TaskTracker,
-    stop: &CancellationToken,
-) {
-    for api in apis {
-        let (of, api, wake) = (Arc::clone(cluster), api.clone(), Arc::clone(wake));
-        let resource = template::api_resource(&api);
-        let mut named = HashSet::new();
-        cluster.furnished.sights.lists(&api.token());
-        let take = move |news: News| match news {
-            Ok(event) => take_furnishing(&of, &api, event, &mut named, &wake),
-            Err(_) => of.furnished.sights.breaks(&api.token()),
-        };
-        spawn(run(Arc::clone(cluster), resource, template::labels(), take), tasks, stop);
-    }
+fn start(cluster: &Arc<Cluster>, kind: Kind, wanted: &Watches) {
+    let (of, wake) = (Arc::clone(cluster), Arc::clone(&wanted.wake));
+    let mut listing = Listing::default();
+    cluster.sights.lists(&kind);
+    let take = move |news: News| match news {
+        Ok(event) => take(&of, kind, event, &mut listing, &wake),
+        Err(_) => of.sights.breaks(&kind),
+    };
+    spawn(run(Arc::clone(cluster), kind.api_resource(), kinds::our_labels(), take), wanted);
 }
 
-fn spawn(run: impl Future<Output = ()> + Send + 'static, tasks: &TaskTracker, stop: &CancellationToken) {
-    let stop = stop.clone();
-    tasks.spawn(async move {
+fn start_template(cluster: &Arc<Cluster>, api: &ObjectApi, wanted: &Watches) {
+    let (of, api, wake) = (Arc::clone(cluster), api.clone(), Arc::clone(&wanted.wake));
+    let resource = template::api_resource(&api);
+    let mut named = HashSet::new();
+    cluster.furnished.sights.lists(&api.token());
+    let take = move |news: News| match news {
+        Ok(event) => take_furnishing(&of, &api, event, &mut named, &wake),
+        Err(_) => of.furnished.sights.breaks(&api.token()),
+    };
+    spawn(run(Arc::clone(cluster), resource, template::labels(), take), wanted);
+}
+
+fn spawn(run: impl Future<Output = ()> + Send + 'static, wanted: &Watches) {
+    let stop = wanted.stop.clone();
+    wanted.tasks.spawn(async move {
         tokio::select! {
             () = stop.cancelled() => {}
             () = run => {}
@@ -131,7 +147,7 @@ fn take_furnishing(
 ) {
     let change = change_of(&event);
     let store = &cluster.furnished;
-    let was_known = store.is_known(api);
+    let was_known = store.sights.is_known(&api.token());
     let value = |object: &DynamicObject| serde_json::to_value(object).unwrap_or_default();
     let changed: Vec<Uuid> = match event {
         Event::Init => {
@@ -173,8 +189,7 @@ fn take(cluster: &Cluster, kind: Kind, event: Event<DynamicObject>, listing: &mu
         Event::InitDone => {
             let listing = std::mem::take(listing);
             let changed = cluster.write_store(|store| store.listed(kind, &listing));
-            let was_known = cluster.write_state(|state| !state.known.insert(kind));
-            cluster.sights.runs(&kind);
+            let was_known = cluster.sights.runs(&kind);
             tracing::debug!(kind = kind.plural(), objects = listing.len(), "watching");
             changed.into_iter().filter(|_| was_known).collect()
         }

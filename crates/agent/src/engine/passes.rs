@@ -4,7 +4,7 @@
 //! repeated after a growing pause, never longer than the period.
 
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
@@ -15,8 +15,7 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::{Engine, Key, LATE, Offering, Rhythm, sleep_for};
-use crate::cluster::connect::Surroundings;
-use crate::cluster::watch;
+use crate::cluster::watch::{Wake, Watches};
 use crate::error::ApiError;
 use crate::waldur::dto;
 use crate::{events, heartbeat};
@@ -36,14 +35,6 @@ const LONGEST_PASS: Duration = Duration::from_secs(3600);
 /// How long `--once` waits for something that is not in the agent's hands, such as a namespace that is going
 /// away.
 const ONCE_WAITS: Duration = Duration::from_secs(600);
-
-/// The watches of an offering's cluster; both kinds of passes wait for what they list.
-#[derive(Debug)]
-pub(super) struct Watching {
-    started: OnceLock<()>,
-    tasks: TaskTracker,
-    stop: CancellationToken,
-}
 
 /// What a pass looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,12 +92,16 @@ impl Engine {
         let tasks = TaskTracker::new();
         let drained = CancellationToken::new();
         for (index, offering) in self.offerings.iter().enumerate() {
-            let watching =
-                Arc::new(Watching { started: OnceLock::new(), tasks: tasks.clone(), stop: stop.clone() });
             let rhythm = rhythm(offering);
+            offering.cluster.want_watches(Watches {
+                kinds: None,
+                wake: self.wake_of(index),
+                tasks: tasks.clone(),
+                stop: stop.clone(),
+            });
             for pass in Pass::ALL.into_iter().filter(|pass| pass.period(rhythm).is_some()) {
-                let (engine, watching) = (Arc::clone(self), Arc::clone(&watching));
-                tasks.spawn(async move { engine.passes(index, pass, rhythm, &watching).await });
+                let (engine, stop) = (Arc::clone(self), stop.clone());
+                tasks.spawn(async move { engine.passes(index, pass, rhythm, &stop).await });
             }
             if let Some(options) = &offering.options.events {
                 let (options, stop, drained) = (options.clone(), stop.clone(), drained.clone());
@@ -131,7 +126,7 @@ impl Engine {
         let passes = offerings.flat_map(|(index, offering)| {
             let rhythm = rhythm(offering);
             let wanted = Pass::ALL.into_iter().filter(move |pass| pass.period(rhythm).is_some());
-            wanted.map(move |pass| Arc::clone(self).pass(index, pass, None))
+            wanted.map(move |pass| Arc::clone(self).pass(index, pass))
         });
         let passes =
             async { futures::future::join_all(passes).await.into_iter().all(|passed| passed.is_ok()) };
@@ -162,17 +157,12 @@ impl Engine {
         worker.await.is_ok() && done
     }
 
-    async fn pass(
-        self: Arc<Self>,
-        index: usize,
-        pass: Pass,
-        watching: Option<&Watching>,
-    ) -> Result<(), ApiError> {
+    async fn pass(self: Arc<Self>, index: usize, pass: Pass) -> Result<(), ApiError> {
         let metrics = self.offerings[index].options.metrics.clone();
         let begun = Instant::now();
         let result = match pass {
-            Pass::Orders => self.order_pass(index, watching).await,
-            Pass::Resources => self.resource_pass(index, watching).await,
+            Pass::Orders => self.order_pass(index).await,
+            Pass::Resources => self.resource_pass(index).await,
         };
         metrics.passed(pass.name(), result.is_ok(), begun.elapsed());
         result
@@ -200,8 +190,7 @@ impl Engine {
         }
     }
 
-    async fn passes(self: &Arc<Self>, index: usize, pass: Pass, rhythm: Rhythm, watching: &Watching) {
-        let stop = &watching.stop;
+    async fn passes(self: &Arc<Self>, index: usize, pass: Pass, rhythm: Rhythm, stop: &CancellationToken) {
         let offering = &self.offerings[index];
         let name = format!("{} of {}", pass.name(), offering.options.name);
         let wanted = &offering.wanted[pass as usize];
@@ -223,7 +212,7 @@ impl Engine {
             // A pass may be cut short anywhere; when the agent is to stop, nobody waits for a server that does not answer.
             let result = tokio::select! {
                 () = stop.cancelled() => return,
-                result = Arc::clone(self).pass(index, pass, Some(watching)) => result,
+                result = Arc::clone(self).pass(index, pass) => result,
             };
             let period = self.period(index, pass, rhythm);
             let pause = match result {
@@ -270,25 +259,8 @@ impl Engine {
         period
     }
 
-    /// What an offering's cluster is and grants; its watches are running from here on, where passes are to come again.
-    pub(super) async fn surroundings(
-        self: &Arc<Self>,
-        index: usize,
-        watching: Option<&Watching>,
-    ) -> Result<Surroundings, ApiError> {
-        let cluster = &self.offerings[index].cluster;
-        let surroundings = cluster.surroundings().await?;
-        if let Some(Watching { started, tasks, stop }) = watching {
-            started.get_or_init(|| {
-                let wake = self.wake_of(index);
-                watch::start(cluster, &surroundings.watchable, &wake, tasks, stop);
-                watch::start_template(cluster, &surroundings.watchable_template, &wake, tasks, stop);
-            });
-        }
-        Ok(surroundings)
-    }
-
-    fn wake_of(self: &Arc<Self>, index: usize) -> watch::Wake {
+    /// What is done when an offering's cluster tells of a change.
+    fn wake_of(self: &Arc<Self>, index: usize) -> Wake {
         let engine = Arc::downgrade(self);
         let scope = self.offerings[index].options.scope;
         Arc::new(move |resource, change| {
@@ -299,11 +271,11 @@ impl Engine {
     }
 
     /// One look at an offering's open orders.
-    async fn order_pass(self: Arc<Self>, index: usize, watching: Option<&Watching>) -> Result<(), ApiError> {
+    async fn order_pass(self: Arc<Self>, index: usize) -> Result<(), ApiError> {
         let offering = Arc::clone(&self.offerings[index]);
         let span = tracing::info_span!("pass", offering = %offering.options.name);
         async {
-            let result = match self.wake_open_orders(index, &offering, watching).await {
+            let result = match self.wake_open_orders(index, &offering).await {
                 Ok(count) => self.wake_due(index, &offering).await.map(|()| count),
                 Err(error) => Err(error),
             };
@@ -318,12 +290,7 @@ impl Engine {
         .await
     }
 
-    async fn wake_open_orders(
-        self: &Arc<Self>,
-        index: usize,
-        offering: &Offering,
-        watching: Option<&Watching>,
-    ) -> Result<usize, ApiError> {
+    async fn wake_open_orders(&self, index: usize, offering: &Offering) -> Result<usize, ApiError> {
         let begun = Instant::now();
         offering.register("order_process", "OfferingOrderProcessor").await?;
         let orders = offering.waldur.open_orders(offering.options.uuid).await?;
@@ -331,11 +298,11 @@ impl Engine {
             // Waldur is asked for the offering and the cluster who it is even when there is nothing to do: an operator
             // wants to hear of a wrong UUID, URL or token before the first customer does.
             offering.model().await?;
-            self.surroundings(index, watching).await?;
+            offering.cluster.surroundings().await?;
             return Ok(0);
         }
         offering.read_offering().await?;
-        self.surroundings(index, watching).await?;
+        offering.cluster.surroundings().await?;
         offering.cluster.refresh().await?;
         let count = orders.len();
         let mut by_resource = by_resource(orders);

@@ -17,7 +17,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use super::passes::Watching;
 use super::people::{People, Reading};
 use super::worker::resource_span;
 use super::{Engine, Key, Offering, Rhythm};
@@ -43,16 +42,12 @@ impl Engine {
         self.once(|_| Rhythm::resources(Duration::ZERO), &CancellationToken::new()).await
     }
 
-    pub(super) async fn resource_pass(
-        self: Arc<Self>,
-        index: usize,
-        watching: Option<&Watching>,
-    ) -> Result<(), ApiError> {
+    pub(super) async fn resource_pass(self: Arc<Self>, index: usize) -> Result<(), ApiError> {
         let offering = Arc::clone(&self.offerings[index]);
         let span = tracing::info_span!("pass", offering = %offering.options.name);
         async {
             let begun = Instant::now();
-            let result = self.wake_resources(index, &offering, watching).await;
+            let result = self.wake_resources(index, &offering).await;
             match &result {
                 Ok(count) => {
                     tracing::info!(resources = count, read_ms = begun.elapsed().as_millis() as u64, "pass")
@@ -65,14 +60,9 @@ impl Engine {
         .await
     }
 
-    async fn wake_resources(
-        self: &Arc<Self>,
-        index: usize,
-        offering: &Offering,
-        watching: Option<&Watching>,
-    ) -> Result<usize, ApiError> {
+    async fn wake_resources(&self, index: usize, offering: &Offering) -> Result<usize, ApiError> {
         offering.register("membership_sync", "OfferingMembershipProcessor").await?;
-        let surroundings = self.surroundings(index, watching).await?;
+        let surroundings = offering.cluster.surroundings().await?;
         let resources = async {
             let mut resources = offering.waldur.resources_in_use(offering.options.uuid).await?;
             resources.retain(|resource| !resource.backend_id.trim().is_empty());

@@ -37,7 +37,7 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::cluster::kinds::Kind;
-use crate::cluster::watch;
+use crate::cluster::watch::{Wake, Watches};
 use crate::engine::Offering;
 use crate::error::ApiError;
 use crate::health::Health;
@@ -131,15 +131,19 @@ impl Reports {
 
 /// Reports, period after period, until `stop`. An offering whose Waldur does not answer delays no other.
 pub(crate) async fn run(reports: &Reports, period: Duration, health: &Health, stop: &CancellationToken) {
-    let watches = TaskTracker::new();
-    let loops = reports
-        .offerings
-        .iter()
-        .map(|reported| offering_loop(reports, reported, (period, health), &watches, stop));
+    let tasks = TaskTracker::new();
+    // A report then costs the cluster nothing.
+    for reported in reports.offerings.iter().filter(|reported| !reported.is_watched) {
+        let nobody: Wake = Arc::new(|_, _| {});
+        let watches = Watches { kinds: Some(&KINDS), wake: nobody, tasks: tasks.clone(), stop: stop.clone() };
+        reported.offering.cluster.want_watches(watches);
+    }
+    let loops =
+        reports.offerings.iter().map(|reported| offering_loop(reports, reported, (period, health), stop));
     let samples = reports.offerings.iter().map(|reported| sampler::run(reports, reported, stop));
     futures::join!(futures::future::join_all(loops), futures::future::join_all(samples));
-    watches.close();
-    watches.wait().await;
+    tasks.close();
+    tasks.wait().await;
 }
 
 /// Reports once; whether all that there was to say could be said.
@@ -196,22 +200,18 @@ async fn offering_loop(
     reports: &Reports,
     reported: &Reported,
     (period, health): (Duration, &Health),
-    watches: &TaskTracker,
     stop: &CancellationToken,
 ) {
     let span = tracing::info_span!("report", offering = %reported.offering.options.name);
     async {
         let name = format!("reports of {}", reported.offering.options.name);
-        let (mut failures, mut watching) = (0_u32, false);
+        let mut failures = 0_u32;
         loop {
             health.progress(&name, LONGEST_PASS);
             let passed = tokio::select! {
                 () = stop.cancelled() => return,
                 passed = pass::pass(reports, reported, Timestamp::now(), None) => passed,
             };
-            if !watching && !reported.is_watched && passed.is_ok() {
-                watching = watch(reported, watches, stop).await.is_ok();
-            }
             failures = if passed.is_ok() { 0 } else { failures.saturating_add(1) };
             let pause = match failures {
                 0 => period,
@@ -226,14 +226,4 @@ async fn offering_loop(
     }
     .instrument(span)
     .await;
-}
-
-/// Watches what is reported, where the role grants it: a report then costs the cluster nothing.
-async fn watch(reported: &Reported, tasks: &TaskTracker, stop: &CancellationToken) -> Result<(), ApiError> {
-    let cluster = &reported.offering.cluster;
-    let surroundings = cluster.surroundings().await?;
-    let kinds: Vec<Kind> = KINDS.into_iter().filter(|kind| surroundings.watchable.contains(kind)).collect();
-    let nobody: watch::Wake = Arc::new(|_, _| {});
-    watch::start(cluster, &kinds, &nobody, tasks, stop);
-    Ok(())
 }
