@@ -125,8 +125,8 @@ pub struct Engine {
     /// When work on keys began that was begun a moment ago.
     begun: Mutex<HashMap<Key, Duration>>,
     health: Arc<Health>,
-    /// What was found out about readiness last, and when.
-    troubles: tokio::sync::Mutex<Option<(Instant, Vec<String>)>>,
+    /// Servers that did not answer when they were asked last, and when that was.
+    silent_servers: tokio::sync::Mutex<Option<(Instant, Vec<String>)>>,
     /// Something was woken or ended.
     changed: Notify,
     started: Instant,
@@ -156,7 +156,7 @@ impl Engine {
             pledges: Mutex::default(),
             begun: Mutex::default(),
             health: Arc::default(),
-            troubles: tokio::sync::Mutex::default(),
+            silent_servers: tokio::sync::Mutex::default(),
             changed: Notify::new(),
             started: Instant::now(),
             bounds,

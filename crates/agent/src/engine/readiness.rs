@@ -16,11 +16,18 @@ impl Engine {
         &self.health
     }
 
-    /// One line for each server that does not answer; asked anew after ten seconds.
+    /// One line for each server that does not answer, asked anew after ten seconds, and for each offering whose messages
+    /// do not come now.
     pub(crate) async fn troubles(&self) -> Vec<String> {
-        let mut known = self.troubles.lock().await;
-        if let Some((_, troubles)) = known.as_ref().filter(|(at, _)| at.elapsed() < SERVES) {
-            return troubles.clone();
+        let mut troubles = self.silent_servers().await;
+        troubles.extend(self.health.broker_troubles());
+        troubles
+    }
+
+    async fn silent_servers(&self) -> Vec<String> {
+        let mut known = self.silent_servers.lock().await;
+        if let Some((_, silent)) = known.as_ref().filter(|(at, _)| at.elapsed() < SERVES) {
+            return silent.clone();
         }
         let asked = self.offerings.iter().map(|offering| async move {
             let waldur = async {
@@ -30,13 +37,12 @@ impl Engine {
                 answers(offering.cluster.version()).await.map_err(|trouble| format!("OKD {trouble}"))
             };
             let (waldur, cluster) = tokio::join!(waldur, cluster);
-            let troubles = [waldur, cluster].into_iter().filter_map(Result::err);
-            troubles.map(|trouble| format!("{}: {trouble}", offering.options.name)).collect::<Vec<_>>()
+            let silent = [waldur, cluster].into_iter().filter_map(Result::err);
+            silent.map(|trouble| format!("{}: {trouble}", offering.options.name)).collect::<Vec<_>>()
         });
-        let mut troubles = futures::future::join_all(asked).await.concat();
-        troubles.extend(self.health.broker_troubles());
-        *known = Some((Instant::now(), troubles.clone()));
-        troubles
+        let silent = futures::future::join_all(asked).await.concat();
+        *known = Some((Instant::now(), silent.clone()));
+        silent
     }
 }
 

@@ -208,6 +208,7 @@ async fn a_plain_broker_over_tcp_may_refuse_and_fall_silent() {
     rabbit.is_listened_to().await;
     rabbit.order_comes_through("Let in").await;
 
+    agent.stdout.says("messages come").await;
     assert_eq!(readiness(health).await, "ok\n");
     rabbit.broker.freeze().unwrap();
     agent.stdout.says("the broker has been silent").await;
