@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use super::model::{Life, Limits, Model, Resource, Role, Stranger};
+use super::world::has_ended;
 use crate::site::{Api, Site, text};
 
 /// What became of an act.
@@ -130,7 +131,18 @@ impl Customer {
     /// # Errors
     /// Waldur does not answer as expected.
     pub(crate) async fn restore(&self, model: &mut Model, resource: &str) -> Result<Placed> {
-        self.end_or_return(model, resource, "restore", Life::Active).await
+        let placed = self.end_or_return(model, resource, "restore", Life::Active).await?;
+        // Waldur answers with the resource.
+        Ok(match placed {
+            Placed::Taken(None) => Placed::Taken(self.open_order(resource).await?),
+            placed => placed,
+        })
+    }
+
+    async fn open_order(&self, resource: &str) -> Result<Option<String>> {
+        let orders = self.waldur.rows(&format!("/api/marketplace-orders/?resource_uuid={resource}&")).await?;
+        let open = orders.iter().find(|order| !has_ended(order));
+        Ok(open.map(|order| text(order, "/uuid").to_owned()))
     }
 
     async fn end_or_return(
