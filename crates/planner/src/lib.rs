@@ -23,6 +23,8 @@
 //! This crate knows no HTTP, no Kubernetes client, no clock, no randomness and no environment: `now` is an
 //! argument. A decision that cannot be made without I/O stands in the wrong place.
 
+mod roles;
+
 pub mod access;
 pub mod action;
 pub mod amount;

@@ -4,25 +4,27 @@
 //! ago, or by a look that there is nothing of anybody else. Answers feed the store, so that the next look at the
 //! same key sees what was written.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod ledger;
+mod remove;
+mod subjects;
+
+use std::collections::BTreeMap;
 
 use kube::api::DynamicObject;
 use planner::access::Subject;
 use planner::action::{Action, Expect, OwnedKind, Target};
 use planner::names;
-use planner::observed::{Ownership, PythonBinding};
+use planner::observed::Ownership;
 use planner::outcome::Failure;
 use planner::policy::Flavour;
-use planner::subjects::identity_name;
-use planner::template::{Furnishing, ObjectApi};
+use planner::template::Furnishing;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+pub(crate) use self::ledger::{delete_ledger, write_ledger};
 use super::connect::Cluster;
 use super::kinds::{self, Kind};
-use super::leftovers;
 use super::observe::object;
-use super::subjects::{self, USER};
 use super::{quotas, template, workloads};
 use crate::error::{ApiError, Peer};
 
@@ -260,185 +262,6 @@ impl<'a> Writes<'a> {
         Ok(())
     }
 
-    /// Deletes an object that has left the template.
-    async fn unfurnish(
-        &self,
-        namespace: &str,
-        api: &ObjectApi,
-        (resource, name, uid): (Uuid, &str, &str),
-    ) -> Result<(), ApiError> {
-        let path = template::object_path(api, namespace, name);
-        if let Some(found) = self.look(&path).await? {
-            let ours = kinds::resource_of(&found) == Some(resource) && kinds::is_furnishing(&found);
-            if !ours || found.metadata.uid.as_deref() != Some(uid) {
-                let message = "the object is not the one that was to be deleted";
-                return Err(not_ours(&format!("DELETE {path}"), message));
-            }
-            match self.cluster.http.delete(&path, &kinds::delete_options(uid)).await {
-                Err(error) if !error.is_not_found() => return Err(error),
-                _ => {}
-            }
-        }
-        self.cluster.furnished.gone(api, namespace, name);
-        Ok(())
-    }
-
-    /// Deletes a binding that is still what the Python agent made, in a namespace that is ours by now.
-    async fn delete_python_binding(
-        &self,
-        namespace: &str,
-        resource: Uuid,
-        binding: &PythonBinding,
-    ) -> Result<(), ApiError> {
-        let path = Kind::RoleBinding.object_path(namespace, &binding.name);
-        let request = format!("DELETE {path}");
-        let place = self.cluster.namespace(namespace).await?;
-        if !place.is_some_and(|place| place.ownership(resource, self.requester) == Ownership::Ours) {
-            return Err(not_ours(&request, "the namespace does not carry this resource's labels"));
-        }
-        let found = match self.cluster.http.get(&path).await {
-            Err(error) if error.is_not_found() => return Ok(()),
-            found => found?,
-        };
-        if leftovers::python_binding(&found).as_ref() != Some(binding) {
-            return Err(not_ours(&request, "the role binding is not what the Python agent made any more"));
-        }
-        match self.cluster.http.delete(&path, &kinds::delete_options(&binding.uid)).await {
-            Err(error) if error.is_not_found() => Ok(()),
-            other => other.map(drop),
-        }
-    }
-
-    /// Takes our labels off an object of ours.
-    async fn release(
-        &self,
-        kind: OwnedKind,
-        namespace: &str,
-        (resource, name, uid): (Uuid, &str, &str),
-    ) -> Result<(), ApiError> {
-        let kind = kind_of(kind);
-        let path = match kind {
-            Kind::Namespace | Kind::Group | Kind::Identity | Kind::ClusterQuota => kind.cluster_path(name),
-            _ => kind.object_path(namespace, name),
-        };
-        let Some(found) = self.look(&path).await?.filter(|found| kinds::resource_of(found).is_some()) else {
-            return Ok(());
-        };
-        if kinds::resource_of(&found) != Some(resource) || found.metadata.uid.as_deref() != Some(uid) {
-            return Err(not_ours(
-                &format!("PATCH {path}"),
-                "the object is not the one that was to be given up",
-            ));
-        }
-        let seen = self.cluster.http.patch(&path, &kinds::without_labels(uid)).await?;
-        self.saw(kind, seen);
-        Ok(())
-    }
-
-    /// Deletes after one more look: what the store says may be a moment old.
-    async fn delete(&self, name: &str, uid: &str, resource: Uuid) -> Result<(), ApiError> {
-        let path = match self.flavour {
-            Flavour::OpenShift => format!("/apis/project.openshift.io/v1/projects/{name}"),
-            Flavour::Kubernetes => kinds::namespace_path(name),
-        };
-        names::check_namespace(name)
-            .map_err(|error| not_ours(&format!("DELETE {path}"), &error.to_string()))?;
-        let Some(namespace) = self.cluster.namespace(name).await? else {
-            return Ok(());
-        };
-        let ours =
-            matches!(namespace.ownership(resource, self.requester), Ownership::Ours | Ownership::CutShort);
-        if !ours || namespace.uid != uid {
-            return Err(not_ours(
-                &format!("DELETE {path}"),
-                "the namespace is not the one that was to be deleted",
-            ));
-        }
-        if namespace.terminating {
-            return Ok(());
-        }
-        match self.cluster.http.delete(&path, &kinds::delete_options(uid)).await {
-            Err(error) if error.is_not_found() => Ok(()),
-            other => other.map(|_| self.cluster.write_store(|store| store.namespace_leaves(name))),
-        }
-    }
-
-    /// Deletes an object of ours; the object itself says whose it is. `place` is where the store keeps it.
-    async fn delete_object(
-        &self,
-        kind: Kind,
-        path: &str,
-        place: &str,
-        (resource, name, uid): (Uuid, &str, &str),
-    ) -> Result<(), ApiError> {
-        if let Some(found) = self.look(path).await? {
-            if kinds::resource_of(&found) != Some(resource) || found.metadata.uid.as_deref() != Some(uid) {
-                let message = "the object is not the one that was to be deleted";
-                return Err(not_ours(&format!("DELETE {path}"), message));
-            }
-            match self.cluster.http.delete(path, &kinds::delete_options(uid)).await {
-                Err(error) if !error.is_not_found() => return Err(error),
-                _ => {}
-            }
-        }
-        self.cluster.write_store(|store| store.object_gone(kind, place, name));
-        Ok(())
-    }
-
-    async fn write_group(
-        &self,
-        resource: Uuid,
-        expect: &Expect,
-        name: &str,
-        users: &BTreeSet<String>,
-    ) -> Result<(), ApiError> {
-        let path = Kind::Group.cluster_path(name);
-        let uid = self.checked(&path, resource, expect).await?;
-        self.write(Kind::Group, &path, &subjects::group(name, uid.as_deref(), resource, users)).await
-    }
-
-    async fn write_service_account(
-        &self,
-        target: &Target,
-        resource: Uuid,
-        expect: &Expect,
-        name: &str,
-    ) -> Result<(), ApiError> {
-        let path = Kind::ServiceAccount.object_path(&target.name, name);
-        let uid = self.checked(&path, resource, expect).await?;
-        let body = subjects::service_account((&target.name, name), uid.as_deref(), resource);
-        self.write(Kind::ServiceAccount, &path, &body).await
-    }
-
-    /// What the cluster does not take is planned without.
-    fn note_refusal(&self, resource: Uuid, subject: Subject, written: &Result<(), ApiError>) {
-        if let Err(error) = written
-            && matches!(error.failure, Failure::Forbidden | Failure::NotOurs | Failure::Invalid)
-        {
-            let reason = error.to_string();
-            self.cluster.write_store(|store| store.subject_refused(resource, subject, reason));
-        }
-    }
-
-    /// Makes what is missing of user, identity and mapping. What is there stays as it is, whoever made it.
-    async fn ensure_identity(&self, provider: &str, username: &str) -> Result<(), ApiError> {
-        let name = identity_name(provider, username);
-        let parts = [
-            ("users", subjects::user(username)),
-            ("identities", subjects::identity(provider, username)),
-            ("useridentitymappings", subjects::mapping(provider, username)),
-        ];
-        for (plural, body) in parts {
-            let path = format!("/apis/{USER}/v1/{plural}?fieldManager={}", super::http::FIELD_MANAGER);
-            match self.cluster.http.post(&path, &body).await {
-                Err(error) if error.failure == Failure::AlreadyExists => {}
-                other => drop(other?),
-            }
-        }
-        self.cluster.write_store(|store| store.identity_settled(&name));
-        Ok(())
-    }
-
     async fn look(&self, path: &str) -> Result<Option<DynamicObject>, ApiError> {
         match self.cluster.http.get(path).await {
             Ok(found) => Ok(object(found)),
@@ -485,43 +308,6 @@ impl<'a> Writes<'a> {
             self.cluster.write_store(|store| store.apply(kind, &object));
         }
     }
-}
-
-/// Writes an object of the ledger of usage, in the agent's own namespace: a new one where `seen` is `None`, else the
-/// one of which `seen` gives uid and version. A conflict means that another agent has written in between, and that the
-/// object is to be read again.
-pub(crate) async fn write_ledger(
-    cluster: &Cluster,
-    namespace: &str,
-    name: &str,
-    seen: Option<(&str, &str)>,
-    mut body: Value,
-) -> Result<(), ApiError> {
-    let objects = kinds::ledger_path(namespace);
-    match seen {
-        None => {
-            let path = format!("{objects}?fieldManager={}", super::http::FIELD_MANAGER);
-            cluster.http.post(&path, &body).await.map(drop)
-        }
-        Some((uid, version)) => {
-            kinds::set_uid(&mut body, Some(uid));
-            body["metadata"]["resourceVersion"] = version.into();
-            cluster.http.apply(&format!("{objects}/{name}"), &body).await.map(drop)
-        }
-    }
-}
-
-/// Deletes an object of the ledger of usage: the one of this uid, in the version in which it was read.
-pub(crate) async fn delete_ledger(
-    cluster: &Cluster,
-    namespace: &str,
-    name: &str,
-    (uid, version): (&str, &str),
-) -> Result<(), ApiError> {
-    let mut options = kinds::delete_options(uid);
-    options["preconditions"]["resourceVersion"] = version.into();
-    let path = format!("{}/{name}", kinds::ledger_path(namespace));
-    cluster.http.delete(&path, &options).await.map(drop)
 }
 
 /// A binding to a role that the cluster does not have is answered like one in a namespace that it does not have

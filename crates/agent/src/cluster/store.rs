@@ -3,6 +3,7 @@
 
 mod kept;
 mod quota_use;
+mod shelf;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -22,82 +23,7 @@ use super::quotas::{self, ClusterUse};
 use super::subjects;
 use kept::{KeptBinding, KeptNamespace, KeptQuota, Keys};
 pub(crate) use quota_use::QuotaUse;
-
-/// An object with the version in which it was seen. Versions of one cluster grow; an older sight never replaces
-/// a newer one.
-#[derive(Debug)]
-struct Seen<T> {
-    version: u64,
-    resource: Uuid,
-    value: T,
-}
-
-/// Objects of one kind, by the namespace that they are, or are in, and by name. Groups, which are in none, are kept
-/// under their resource. Few are in one place, most often one.
-#[derive(Debug)]
-struct Shelf<T>(HashMap<String, Vec<(String, Seen<T>)>>);
-
-impl<T> Default for Shelf<T> {
-    fn default() -> Self {
-        Self(HashMap::new())
-    }
-}
-
-impl<T: PartialEq + Clone> Shelf<T> {
-    /// Returns the resource if its view has changed.
-    fn insert(&mut self, place: &str, name: &str, seen: Seen<T>) -> Option<Uuid> {
-        let resource = seen.resource;
-        // Not more room than for the one that there mostly is: there are as many places as namespaces.
-        let objects = self.0.entry(place.to_owned()).or_insert_with(|| Vec::with_capacity(1));
-        match objects.iter_mut().find(|(known, _)| known == name) {
-            Some((_, known)) if known.version > seen.version => None,
-            Some((_, known)) => {
-                let changed = known.value != seen.value || known.resource != resource;
-                *known = seen;
-                changed.then_some(resource)
-            }
-            None => {
-                objects.push((name.to_owned(), seen));
-                Some(resource)
-            }
-        }
-    }
-
-    fn get(&self, place: &str, name: &str) -> Option<&Seen<T>> {
-        self.0.get(place)?.iter().find(|(known, _)| known == name).map(|(_, seen)| seen)
-    }
-
-    fn take(&mut self, place: &str, name: &str, version: u64) -> Option<Uuid> {
-        let objects = self.0.get_mut(place)?;
-        let at = objects.iter().position(|(known, _)| known == name)?;
-        if objects[at].1.version > version {
-            return None;
-        }
-        let (_, taken) = objects.swap_remove(at);
-        if objects.is_empty() {
-            self.0.remove(place);
-        }
-        Some(taken.resource)
-    }
-
-    /// Forgets what is kept here and was not named by a list; returns the resources that lost something.
-    fn keep_named(&mut self, place: &str, named: &BTreeSet<(String, String)>) -> BTreeSet<Uuid> {
-        let known = self.0.get(place).into_iter().flatten().map(|(name, _)| name.clone());
-        let gone: Vec<String> =
-            known.filter(|name| !named.contains(&(place.to_owned(), name.clone()))).collect();
-        gone.iter().filter_map(|name| self.take(place, name, u64::MAX)).collect()
-    }
-
-    fn places(&self) -> Vec<String> {
-        self.0.keys().cloned().collect()
-    }
-
-    /// What is here of a resource.
-    fn of(&self, place: &str, resource: Uuid) -> impl Iterator<Item = (&String, &T)> {
-        let objects = self.0.get(place).into_iter().flatten();
-        objects.filter(move |(_, seen)| seen.resource == resource).map(|(name, seen)| (name, &seen.value))
-    }
-}
+use shelf::{Seen, Shelf};
 
 /// A list of one kind that is being read.
 #[derive(Debug, Default)]
@@ -277,8 +203,7 @@ impl Store {
 
     /// Takes in that a namespace has begun to go away, before it is seen.
     pub(crate) fn namespace_leaves(&mut self, name: &str) {
-        let seen = self.namespaces.0.get_mut(name).into_iter().flatten();
-        for (_, seen) in seen {
+        for seen in self.namespaces.at_mut(name) {
             seen.value.bare.terminating = true;
         }
     }
@@ -286,13 +211,13 @@ impl Store {
     /// Takes in that there is no namespace of this name.
     pub(crate) fn namespace_gone(&mut self, name: &str) {
         self.forget_namespace(name, u64::MAX);
-        self.quotas.0.remove(name);
+        self.quotas.empty(name);
         if let Some(used) = &mut self.used {
-            used.0.remove(name);
+            used.empty(name);
         }
-        self.limit_ranges.0.remove(name);
-        self.bindings.0.remove(name);
-        self.service_accounts.0.remove(name);
+        self.limit_ranges.empty(name);
+        self.bindings.empty(name);
+        self.service_accounts.empty(name);
     }
 
     /// Takes in that an object is gone, which is in this namespace, or of this resource if it is a group.
@@ -435,9 +360,8 @@ impl Store {
             let mark = seen.value.annotation(lifecycle::DELETE_AFTER);
             mark.is_some_and(|text| text.parse::<Timestamp>().map_or(true, |deadline| deadline <= now))
         };
-        let namespaces = self.namespaces.0.values().flatten().map(|(_, seen)| seen);
-        let due = namespaces.filter(is_due).map(|seen| seen.resource);
-        let quotas = self.cluster_quotas.0.values().flatten().map(|(_, seen)| seen.resource);
+        let due = self.namespaces.all().filter(is_due).map(|seen| seen.resource);
+        let quotas = self.cluster_quotas.all().map(|seen| seen.resource);
         let left = quotas.filter(|resource| !self.by_resource.contains_key(resource));
         // A resource with several namespaces is due once.
         due.chain(left).collect::<BTreeSet<_>>().into_iter().collect()

@@ -11,6 +11,7 @@
 //! A key is one resource of one offering. Waking a key carries no facts: the worker reads them.
 
 mod audit;
+mod execution;
 mod expiry;
 mod look;
 mod offering;

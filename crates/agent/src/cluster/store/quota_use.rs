@@ -102,7 +102,7 @@ impl Store {
 
     fn used_together(&self, resource: Uuid) -> impl Iterator<Item = (String, &ClusterUse)> {
         let place = resource.simple().to_string();
-        let used = self.cluster_used.as_ref().and_then(|used| used.0.get(&place)).into_iter().flatten();
+        let used = self.cluster_used.as_ref().map(|used| used.at(&place)).into_iter().flatten();
         used.filter(move |(_, seen)| seen.resource == resource).filter_map(|(name, seen)| {
             Some((names::of_cluster_quota(name)?.0.to_owned(), seen.value.as_ref()?))
         })
