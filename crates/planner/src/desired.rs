@@ -86,6 +86,8 @@ pub struct Standing {
     pub resource: Uuid,
     /// It is in state Erred.
     pub erred: bool,
+    /// It is in state Terminated, which it would leave if it were told to be erred (contract §3.8).
+    pub terminated: bool,
     /// What Waldur shows as the reason.
     pub error_message: String,
 }
@@ -153,6 +155,7 @@ pub fn desired(policy: &Policy, offering: &Offering, facts: &Facts, now: Timesta
         standing: facts.resource.as_ref().map(|resource| Standing {
             resource: resource.uuid,
             erred: resource.state == ResourceState::Erred,
+            terminated: resource.state == ResourceState::Terminated,
             error_message: resource.error_message.clone(),
         }),
     }

@@ -29,11 +29,13 @@ pub const STOPPED: &str = "stopped";
 pub const TERMINATED: &str = "waldur/terminated";
 /// When it is to be deleted (RFC 3339); without it, it is kept.
 pub const DELETE_AFTER: &str = "waldur/delete-after";
+/// Something is left to do until a terminated project is locked. Without it, it is.
+pub const LOCKING: &str = "waldur/locking";
 /// On a workload: what it had before it was stopped.
 pub const BEFORE_STOP: &str = "waldur/before-stop";
 
 /// All marks of a namespace. One that is not wanted is removed, whoever put it there.
-pub const MARKS: [&str; 4] = [HELD, WORKLOADS, TERMINATED, DELETE_AFTER];
+pub const MARKS: [&str; 5] = [HELD, WORKLOADS, TERMINATED, DELETE_AFTER, LOCKING];
 
 /// What a component is held at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

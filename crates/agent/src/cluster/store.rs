@@ -350,11 +350,11 @@ impl Store {
         changed
     }
 
-    /// Resources with a namespace whose deadline has passed, or cannot be read, those with one that hangs, and those of
-    /// which nothing is left but a quota over namespaces that are gone.
+    /// Resources with a namespace whose deadline has passed, or cannot be read, those with one that hangs or whose lock is
+    /// not finished, and those of which nothing is left but a quota over namespaces that are gone.
     pub(crate) fn due(&self, now: Timestamp) -> Vec<Uuid> {
         let is_due = |seen: &&Seen<KeptNamespace>| {
-            if planner::plan::hangs(&seen.value.bare, now) {
+            if self.is_open(seen) || planner::plan::hangs(&seen.value.bare, now) {
                 return true;
             }
             let mark = seen.value.annotation(lifecycle::DELETE_AFTER);
@@ -365,6 +365,14 @@ impl Store {
         let left = quotas.filter(|resource| !self.by_resource.contains_key(resource));
         // A resource with several namespaces is due once.
         due.chain(left).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// Whether the namespace of a terminated resource is not locked yet.
+    fn is_open(&self, namespace: &Seen<KeptNamespace>) -> bool {
+        let (value, resource) = (&namespace.value, namespace.resource);
+        let access = || self.bindings.of(&value.bare.name, resource).next().is_some();
+        value.annotation(lifecycle::LOCKING).is_some()
+            || value.annotation(lifecycle::TERMINATED).is_some() && access()
     }
 
     /// One that was given to another resource since is no longer this one's.

@@ -302,7 +302,8 @@ impl<'a> Execution<'a> {
         let Some(standing) = self.desired.standing.as_ref().filter(|_| !self.desired.legacy_waldur) else {
             return;
         };
-        if self.desired.order.is_some() || (standing.erred && standing.error_message == message) {
+        let is_told = standing.erred && standing.error_message == message;
+        if self.desired.order.is_some() || standing.terminated || is_told {
             return;
         }
         if let Err(error) =

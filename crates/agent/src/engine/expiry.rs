@@ -1,5 +1,5 @@
-//! Projects of terminated resources: those that were locked are deleted when their time has come, and of those that
-//! do not go away it is said why.
+//! Projects of terminated resources: those that were locked are deleted when their time has come, a lock of which something
+//! was left out is finished, and of those that do not go away it is said why.
 //!
 //! When a time has come stands on the namespace, so that a restarted agent knows it. Here keys are only woken: the plan looks
 //! at Waldur and at both clocks once more.
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use planner::lifecycle::Termination;
 
-use super::{Engine, Key, Offering};
+use super::{Engine, Key, Offering, Scope};
 use crate::error::ApiError;
 
 /// How often namespaces are listed for it where they cannot be watched, at most and at least.
@@ -25,16 +25,25 @@ impl Engine {
             Termination::Grace(grace) => Some(Duration::try_from(grace).unwrap_or_default() / 10),
             // No order waits for a project that hangs.
             Termination::Async => Some(LISTED_FOR_HANGING),
-            Termination::Wait | Termination::Keep => None,
+            Termination::Keep => Some(LISTED_EVERY.1),
+            Termination::Wait => None,
         };
         if every.is_some_and(|every| offering.is_listing_due(every)) {
             offering.cluster.surroundings().await?;
             offering.cluster.list_namespaces().await?;
         }
+        self.wake_seen_due(index, offering);
+        Ok(())
+    }
+
+    /// Wakes those that are known to be due, where orders are this agent's business.
+    pub(super) fn wake_seen_due(&self, index: usize, offering: &Offering) {
+        if offering.options.scope == Scope::Resources {
+            return;
+        }
         for resource in offering.cluster.due(Timestamp::now()) {
             self.wake(Key { offering: index, resource });
         }
-        Ok(())
     }
 }
 

@@ -83,6 +83,8 @@ impl Engine {
         for resource in survey.unsettled {
             self.wake(Key { offering: index, resource });
         }
+        // The lists have told of projects of terminated resources, too.
+        self.wake_seen_due(index, offering);
         Ok(keys.len())
     }
 

@@ -201,6 +201,50 @@ async fn the_mode_that_does_everything_deletes_a_project_that_is_due() {
 }
 
 #[tokio::test]
+async fn what_a_lock_left_out_is_done_by_the_next_pass() {
+    const BINDING: &str = "/apis/rbac.authorization.k8s.io/v1/namespaces/*/rolebindings/*";
+    for (method, fault) in [("DELETE", Fault::Status(403)), ("GET", Fault::Status(404))] {
+        for watching in [true, false] {
+            eprintln!("{method} {watching}");
+            let mut options = options();
+            if !watching {
+                options.agent_rules = simulator::okd::documented_agent_rules();
+            }
+            let site = Site::with(options).await;
+            let config = with(&site, "soft_delete: true");
+            let (resource, name) = furnished(&site, &config).await;
+            let refused = Rule::path(BINDING, fault.clone()).method(method.parse().unwrap());
+            let refused = site.sim.okd_server.faults.add(refused);
+            terminated(&site, &config, resource).await;
+            assert_eq!((site.access(&name), site.sim.okd_server.faults.struck(refused)), (everybody(), 2));
+            site.sim.okd_server.faults.clear();
+            let engine = config.engine_for(Mode::All, EngineOptions::default());
+            assert!(within("the passes end", engine.run_once(&CancellationToken::new())).await);
+            assert_locked(&site, resource, &name);
+            assert_eq!(mark(&site, &name, "waldur/locking"), Value::Null);
+            assert_eq!(site.resource(resource)["backend_metadata"]["termination"]["kept"], true);
+            assert_eq!(site.resource_state(resource), ResourceState::Terminated);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_deletion_that_is_refused_leaves_the_resource_terminated() {
+    const PROJECT: &str = "/apis/project.openshift.io/v1/projects/*";
+    let site = Site::start().await;
+    let config = with(&site, "terminate_grace: 7d");
+    let (resource, name) = overdue(&site, &config).await;
+    let refused = Rule::path(PROJECT, Fault::Status(403)).method(http::Method::DELETE);
+    let refused = site.sim.okd_server.faults.add(refused);
+    site.once_with(&config).await;
+    assert!(site.sim.okd_server.faults.struck(refused) > 0);
+    assert_eq!(site.resource_state(resource), ResourceState::Terminated);
+    site.sim.okd_server.faults.clear();
+    assert!(site.once_with(&config).await);
+    assert_eq!(site.namespace(&name), None);
+}
+
+#[tokio::test]
 async fn nothing_is_deleted_by_one_clock_that_jumps() {
     let site = Site::start().await;
     let config = with(&site, "terminate_grace: 7d");

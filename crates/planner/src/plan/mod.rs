@@ -37,6 +37,7 @@ use namespace::Site;
 use places::{Place, Places};
 use quotas::QuotaPlace;
 use shrink::Unfit;
+use workloads::Closing;
 
 pub use access::losses;
 pub(crate) use adoption::NO_ROLE;
@@ -193,7 +194,8 @@ impl Plan {
             self.apply_limit_range(project, place);
         }
         if place.namespace.is_some() {
-            self.change_workloads(held.running, (&place.target, project.resource), place.seen);
+            let target = (&place.target, project.resource);
+            self.change_workloads(held.running, target, place.seen, Closing::new());
         } else {
             // Nobody is let in before the project is kept apart from others.
             // That it can be was looked at above.
@@ -283,6 +285,7 @@ impl Plan {
     /// Without an order the resource itself says what is wrong; once.
     fn resource_erred(&mut self, desired: &Desired, reason: &str) {
         if let (Some(standing), false) = (&desired.standing, desired.legacy_waldur)
+            && !standing.terminated
             && (!standing.erred || standing.error_message != reason)
         {
             let message = reason.to_owned();

@@ -16,7 +16,7 @@ use super::{LookInto, Plan, namespace};
 use crate::action::{Action, Expect, Target};
 use crate::desired::{Desired, Environment, Removal, TERMINATION};
 use crate::finding::Finding;
-use crate::lifecycle::{self, DELETE_AFTER, HELD, TERMINATED, Termination, WORKLOADS, mark};
+use crate::lifecycle::{self, DELETE_AFTER, HELD, LOCKING, TERMINATED, Termination, WORKLOADS, mark};
 use crate::names;
 use crate::observed::{Lookup, Namespace, Observed, Ownership};
 use crate::quota::DesiredQuotas;
@@ -248,8 +248,7 @@ impl Plan {
         }
     }
 
-    /// Takes access and quota away and leaves everything else, so that a Restore order can bring it back. The marks
-    /// come first: they say what a later look has to finish. What was never handed over is deleted.
+    /// Locks a project for an order. What was never handed over is deleted.
     fn lock(
         &mut self,
         desired: &Desired,
@@ -258,16 +257,9 @@ impl Plan {
         observed: &Observed,
         now: Timestamp,
     ) {
-        let running = |namespace: &Namespace| match removal.stop_workloads {
-            true => Running::of(true, namespace),
-            // Those that a pause has stopped stay so.
-            false => Running::AsTheyAre,
-        };
-        for namespace in namespaces {
-            if running(namespace).changes() && observed.within(&namespace.name).workloads.is_none() {
-                self.look_into = Some(LookInto::Workloads(namespace.name.clone()));
-                return;
-            }
+        self.look_into = workloads_to_read(removal, namespaces, observed);
+        if self.look_into.is_some() {
+            return;
         }
         self.approve(desired);
         self.report_usage(desired, removal, namespaces, now);
@@ -283,10 +275,25 @@ impl Plan {
             }
             Termination::Wait | Termination::Async | Termination::Keep => None,
         };
+        let until = until.map(|until| until.to_string());
+        self.shut(removal, namespaces, observed, now, |_| until.clone());
+        self.done(desired);
+    }
+
+    /// Takes access and quota away and leaves everything else, so that a Restore order can bring it back. The marks
+    /// come first: they say what a later look has to finish. `until` is when a namespace is to be deleted.
+    fn shut(
+        &mut self,
+        removal: &Removal,
+        namespaces: &[&Namespace],
+        observed: &Observed,
+        now: Timestamp,
+        until: impl Fn(&Namespace) -> Option<String>,
+    ) {
         let resource = removal.resource;
         let several = has_several(&removal.environments, observed);
         for namespace in namespaces {
-            let marks = locked(running(namespace), namespace, now, until);
+            let marks = locked(running(removal, namespace), namespace, now, until(namespace));
             self.mark((&target(namespace), resource), Some(namespace), marks);
         }
         if several {
@@ -308,17 +315,19 @@ impl Plan {
             }
         }
         self.delete_groups(resource, observed);
-        for namespace in namespaces {
-            let seen = observed.within(&namespace.name);
-            self.change_workloads(running(namespace), (&target(namespace), resource), seen);
+        if let Some(namespace) = namespaces.last() {
+            let name = &namespace.name;
+            let state = match until(namespace) {
+                Some(deadline) => json!({"namespace": name, "deleted_after": deadline}),
+                None => json!({"namespace": name, "kept": true}),
+            };
+            self.tell_termination(removal, state);
         }
-        let name = namespaces.last().map(|namespace| namespace.name.as_str());
-        let state = match until {
-            Some(deadline) => json!({"namespace": name, "deleted_after": deadline}),
-            None => json!({"namespace": name, "kept": true}),
-        };
-        self.tell_termination(removal, state);
-        self.done(desired);
+        let shut = BTreeMap::from([(LOCKING, None)]);
+        for namespace in namespaces {
+            let (target, seen) = (target(namespace), observed.within(&namespace.name));
+            self.change_workloads(running(removal, namespace), (&target, resource), seen, shut.clone());
+        }
     }
 
     /// A project of a resource that was terminated before: deleted when its time has come, and not by a clock that
@@ -332,7 +341,7 @@ impl Plan {
         let due: Vec<&Namespace> =
             all.iter().copied().filter(|namespace| self.is_due(namespace, observed, now)).collect();
         if due.is_empty() {
-            return;
+            return self.shut_what_is_open(removal, &all, observed, now);
         }
         let mut standing = due.iter().filter(|namespace| !namespace.terminating);
         if let Some(namespace) = standing.next() {
@@ -346,6 +355,24 @@ impl Plan {
             self.delete_what_is_in_no_namespace(removal.resource, observed);
         }
         self.wait(removal, &due, now);
+    }
+
+    /// Finishes the lock of a project whose order has ended though something was not done then.
+    fn shut_what_is_open(
+        &mut self,
+        removal: &Removal,
+        namespaces: &[&Namespace],
+        observed: &Observed,
+        now: Timestamp,
+    ) {
+        if !namespaces.iter().any(|namespace| is_open(namespace, observed)) {
+            return;
+        }
+        self.look_into = workloads_to_read(removal, namespaces, observed);
+        if self.look_into.is_none() {
+            let until = |namespace: &Namespace| mark(namespace, DELETE_AFTER).map(str::to_owned);
+            self.shut(removal, namespaces, observed, now, until);
+        }
     }
 
     /// Whether the time of a namespace has come, or it is going away already.
@@ -400,6 +427,29 @@ fn in_order<'a>(
     all
 }
 
+/// Whether something is left to do to lock it. That somebody still has access counts whatever the mark says.
+fn is_open(namespace: &Namespace, observed: &Observed) -> bool {
+    let access = || !observed.groups.is_empty() || !observed.within(&namespace.name).bindings.is_empty();
+    mark(namespace, LOCKING).is_some() || mark(namespace, TERMINATED).is_some() && access()
+}
+
+/// What is to become of the workloads of a project that is locked.
+fn running(removal: &Removal, namespace: &Namespace) -> Running {
+    match removal.stop_workloads {
+        true => Running::of(true, namespace),
+        // Those that a pause has stopped stay so.
+        false => Running::AsTheyAre,
+    }
+}
+
+/// Workloads that a lock changes and that have not been looked at.
+fn workloads_to_read(removal: &Removal, namespaces: &[&Namespace], observed: &Observed) -> Option<LookInto> {
+    let unread = namespaces.iter().find(|namespace| {
+        running(removal, namespace).changes() && observed.within(&namespace.name).workloads.is_none()
+    });
+    unread.map(|namespace| LookInto::Workloads(namespace.name.clone()))
+}
+
 fn target(namespace: &Namespace) -> Target {
     Target { name: namespace.name.clone(), uid: Some(namespace.uid.clone()) }
 }
@@ -410,8 +460,8 @@ fn deadline_before(namespace: &Namespace) -> Option<Timestamp> {
     lifecycle::time_mark(namespace, DELETE_AFTER).ok().flatten()
 }
 
-/// Marks of a locked project.
-fn locked(running: Running, namespace: &Namespace, now: Timestamp, until: Option<Timestamp>) -> Marks {
+/// Marks of a project that is being locked.
+fn locked(running: Running, namespace: &Namespace, now: Timestamp, until: Option<String>) -> Marks {
     let kept = [HELD, WORKLOADS, TERMINATED].into_iter();
     let mut marks: Marks = kept.filter_map(|key| Some((key, mark(namespace, key)?.to_owned()))).collect();
     let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
@@ -419,6 +469,7 @@ fn locked(running: Running, namespace: &Namespace, now: Timestamp, until: Option
     if let Some(value) = running.mark() {
         marks.insert(WORKLOADS, value.to_owned());
     }
-    marks.extend(until.map(|until| (DELETE_AFTER, until.to_string())));
+    marks.insert(LOCKING, "true".to_owned());
+    marks.extend(until.map(|until| (DELETE_AFTER, until)));
     marks
 }

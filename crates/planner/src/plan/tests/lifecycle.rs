@@ -77,9 +77,10 @@ fn a_grace_period_locks_first_and_deletes_later() {
     world.facts.resource.as_mut().unwrap().limits.clear();
     assert_snapshot!(lines(&mut world), @r"
     approve order 0000000000000000000000000000002a
-    ~ namespace waldur-alloc-prod-1: waldur/delete-after 1970-01-01T01:01:00Z, waldur/terminated 1970-01-01T00:01:00Z
+    ~ namespace waldur-alloc-prod-1: waldur/delete-after 1970-01-01T01:01:00Z, waldur/locking true, waldur/terminated 1970-01-01T00:01:00Z
     ~ quota waldur-alloc-prod-1/waldur-quota: limits.cpu 8 → 0, limits.memory 32Gi → 0, pods 50 → 0, requests.cpu 4 → 0, requests.memory 16Gi → 0, requests.storage 100Gi → 0
     tell Waldur the metadata of resource 7f6e5d4c3b2a19080706050403020100
+    ~ namespace waldur-alloc-prod-1: - waldur/locking
     order 0000000000000000000000000000002a is done
     ");
     assert_eq!(lines(&mut world), "");
@@ -91,6 +92,27 @@ fn a_grace_period_locks_first_and_deletes_later() {
     assert!(finding.contains("correct the clock that is wrong"), "{finding}");
     world.server_time = Some(world.now);
     assert_snapshot!(lines(&mut world), @"- namespace waldur-alloc-prod-1 (uid made-1) with all that is in it");
+}
+
+#[test]
+fn what_was_left_out_of_a_lock_is_done_after_the_order_has_ended() {
+    let mut world = with_order(kept(), OrderKind::Terminate);
+    world.policy.lifecycle.termination = Termination::Grace(SignedDuration::from_hours(1));
+    world.policy.lifecycle.stop_workloads = true;
+    // As the agent goes on when the cluster refuses to change the workload.
+    let left_out =
+        |action: &Action| action.reports_success() || matches!(action, Action::ChangeWorkload { .. });
+    for action in world.plan().actions.iter().filter(|action| !left_out(action)) {
+        world.take(action);
+    }
+    assert_eq!(world.resource().state, ResourceState::Terminated);
+    world.settle();
+    assert_snapshot!(lines(&mut world), @r"
+    tell Waldur the metadata of resource 7f6e5d4c3b2a19080706050403020100
+    ~ waldur-alloc-prod-1 Deployment shop: replicas 3 → replicas 0
+    ~ namespace waldur-alloc-prod-1: - waldur/locking, waldur/workloads stopped
+    ");
+    assert_eq!(lines(&mut world), "");
 }
 
 #[test]
