@@ -184,18 +184,12 @@ impl Cluster {
         Ok(observed)
     }
 
-    /// Lists our namespaces, unless they are watched.
-    pub(crate) async fn list_namespaces(&self) -> Result<(), ApiError> {
-        if self.not_live().contains(&Kind::Namespace) {
-            let query = format!("&labelSelector={}", encoded(&kinds::our_labels()));
-            let listing = self.read_list(Kind::Namespace, &query).await?;
-            self.write_store(|store| store.listed(Kind::Namespace, &listing));
-        }
-        Ok(())
-    }
-
-    /// Resources with a project whose deadline has passed, or cannot be read.
+    /// Resources of which something is to be done though no order may be open: see [`super::store::Store::due`].
     pub(crate) fn due(&self, now: Timestamp) -> Vec<Uuid> {
+        // Until namespaces are known, everything seems to have lost its own.
+        if !self.sights.is_known(&Kind::Namespace) {
+            return Vec::new();
+        }
         self.store.read().unwrap_or_else(std::sync::PoisonError::into_inner).due(now)
     }
 

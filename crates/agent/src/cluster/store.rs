@@ -351,7 +351,7 @@ impl Store {
     }
 
     /// Resources with a namespace whose deadline has passed, or cannot be read, those with one that hangs or whose lock is
-    /// not finished, and those of which nothing is left but a quota over namespaces that are gone.
+    /// not finished, and those of which nothing is left but groups or a quota over namespaces that are gone.
     pub(crate) fn due(&self, now: Timestamp) -> Vec<Uuid> {
         let is_due = |seen: &&Seen<KeptNamespace>| {
             if self.is_open(seen) || planner::plan::hangs(&seen.value.bare, now) {
@@ -362,7 +362,8 @@ impl Store {
         };
         let due = self.namespaces.all().filter(is_due).map(|seen| seen.resource);
         let quotas = self.cluster_quotas.all().map(|seen| seen.resource);
-        let left = quotas.filter(|resource| !self.by_resource.contains_key(resource));
+        let left = quotas.chain(self.groups.all().map(|seen| seen.resource));
+        let left = left.filter(|resource| !self.by_resource.contains_key(resource));
         // A resource with several namespaces is due once.
         due.chain(left).collect::<BTreeSet<_>>().into_iter().collect()
     }

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use planner::lifecycle::Termination;
 
 use super::{Engine, Key, Offering, Scope};
+use crate::cluster::kinds::Kind;
 use crate::error::ApiError;
 
 /// How often namespaces are listed for it where they cannot be watched, at most and at least.
@@ -30,7 +31,7 @@ impl Engine {
         };
         if every.is_some_and(|every| offering.is_listing_due(every)) {
             offering.cluster.surroundings().await?;
-            offering.cluster.list_namespaces().await?;
+            offering.cluster.refresh_kinds(&[Kind::Namespace]).await?;
         }
         self.wake_seen_due(index, offering);
         Ok(())

@@ -6,6 +6,7 @@ use std::time::Duration;
 use agent::engine::EngineOptions;
 use agent::settings::Mode;
 use serde_json::{Value, json};
+use simulator::faults::{Fault, Rule};
 use simulator::okd::{Flavour, OkdOptions};
 use simulator::simulation::SimulationOptions;
 use simulator::waldur::{OrderState, SeedUser};
@@ -302,6 +303,24 @@ async fn an_identity_that_is_somebody_elses_user_is_named_and_left() {
     log.has("who logs in at `sso` as `max.manager` is user `maximilian` on the cluster");
     assert_eq!(okd.get("identities", "", "sso:max.manager").unwrap(), theirs);
     assert!(okd.get("users", "", "max.manager").is_none());
+}
+
+#[tokio::test]
+async fn groups_that_outlive_their_project_are_deleted_by_the_next_pass() {
+    let site = Site::with(able()).await;
+    let config = grouped(&site);
+    let resource = furnished(&site, &config).await;
+    assert_eq!(users(&site, VIEW), ["mia.member"]);
+    let refused = Rule::path("/apis/user.openshift.io/v1/groups/*", Fault::Status(403));
+    site.sim.okd_server.faults.add(refused.method(http::Method::DELETE));
+    let order = site.terminate(resource);
+    assert!(site.once_with(&config).await);
+    assert_eq!(site.order_state(order), OrderState::Done);
+    assert!(site.namespace(NAME).is_none() && group(&site, VIEW).is_some());
+    site.sim.okd_server.faults.clear();
+    let engine = config.engine_for(Mode::All, EngineOptions::default());
+    assert!(within("the passes end", engine.run_once(&CancellationToken::new())).await);
+    assert_eq!(site.sim.okd.list("groups", None), [] as [Value; 0]);
 }
 
 #[tokio::test]

@@ -334,8 +334,8 @@ impl Plan {
     /// jumped. Without a deadline it is kept.
     pub(super) fn for_left(&mut self, removal: &Removal, observed: &Observed, now: Timestamp) {
         if observed.owned.is_empty() {
-            // The last deletion was not followed by this one.
-            return self.prune_cluster_quotas(removal.resource, &DesiredQuotas::new(), observed);
+            // The last deletion was not followed by these.
+            return self.delete_what_is_in_no_namespace(removal.resource, observed);
         }
         let all = in_order(removal, observed, Vec::new());
         let due: Vec<&Namespace> =
