@@ -365,7 +365,9 @@ impl Plan {
         observed: &Observed,
         now: Timestamp,
     ) {
-        if !namespaces.iter().any(|namespace| is_open(namespace, observed)) {
+        let is_ours = |namespace: &&Namespace| names::check_namespace(&namespace.name).is_ok();
+        if !namespaces.iter().any(|namespace| is_open(namespace, observed)) || !namespaces.iter().all(is_ours)
+        {
             return;
         }
         self.look_into = workloads_to_read(removal, namespaces, observed);

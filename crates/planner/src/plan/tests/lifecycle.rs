@@ -116,6 +116,18 @@ fn what_was_left_out_of_a_lock_is_done_after_the_order_has_ended() {
 }
 
 #[test]
+fn a_lock_is_not_finished_where_a_reserved_namespace_says_that_it_is_part_of_it() {
+    for (other, changes) in [("waldur-alloc-prod-1-stage", true), ("kube-system", false)] {
+        let mut projects = [NAME, other].map(|name| Project::labelled(name, RESOURCE));
+        projects[0].namespace.annotations.insert(lifecycle::LOCKING.to_owned(), "true".to_owned());
+        let mut world = World::new(resource(ResourceState::Terminated, NAME, LIMITS), None);
+        world = projects.into_iter().fold(world, World::with);
+        world.facts.orders_read = true;
+        assert_eq!(!world.run().is_empty(), changes, "{other}");
+    }
+}
+
+#[test]
 fn what_is_locked_comes_back_whole() {
     for termination in [Termination::Keep, Termination::Grace(SignedDuration::from_hours(1))] {
         let mut world = with_order(kept(), OrderKind::Terminate);
