@@ -19,12 +19,14 @@ pub const PAUSED: &str = "paused";
 pub const DOWNSCALED: &str = "downscaled";
 /// Value of [`HELD`]: no longer held, and on the fixed quota since.
 pub const RESTORED: &str = "restored";
-/// How far the workloads of a paused project are: [`STOPPING`] or [`STOPPED`].
+/// How far the workloads of a project are that is, or was, paused: [`STOPPING`], [`STOPPED`] or [`STARTING`].
 pub const WORKLOADS: &str = "waldur/workloads";
 /// Value of [`WORKLOADS`]: some may be stopped.
 pub const STOPPING: &str = "stopping";
 /// Value of [`WORKLOADS`]: all are stopped that can be.
 pub const STOPPED: &str = "stopped";
+/// Value of [`WORKLOADS`]: some may be stopped and others not any more.
+pub const STARTING: &str = "starting";
 /// When a project was terminated that is kept or not deleted yet (RFC 3339).
 pub const TERMINATED: &str = "waldur/terminated";
 /// When it is to be deleted (RFC 3339); without it, it is kept.

@@ -272,7 +272,7 @@ async fn an_api_that_is_down_delays_no_pause_and_is_made_up_for() {
     paused(&site, &config, resource, false).await;
     assert_eq!(
         (state(&site, "shop")["StatefulSet db"].clone(), mark(&site, "shop")),
-        (json!(0), json!("stopped"))
+        (json!(0), json!("starting"))
     );
     faults.clear();
     assert!(kept(&config).await);

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::Plan;
 use crate::action::{Action, Target};
 use crate::desired::Project;
-use crate::lifecycle::{HELD, MARKS, RESTORED, STOPPED, STOPPING, WORKLOADS, mark};
+use crate::lifecycle::{HELD, MARKS, RESTORED, STARTING, STOPPED, STOPPING, WORKLOADS, mark};
 use crate::observed::Namespace;
 use crate::quota::DesiredQuotas;
 
@@ -34,8 +34,8 @@ pub(super) enum Running {
     Stopping,
     /// They are stopped.
     Stopped,
-    /// They are being started, after they were stopped so far.
-    Starting(&'static str),
+    /// They are being started, or those that had been stopped are.
+    Starting,
 }
 
 impl Running {
@@ -44,32 +44,31 @@ impl Running {
             (true, Some(STOPPED)) => Self::Stopped,
             (true, _) => Self::Stopping,
             (false, None) => Self::AsTheyAre,
-            (false, Some(STOPPED)) => Self::Starting(STOPPED),
             // Whatever it says, some may be stopped.
-            (false, Some(_)) => Self::Starting(STOPPING),
+            (false, Some(_)) => Self::Starting,
         }
     }
 
-    /// Value of [`WORKLOADS`] before workloads are changed: with it, a later look knows that some may be stopped.
+    /// Value of [`WORKLOADS`] before workloads are changed: with it, a later look knows that some may be stopped, or may not.
     pub(super) const fn mark(self) -> Option<&'static str> {
         match self {
             Self::AsTheyAre => None,
             Self::Stopping => Some(STOPPING),
             Self::Stopped => Some(STOPPED),
-            Self::Starting(so_far) => Some(so_far),
+            Self::Starting => Some(STARTING),
         }
     }
 
     /// The same afterwards.
     pub(super) const fn mark_afterwards(self) -> Option<&'static str> {
         match self {
-            Self::AsTheyAre | Self::Starting(_) => None,
+            Self::AsTheyAre | Self::Starting => None,
             Self::Stopping | Self::Stopped => Some(STOPPED),
         }
     }
 
     pub(super) const fn changes(self) -> bool {
-        matches!(self, Self::Stopping | Self::Starting(_))
+        matches!(self, Self::Stopping | Self::Starting)
     }
 }
 

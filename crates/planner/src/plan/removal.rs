@@ -267,7 +267,8 @@ impl Plan {
             self.delete_namespace(removal, namespace);
         }
         let begun = desired.order.is_some_and(|order| !order.pending);
-        let before = namespaces.iter().filter(|_| begun).filter_map(|namespace| deadline_before(namespace));
+        let locked = begun || desired.standing.as_ref().is_some_and(|standing| standing.terminated);
+        let before = namespaces.iter().filter(|_| locked).filter_map(|namespace| deadline_before(namespace));
         let until = match removal.termination {
             Termination::Grace(grace) => {
                 let deadline = lifecycle::deadline(now, observed, grace);
@@ -456,8 +457,8 @@ fn target(namespace: &Namespace) -> Target {
     Target { name: namespace.name.clone(), uid: Some(namespace.uid.clone()) }
 }
 
-/// The deadline that this very order has set before the agent was interrupted. One that is on a project whose order
-/// has not begun is somebody else's word.
+/// The deadline that this very order has set before the agent was interrupted, or one before it. One that is on a project
+/// in use, whose order has not begun, is somebody else's word.
 fn deadline_before(namespace: &Namespace) -> Option<Timestamp> {
     lifecycle::time_mark(namespace, DELETE_AFTER).ok().flatten()
 }

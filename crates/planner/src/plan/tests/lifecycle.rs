@@ -63,11 +63,29 @@ fn a_pause_stops_workloads_after_the_quota_and_a_restore_starts_them_after_it() 
     ");
     flag(&mut world, false);
     assert_snapshot!(lines(&mut world), @r"
+    ~ namespace waldur-alloc-prod-1: waldur/workloads starting
     ~ quota waldur-alloc-prod-1/waldur-quota: limits.cpu 0 → 8, limits.memory 0 → 32Gi, pods 0 → 50, requests.cpu 0 → 4, requests.memory 0 → 16Gi, requests.storage 0 → 100Gi
     ~ waldur-alloc-prod-1 Deployment shop: replicas 0 → replicas 3
     ~ namespace waldur-alloc-prod-1: - waldur/workloads
     resource 7f6e5d4c3b2a19080706050403020100 was looked at
     ");
+}
+
+#[test]
+fn what_a_start_that_broke_off_has_started_is_stopped_again() {
+    let mut world = kept();
+    world.policy.lifecycle.stop_workloads = true;
+    flag(&mut world, true);
+    world.run();
+    flag(&mut world, false);
+    for action in world.plan().actions.iter().filter(|action| !action.reports_success()) {
+        world.take(action);
+    }
+    flag(&mut world, true);
+    let stops = "Deployment shop: replicas 3 → replicas 0";
+    assert!(lines(&mut world).contains(stops));
+    let marks = &world.cluster[NAME].namespace.annotations;
+    assert_eq!(marks[lifecycle::WORKLOADS], lifecycle::STOPPED);
 }
 
 #[test]
@@ -125,6 +143,19 @@ fn a_lock_is_not_finished_where_a_reserved_namespace_says_that_it_is_part_of_it(
         world.facts.orders_read = true;
         assert_eq!(!world.run().is_empty(), changes, "{other}");
     }
+}
+
+#[test]
+fn another_order_for_a_locked_project_does_not_put_off_its_end() {
+    let mut world = with_order(kept(), OrderKind::Terminate);
+    world.policy.lifecycle.termination = Termination::Grace(SignedDuration::from_hours(1));
+    world.run();
+    let deadline = |world: &World| world.cluster[NAME].namespace.annotations[lifecycle::DELETE_AFTER].clone();
+    let before = deadline(&world);
+    world.now += SignedDuration::from_mins(10);
+    world = with_order(world, OrderKind::Terminate);
+    world.run();
+    assert_eq!((world.resource().state, deadline(&world)), (ResourceState::Terminated, before));
 }
 
 #[test]
