@@ -2,8 +2,8 @@
 //!
 //! Each action is safe to repeat, and its `Display` is the line that a dry run prints.
 
+mod kinds;
 mod text;
-mod traits;
 
 use std::collections::{BTreeMap, BTreeSet};
 

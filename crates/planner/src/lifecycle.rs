@@ -31,13 +31,15 @@ pub const STARTING: &str = "starting";
 pub const TERMINATED: &str = "waldur/terminated";
 /// When it is to be deleted (RFC 3339); without it, it is kept.
 pub const DELETE_AFTER: &str = "waldur/delete-after";
+/// The order for which it was, whose deadline it then is.
+pub const TERMINATED_BY: &str = "waldur/terminated-by";
 /// Something is left to do until a terminated project is locked. Without it, it is.
 pub const LOCKING: &str = "waldur/locking";
 /// On a workload: what it had before it was stopped.
 pub const BEFORE_STOP: &str = "waldur/before-stop";
 
 /// All marks of a namespace. One that is not wanted is removed, whoever put it there.
-pub const MARKS: [&str; 5] = [HELD, WORKLOADS, TERMINATED, DELETE_AFTER, LOCKING];
+pub const MARKS: [&str; 6] = [HELD, WORKLOADS, TERMINATED, TERMINATED_BY, DELETE_AFTER, LOCKING];
 
 /// What a component is held at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,6 +164,12 @@ pub fn mark<'a>(namespace: &'a Namespace, key: &str) -> Option<&'a str> {
 /// The text that is no time.
 pub fn time_mark(namespace: &Namespace, key: &str) -> Result<Option<Timestamp>, String> {
     mark(namespace, key).map(|text| text.parse().map_err(|_| text.to_owned())).transpose()
+}
+
+/// Whether something is left to do until the project of a terminated resource is locked, by its marks and by whether it still
+/// gives anybody access. The latter counts whatever the marks say.
+pub fn is_open(is_marked: impl Fn(&str) -> bool, gives_access: impl FnOnce() -> bool) -> bool {
+    is_marked(LOCKING) || is_marked(TERMINATED) && gives_access()
 }
 
 /// A deadline this far from now, by the later of both clocks: nothing is deleted early since one of them is behind.

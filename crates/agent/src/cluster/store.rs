@@ -371,9 +371,9 @@ impl Store {
     /// Whether the namespace of a terminated resource is not locked yet.
     fn is_open(&self, namespace: &Seen<KeptNamespace>) -> bool {
         let (value, resource) = (&namespace.value, namespace.resource);
-        let access = || self.bindings.of(&value.bare.name, resource).next().is_some();
-        value.annotation(lifecycle::LOCKING).is_some()
-            || value.annotation(lifecycle::TERMINATED).is_some() && access()
+        let bound = || self.bindings.of(&value.bare.name, resource).next().is_some();
+        let grouped = || self.groups.of(&resource.simple().to_string(), resource).next().is_some();
+        lifecycle::is_open(|key| value.annotation(key).is_some(), || bound() || grouped())
     }
 
     /// One that was given to another resource since is no longer this one's.

@@ -16,7 +16,9 @@ use super::{LookInto, Plan, namespace};
 use crate::action::{Action, Expect, Target};
 use crate::desired::{Desired, Environment, Removal, TERMINATION};
 use crate::finding::Finding;
-use crate::lifecycle::{self, DELETE_AFTER, HELD, LOCKING, TERMINATED, Termination, WORKLOADS, mark};
+use crate::lifecycle::{
+    self, DELETE_AFTER, HELD, LOCKING, TERMINATED, TERMINATED_BY, Termination, WORKLOADS, mark,
+};
 use crate::names;
 use crate::observed::{Lookup, Namespace, Observed, Ownership};
 use crate::quota::DesiredQuotas;
@@ -266,9 +268,12 @@ impl Plan {
         if let Some(namespace) = cut_short.first() {
             self.delete_namespace(removal, namespace);
         }
-        let begun = desired.order.is_some_and(|order| !order.pending);
-        let locked = begun || desired.standing.as_ref().is_some_and(|standing| standing.terminated);
-        let before = namespaces.iter().filter(|_| locked).filter_map(|namespace| deadline_before(namespace));
+        let order = desired.order.map(|order| order.uuid.simple().to_string());
+        let was_locked = desired.standing.as_ref().is_some_and(|standing| standing.terminated);
+        let is_known = |namespace: &&&Namespace| {
+            was_locked || order.is_some() && mark(namespace, TERMINATED_BY) == order.as_deref()
+        };
+        let before = namespaces.iter().filter(is_known).filter_map(|namespace| deadline_before(namespace));
         let until = match removal.termination {
             Termination::Grace(grace) => {
                 let deadline = lifecycle::deadline(now, observed, grace);
@@ -277,15 +282,16 @@ impl Plan {
             Termination::Wait | Termination::Async | Termination::Keep => None,
         };
         let until = until.map(|until| until.to_string());
-        self.shut(removal, namespaces, observed, now, |_| until.clone());
+        self.shut((removal, order.as_deref()), namespaces, observed, now, |_| until.clone());
         self.done(desired);
     }
 
     /// Takes access and quota away and leaves everything else, so that a Restore order can bring it back. The marks
-    /// come first: they say what a later look has to finish. `until` is when a namespace is to be deleted.
+    /// come first: they say what a later look has to finish, and for which order. `until` is when a namespace is to be
+    /// deleted.
     fn shut(
         &mut self,
-        removal: &Removal,
+        (removal, order): (&Removal, Option<&str>),
         namespaces: &[&Namespace],
         observed: &Observed,
         now: Timestamp,
@@ -294,7 +300,7 @@ impl Plan {
         let resource = removal.resource;
         let several = has_several(&removal.environments, observed);
         for namespace in namespaces {
-            let marks = locked(running(removal, namespace), namespace, now, until(namespace));
+            let marks = locked((running(removal, namespace), order), namespace, now, until(namespace));
             self.mark((&target(namespace), resource), Some(namespace), marks);
         }
         if several {
@@ -374,7 +380,7 @@ impl Plan {
         self.look_into = workloads_to_read(removal, namespaces, observed);
         if self.look_into.is_none() {
             let until = |namespace: &Namespace| mark(namespace, DELETE_AFTER).map(str::to_owned);
-            self.shut(removal, namespaces, observed, now, until);
+            self.shut((removal, None), namespaces, observed, now, until);
         }
     }
 
@@ -430,10 +436,9 @@ fn in_order<'a>(
     all
 }
 
-/// Whether something is left to do to lock it. That somebody still has access counts whatever the mark says.
 fn is_open(namespace: &Namespace, observed: &Observed) -> bool {
     let access = || !observed.groups.is_empty() || !observed.within(&namespace.name).bindings.is_empty();
-    mark(namespace, LOCKING).is_some() || mark(namespace, TERMINATED).is_some() && access()
+    lifecycle::is_open(|key| mark(namespace, key).is_some(), access)
 }
 
 /// What is to become of the workloads of a project that is locked.
@@ -457,15 +462,20 @@ fn target(namespace: &Namespace) -> Target {
     Target { name: namespace.name.clone(), uid: Some(namespace.uid.clone()) }
 }
 
-/// The deadline that this very order has set before the agent was interrupted, or one before it. One that is on a project
-/// in use, whose order has not begun, is somebody else's word.
+/// The deadline of a project that this very order, or one before it, has begun to lock. One on a project in use is somebody
+/// else's word.
 fn deadline_before(namespace: &Namespace) -> Option<Timestamp> {
     lifecycle::time_mark(namespace, DELETE_AFTER).ok().flatten()
 }
 
 /// Marks of a project that is being locked.
-fn locked(running: Running, namespace: &Namespace, now: Timestamp, until: Option<String>) -> Marks {
-    let kept = [HELD, WORKLOADS, TERMINATED].into_iter();
+fn locked(
+    (running, order): (Running, Option<&str>),
+    namespace: &Namespace,
+    now: Timestamp,
+    until: Option<String>,
+) -> Marks {
+    let kept = [HELD, WORKLOADS, TERMINATED, TERMINATED_BY].into_iter();
     let mut marks: Marks = kept.filter_map(|key| Some((key, mark(namespace, key)?.to_owned()))).collect();
     let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
     marks.entry(TERMINATED).or_insert_with(|| now.to_string());
@@ -473,6 +483,7 @@ fn locked(running: Running, namespace: &Namespace, now: Timestamp, until: Option
         marks.insert(WORKLOADS, value.to_owned());
     }
     marks.insert(LOCKING, "true".to_owned());
+    marks.extend(order.map(|order| (TERMINATED_BY, order.to_owned())));
     marks.extend(until.map(|until| (DELETE_AFTER, until)));
     marks
 }

@@ -95,7 +95,7 @@ fn a_grace_period_locks_first_and_deletes_later() {
     world.facts.resource.as_mut().unwrap().limits.clear();
     assert_snapshot!(lines(&mut world), @r"
     approve order 0000000000000000000000000000002a
-    ~ namespace waldur-alloc-prod-1: waldur/delete-after 1970-01-01T01:01:00Z, waldur/locking true, waldur/terminated 1970-01-01T00:01:00Z
+    ~ namespace waldur-alloc-prod-1: waldur/delete-after 1970-01-01T01:01:00Z, waldur/locking true, waldur/terminated 1970-01-01T00:01:00Z, waldur/terminated-by 0000000000000000000000000000002a
     ~ quota waldur-alloc-prod-1/waldur-quota: limits.cpu 8 → 0, limits.memory 32Gi → 0, pods 50 → 0, requests.cpu 4 → 0, requests.memory 16Gi → 0, requests.storage 100Gi → 0
     tell Waldur the metadata of resource 7f6e5d4c3b2a19080706050403020100
     ~ namespace waldur-alloc-prod-1: - waldur/locking
@@ -176,12 +176,33 @@ fn what_is_locked_comes_back_whole() {
 
 #[test]
 fn a_tenant_who_sets_a_deadline_shortens_nothing() {
+    // Nor where the agent dies right after its approval, or Waldur approves by itself.
+    for state in [OrderState::PendingProvider, OrderState::Executing] {
+        let mut world = with_order(kept(), OrderKind::Terminate);
+        world.facts.orders[0].state = state;
+        world.policy.lifecycle.termination = Termination::Grace(SignedDuration::from_hours(1));
+        let annotations = &mut world.cluster.get_mut(NAME).unwrap().namespace.annotations;
+        for key in [lifecycle::DELETE_AFTER, lifecycle::TERMINATED] {
+            annotations.insert(key.to_owned(), World::START.to_string());
+        }
+        world.run();
+        assert!(world.cluster.contains_key(NAME), "{state:?}");
+    }
+}
+
+#[test]
+fn a_lock_that_was_interrupted_keeps_its_end() {
     let mut world = with_order(kept(), OrderKind::Terminate);
     world.policy.lifecycle.termination = Termination::Grace(SignedDuration::from_hours(1));
-    let annotations = &mut world.cluster.get_mut(NAME).unwrap().namespace.annotations;
-    annotations.insert(lifecycle::DELETE_AFTER.to_owned(), World::START.to_string());
+    // All but that the order is done.
+    let actions = world.plan().actions;
+    for action in &actions[..actions.len() - 1] {
+        world.take(action);
+    }
+    let before = world.cluster[NAME].namespace.annotations[lifecycle::DELETE_AFTER].clone();
+    world.now += SignedDuration::from_mins(10);
     world.run();
-    assert!(world.cluster.contains_key(NAME));
+    assert_eq!(world.cluster[NAME].namespace.annotations[lifecycle::DELETE_AFTER], before);
 }
 
 #[test]
